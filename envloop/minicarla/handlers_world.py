@@ -1,0 +1,182 @@
+"""RPC methods about the world as a whole: episode, map, settings, ticks, weather, Traffic Manager registry."""
+
+import asyncio
+import dataclasses
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from envloop.minicarla import blueprints, shapes, wire
+from envloop.minicarla.maps import MapError
+from envloop.minicarla.render.weather import Weather
+from envloop.minicarla.rhythm import TrafficRhythm
+from envloop.minicarla.rpc import Method, Methods, Result, RpcConnection, RpcError
+from envloop.minicarla.shapes import EpisodeSettings, Wire
+
+if TYPE_CHECKING:
+    from envloop.minicarla.server import Server
+
+methods = Methods()
+MAP_FOLDER = "Carla/Maps/"
+_NO_TRAFFIC_MANAGER: Wire = ["", 0]
+
+
+@methods.value
+def version(server: "Server", client: RpcConnection) -> str:
+    """The protocol version that the client compares with its own."""
+    return wire.CARLA_VERSION
+
+
+@methods.value
+def get_episode_info(server: "Server", client: RpcConnection) -> Wire:
+    """Episode id and the token of the snapshot stream."""
+    return [server.world.episode, [wire.token(wire.SNAPSHOT_STREAM, server.streams.port)]]
+
+
+@methods.value
+def get_sensor_token(server: "Server", client: RpcConnection, stream: int) -> Wire:
+    """A client is about to subscribe: the next tick waits for it."""
+    if not server.streams.exists(shapes.identifier(stream, "stream id")):
+        raise RpcError(f"there is no stream {stream}: its sensor has been destroyed")
+    server.streams.expect(stream, server.loop.time())
+    return [wire.token(stream, server.streams.port)]
+
+
+def get_episode_settings(server: "Server", client: RpcConnection) -> Wire:
+    """`World.get_settings`; a Traffic Manager asks while a tick may already be waiting for its question."""
+    if client.rhythm is not None:
+        client.rhythm.settings_asked()
+    return server.world.settings.wire()
+
+
+methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, overtakes=True)
+
+
+@methods.value
+def set_episode_settings(server: "Server", client: RpcConnection, settings: Wire) -> int:
+    """`World.apply_settings`; they hold from the next tick on, so there is no frame to wait for but the last."""
+    server.world.settings = EpisodeSettings.parse(settings)
+    server.pace()
+    return server.world.frame
+
+
+@methods.value
+def tick_cue(server: "Server", client: RpcConnection) -> "int | asyncio.Task[int]":
+    """`World.tick`: one step in synchronous mode; an asynchronous world ticks by itself."""
+    return server.tick_when_settled(client, lambda frame: frame)
+
+
+@methods.value
+def get_map_info(server: "Server", client: RpcConnection) -> Wire:
+    """Name and spawn points."""
+    town = server.world.town
+    return [MAP_FOLDER + town.name, [shapes.transform(point) for point in town.spawn_points]]
+
+
+@methods.value
+def get_map_data(server: "Server", client: RpcConnection) -> str:
+    """The OpenDRIVE text."""
+    return server.world.town.xodr
+
+
+@methods.value
+def get_required_files(server: "Server", client: RpcConnection, folder: str) -> Wire:
+    """None: clients get the map by `get_map_data`."""
+    return []
+
+
+@methods.value
+def get_available_maps(server: "Server", client: RpcConnection) -> Wire:
+    """What `Client.load_world` accepts."""
+    return [MAP_FOLDER + name for name in server.town_names()]
+
+
+@methods.void
+def load_new_episode(
+    server: "Server", client: RpcConnection, name: str, reset_settings: bool = True, layers: int = 0
+) -> None:
+    """`Client.load_world` and `reload_world` (an empty name); map layers mean nothing here."""
+    server.load(shapes.text(name, "map name").rpartition("/")[2], bool(reset_settings))
+
+
+@methods.void
+def copy_opendrive_to_file(
+    server: "Server", client: RpcConnection, xodr: str, parameters: Wire
+) -> "asyncio.Future[None]":
+    """First half of `Client.generate_opendrive_world`; the mesh parameters mean nothing here."""
+    return asyncio.ensure_future(_take_opendrive(server, shapes.text(xodr, "OpenDRIVE")))
+
+
+async def _take_opendrive(server: "Server", xodr: str) -> None:
+    try:
+        server.opendrive_town = await server.loop.run_in_executor(None, partial(server.read_opendrive, xodr))
+    except MapError as error:
+        raise RpcError(str(error)) from None
+
+
+@methods.value
+def get_actor_definitions(server: "Server", client: RpcConnection) -> list[Wire]:
+    """`World.get_blueprint_library`."""
+    return blueprints.definitions()
+
+
+@methods.value
+def get_weather_parameters(server: "Server", client: RpcConnection) -> Wire:
+    """14 numbers in CARLA's order."""
+    return list(dataclasses.astuple(server.world.weather))
+
+
+@methods.void
+def set_weather_parameters(server: "Server", client: RpcConnection, weather: Wire) -> None:
+    """`World.set_weather`."""
+    server.world.weather = Weather(*shapes.numbers(weather, len(dataclasses.fields(Weather)), "weather"))
+
+
+@methods.value
+def is_traffic_manager_running(server: "Server", client: RpcConnection, port: int) -> bool:
+    """Whether a client has a Traffic Manager on that port."""
+    return shapes.identifier(port, "port") in server.traffic_managers
+
+
+@methods.value
+def get_traffic_manager_running(server: "Server", client: RpcConnection, port: int) -> Wire:
+    """Host and port of the Traffic Manager, by which other clients find it."""
+    return server.traffic_managers.get(shapes.identifier(port, "port"), _NO_TRAFFIC_MANAGER)
+
+
+@methods.value
+def add_traffic_manager_running(server: "Server", client: RpcConnection, endpoint: Wire) -> bool:
+    """Register a Traffic Manager until its client leaves: a stale one would cost the next client seconds."""
+    host, port = shapes.items(endpoint, "endpoint", at_least=2)[:2]
+    if shapes.identifier(port, "port") in server.traffic_managers:
+        return False
+    server.traffic_managers[port] = [shapes.text(host, "host"), port]
+    client.traffic_managers.add(port)
+    client.rhythm = client.rhythm or TrafficRhythm()
+    return True
+
+
+@methods.value
+def destroy_traffic_manager(server: "Server", client: RpcConnection, port: int) -> bool:
+    """`TrafficManager.shut_down`."""
+    return server.traffic_managers.pop(shapes.identifier(port, "port"), None) is not None
+
+
+@methods.value
+def query_lights_state(server: "Server", client: RpcConnection, endpoint: str) -> Wire:
+    """Street lights: the towns have none."""
+    return []
+
+
+@methods.void
+def update_lights_state(server: "Server", client: RpcConnection, *_: Any) -> None:
+    """Street lights: the towns have none."""
+
+
+@methods.void
+def update_day_night_cycle(server: "Server", client: RpcConnection, *_: Any) -> None:
+    """Street lights: the towns have none."""
+
+
+@methods.void
+def draw_debug_shape(server: "Server", client: RpcConnection, shape: Wire) -> None:
+    """Accepted and not drawn: sensors see what CARLA's see, which is no debug drawing either."""

@@ -1,0 +1,52 @@
+"""Plain data that all of minicarla shares in CARLA's frame: x forward/east, y right/south, z up; metres and degrees."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """A `carla.Transform` as plain numbers: location in m, rotation in degrees (yaw clockwise from above)."""
+
+    x: float
+    y: float
+    z: float
+    pitch: float = 0.0
+    yaw: float = 0.0
+    roll: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OrientedBox:
+    """A box on the ground: centre (m), yaw (deg) and half sizes along its own axes (m), as `carla.BoundingBox` has."""
+
+    x: float
+    y: float
+    z: float
+    yaw: float
+    ex: float
+    ey: float
+    ez: float
+
+
+@dataclass(frozen=True, slots=True)
+class Building:
+    """Something solid beside the road: drawn by the renderer, collided with by the physics."""
+
+    box: OrientedBox
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LightSpec:
+    """A traffic light of the road network.
+
+    `sign_id` is its OpenDRIVE signal id. `pose` is the foot of its pole, its yaw the way of the traffic it speaks to:
+    the lamps look the other way. Lights of one junction with the same `group` are green together. A vehicle whose
+    centre lies in one of `stop_boxes` is held by the light.
+    """
+
+    sign_id: str
+    pose: Pose
+    junction_id: int
+    group: int
+    stop_boxes: tuple[OrientedBox, ...]

@@ -1,0 +1,159 @@
+"""The arrays that travel on the RPC channel, to and from plain data.
+
+Structs are msgpack arrays in CARLA's declaration order (LibCarla's rpc/*.h, version 0.9.16). What comes from a client
+is checked here: a number that is not finite would poison the physics, so it is refused with a sentence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envloop.minicarla.maps.types import Pose
+
+Wire = list[Any]
+MAX_MAGNITUDE = (
+    1e9  # of any number: nothing in a town is larger, and what is packed as a float must stay far from its end
+)
+MAX_ATTRIBUTE_LENGTH = 1024
+MIN_DELTA_S, MAX_DELTA_S = 1e-4, 1.0
+
+
+class ShapeError(ValueError):
+    """An argument that is not what CARLA's RPC interface says."""
+
+
+def number(value: Any, what: str) -> float:
+    """`value` as a float; ShapeError if it is none, not finite or beyond all measure."""
+    # The comparison is false for NaN.
+    if not isinstance(value, float | int) or not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
+        raise ShapeError(f"{what} must be a finite number of at most {MAX_MAGNITUDE:.0e}, not {value!r:.80}")
+    return float(value)
+
+
+def numbers(values: Any, count: int, what: str) -> tuple[float, ...]:
+    """`count` finite floats; ShapeError otherwise."""
+    if not isinstance(values, list | tuple) or len(values) < count:
+        raise ShapeError(f"{what} must be {count} numbers, not {values!r:.80}")
+    return tuple([number(value, what) for value in values[:count]])
+
+
+def text(value: Any, what: str, longest: int | None = None) -> str:
+    """`value` as a string of at most `longest` characters; ShapeError otherwise."""
+    if not isinstance(value, str):
+        raise ShapeError(f"{what} must be a string, not {value!r:.80}")
+    if longest is not None and len(value) > longest:
+        raise ShapeError(f"{what} must not be longer than {longest} characters")
+    return value
+
+
+def identifier(value: Any, what: str = "actor id") -> int:
+    """`value` as an unsigned 64-bit integer; ShapeError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64:
+        raise ShapeError(f"{what} must be an unsigned integer, not {value!r:.80}")
+    return value
+
+
+def items(value: Any, what: str, at_least: int = 0) -> Wire:
+    """`value` as a list of at least so many items; ShapeError otherwise."""
+    if not isinstance(value, list) or len(value) < at_least:
+        raise ShapeError(f"{what} must be an array of at least {at_least} items, not {value!r:.80}")
+    return value
+
+
+def vector(value: Any, what: str) -> tuple[float, float, float]:
+    """x, y, z."""
+    x, y, z = numbers(value, 3, what)
+    return x, y, z
+
+
+def pose(value: Any) -> Pose:
+    """A transform: [location, rotation]."""
+    location, rotation = items(value, "transform", at_least=2)[:2]
+    x, y, z = vector(location, "location")
+    pitch, yaw, roll = vector(rotation, "rotation")
+    return Pose(x, y, z, pitch, yaw, roll)
+
+
+def transform(value: Pose) -> Wire:
+    """The array of a pose."""
+    return [[value.x, value.y, value.z], [value.pitch, value.yaw, value.roll]]
+
+
+def bounding_box(
+    location: Sequence[float], extent: Sequence[float], rotation: Sequence[float] = (0.0, 0.0, 0.0), actor_id: int = 0
+) -> Wire:
+    """Centre (m), half sizes (m), rotation (deg); the actor id is new in 0.9.16."""
+    return [list(location), list(extent), list(rotation), actor_id]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSettings:
+    """`carla.WorldSettings`. minicarla acts on the first three; the others are kept and given back."""
+
+    synchronous: bool = False
+    no_rendering: bool = False
+    fixed_delta: float | None = None  # s
+    substepping: bool = True
+    max_substep_delta: float = 0.01  # s
+    max_substeps: int = 10
+    max_culling_distance: float = 0.0
+    deterministic_ragdolls: bool = True
+    tile_stream_distance: float = 3000.0
+    actor_active_distance: float = 2000.0
+    spectator_as_ego: bool = True
+
+    @classmethod
+    def parse(cls, value: Any) -> "EpisodeSettings":
+        """From the array that `set_episode_settings` carries."""
+        fields = items(value, "settings", at_least=11)[:11]
+        delta = items(fields[2], "fixed_delta_seconds", at_least=1)
+        # The wheel sends 0 for "variable" where Python gave None.
+        fixed = number(delta[1], "fixed_delta_seconds") if delta[0] else 0.0
+        if fixed and not MIN_DELTA_S <= fixed <= MAX_DELTA_S:
+            raise ShapeError(f"fixed_delta_seconds must lie in [{MIN_DELTA_S}, {MAX_DELTA_S}] s, not {fixed}")
+        substep, substeps, culling, _, tiles, active = (number(value or 0, "settings") for value in fields[4:10])
+        return cls(
+            synchronous=bool(fields[0]),
+            no_rendering=bool(fields[1]),
+            fixed_delta=fixed or None,
+            substepping=bool(fields[3]),
+            max_substep_delta=substep,
+            max_substeps=int(substeps),
+            max_culling_distance=culling,
+            deterministic_ragdolls=bool(fields[7]),
+            tile_stream_distance=tiles,
+            actor_active_distance=active,
+            spectator_as_ego=bool(fields[10]),
+        )
+
+    def wire(self) -> Wire:
+        """The array that `get_episode_settings` returns."""
+        delta = [False] if self.fixed_delta is None else [True, self.fixed_delta]
+        rest = [self.substepping, self.max_substep_delta, self.max_substeps, self.max_culling_distance]
+        rest += [self.deterministic_ragdolls, self.tile_stream_distance, self.actor_active_distance]
+        return [self.synchronous, self.no_rendering, delta, *rest, self.spectator_as_ego]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an actor was spawned from: the blueprint's id, the values of its attributes, and the array of both."""
+
+    type_id: str
+    attributes: dict[str, str]
+    wire: Wire = field(repr=False)
+    uid: int = 0
+
+    @classmethod
+    def parse(cls, value: Any) -> "Description":
+        """From [uid, id, [[attribute, type, value]...]]."""
+        uid, type_id, attributes = items(value, "actor description", at_least=3)[:3]
+        pairs = {}
+        for attribute in items(attributes, "attributes"):
+            name, _, content = items(attribute, "attribute", at_least=3)[:3]
+            pairs[text(name, "attribute id")] = text(content, "attribute value", MAX_ATTRIBUTE_LENGTH)
+        return cls(text(type_id, "blueprint id"), pairs, [], identifier(uid, "blueprint uid") & 0xFFFFFFFF)
+
+
+def label(actor_id: int, type_id: str) -> str:
+    """How an error names an actor."""
+    return f"actor {actor_id} ({type_id})"

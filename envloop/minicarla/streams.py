@@ -1,0 +1,206 @@
+"""The streaming channel: one TCP connection per subscribed stream, on the port beside the RPC port.
+
+A client connects, sends the stream's id in four bytes and from then on only reads frames.
+
+Slow readers. The kernel's and the transport's buffers take what they can; when they are full, whole frames queue here,
+one queue a reader, so that nobody waits for anybody. A queue that exceeds its limit loses its oldest frames, with one
+line in the log. While the world is asynchronous the limit is `FRESH_FRAMES`: an old frame is worth little. While it is
+synchronous a script may count on every frame, and the ticks themselves are paced by a client, so up to
+`SYNC_QUEUE_BYTES` are kept (570 frames of 256x144): only a reader that has stopped reading can lose any.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import cast
+
+from envloop.minicarla import wire
+
+MAX_CONNECTIONS = 512
+SYNC_QUEUE_BYTES = 84 << 20
+FRESH_FRAMES = 2
+TRANSPORT_BUFFER_BYTES = 1 << 20
+# How long a tick waits for a stream whose token has just been asked for: `listen()` returns before its subscription is
+# here.
+SUBSCRIPTION_GRACE_S = 0.2
+_TIMER_SLACK_S = 0.01  # a loop's timers may fire a little early
+
+log = logging.getLogger(__name__)
+
+Frame = tuple[bytes, ...]  # parts that follow each other
+
+
+class Reader(asyncio.Protocol):
+    """One subscribed (or not yet subscribed) client socket."""
+
+    def __init__(self, streams: "Streams") -> None:
+        self.stream: int | None = None
+        self.frames_lost = 0
+        self._streams = streams
+        self._received = b""
+        self._transport: asyncio.Transport
+        self._paused = False
+        self._queue: deque[Frame] = deque()
+        self._queued_bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by asyncio."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
+        self._transport.set_write_buffer_limits(high=TRANSPORT_BUFFER_BYTES)
+        if not self._streams.connected(self):
+            log.warning("stream reader refused: %d are connected already", MAX_CONNECTIONS)
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio."""
+        if self.stream is None:
+            self._received += data
+            if len(self._received) < wire.STREAM_ID_BYTES:
+                return
+            self.stream = wire.stream_id(self._received[: wire.STREAM_ID_BYTES])
+            data = self._received[wire.STREAM_ID_BYTES :]
+            self._streams.subscribed(self)
+        if data:
+            log.warning("stream reader disconnected: it sent more than the id of a stream")
+            self._transport.abort()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio."""
+        self._queue.clear()
+        self._streams.disconnected(self)
+
+    def pause_writing(self) -> None:
+        """Called by asyncio."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Called by asyncio."""
+        self._paused = False
+        while self._queue and not self._paused:
+            frame = self._queue.popleft()
+            self._queued_bytes -= sum(map(len, frame))
+            self._transport.writelines(frame)
+
+    def send(self, frame: Frame, synchronous: bool) -> None:
+        """Write a frame, or queue it behind those that the client has not read yet."""
+        if not self._paused:
+            self._transport.writelines(frame)
+            return
+        self._queue.append(frame)
+        self._queued_bytes += sum(map(len, frame))
+        while len(self._queue) > 1 and (
+            self._queued_bytes > SYNC_QUEUE_BYTES or (not synchronous and len(self._queue) > FRESH_FRAMES)
+        ):
+            self._queued_bytes -= sum(map(len, self._queue.popleft()))
+            self.frames_lost += 1
+            if self.frames_lost == 1:
+                log.warning("a reader of stream %s is too slow: it loses frames", self.stream)
+
+
+class Streams:
+    """All streams and their readers."""
+
+    def __init__(self) -> None:
+        self.port = 0  # where the readers connect to
+        self._readers: dict[int, list[Reader]] = {}  # by stream id; the key exists as long as the stream does
+        self._all: set[Reader] = set()
+        self._awaited: dict[int, list[float]] = {}  # deadlines of subscriptions whose tokens have been given out
+        self._arrival = asyncio.Event()
+        self._last_snapshot: Frame | None = None
+        self._next_id = wire.SNAPSHOT_STREAM
+        self.open()
+
+    def open(self) -> int:
+        """A new stream; its id. Ids are never used twice, so a reader that reconnects late finds no stranger's data."""
+        stream = self._next_id
+        self._next_id += 1
+        self._readers[stream] = []
+        return stream
+
+    def close(self, stream: int) -> None:
+        """End a stream. Its readers stay connected and get nothing: closing them would make them reconnect for ever."""
+        self._readers.pop(stream, None)
+        self._awaited.pop(stream, None)
+        self._arrival.set()
+
+    def exists(self, stream: int) -> bool:
+        """Whether the stream has been opened and not closed."""
+        return stream in self._readers
+
+    def has_readers(self, stream: int) -> bool:
+        """Whether anybody would get a frame of the stream."""
+        return bool(self._readers.get(stream))
+
+    def forget_snapshot(self) -> None:
+        """The last snapshot is of an episode that has ended: nobody shall get it any more."""
+        self._last_snapshot = None
+
+    def send(self, stream: int, frame: Frame, synchronous: bool) -> None:
+        """Give a frame to all readers of a stream."""
+        if stream == wire.SNAPSHOT_STREAM:
+            self._last_snapshot = frame
+        for reader in self._readers.get(stream, ()):
+            reader.send(frame, synchronous)
+
+    def expect(self, stream: int, now: float) -> None:
+        """A client has asked for the stream's token and will subscribe to it at once."""
+        self._awaited.setdefault(stream, []).append(now + SUBSCRIPTION_GRACE_S)
+
+    def is_settled(self, now: float) -> bool:
+        """Whether no subscription is under way."""
+        if self._awaited:
+            self._forget_late(now)
+        return not self._awaited
+
+    async def settle(self) -> None:
+        """Returns when no subscription is under way, or none that can still be waited for."""
+        loop = asyncio.get_running_loop()
+        while not self.is_settled(loop.time()):
+            self._arrival.clear()
+            latest = max(max(deadlines) for deadlines in self._awaited.values())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._arrival.wait(), latest - loop.time() + _TIMER_SLACK_S)
+
+    def _forget_late(self, now: float) -> None:
+        for stream, deadlines in list(self._awaited.items()):
+            deadlines[:] = [deadline for deadline in deadlines if deadline > now]
+            if not deadlines:
+                del self._awaited[stream]
+
+    def connected(self, reader: Reader) -> bool:
+        """Note a new socket; False refuses it."""
+        if len(self._all) >= MAX_CONNECTIONS:
+            return False
+        self._all.add(reader)
+        return True
+
+    def subscribed(self, reader: Reader) -> None:
+        """A socket has said which stream it wants."""
+        assert reader.stream is not None
+        deadlines = self._awaited.get(reader.stream)
+        if deadlines:
+            deadlines.pop(0)
+            if not deadlines:
+                del self._awaited[reader.stream]
+        if reader.stream in self._readers:
+            self._readers[reader.stream].append(reader)
+            if reader.stream == wire.SNAPSHOT_STREAM and self._last_snapshot is not None:
+                # A client that joins a synchronous world, or reconnects during a tick, sees the actors without a tick.
+                reader.send(self._last_snapshot, synchronous=True)
+        else:
+            log.info("a reader asks for stream %d, which does not exist (any more)", reader.stream)
+        self._arrival.set()
+
+    def disconnected(self, reader: Reader) -> None:
+        """A socket is gone."""
+        self._all.discard(reader)
+        readers = self._readers.get(reader.stream) if reader.stream is not None else None
+        if readers and reader in readers:
+            readers.remove(reader)
+
+
+def reader_factory(streams: Streams) -> Callable[[], Reader]:
+    """What `loop.create_server` needs."""
+    return lambda: Reader(streams)

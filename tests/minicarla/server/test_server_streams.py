@@ -1,0 +1,102 @@
+"""Slow readers, on real sockets."""
+
+import asyncio
+import socket
+import struct
+
+import pytest
+import uvloop
+
+from envloop.minicarla import streams as streams_module
+from envloop.minicarla.streams import Streams, reader_factory
+
+MEGABYTE = 1 << 20
+
+
+def frame(number: int, size: int = MEGABYTE) -> tuple[bytes, bytes]:
+    return struct.pack("<II", size, number), bytes(size - 4)
+
+
+def numbers(data: bytes) -> list[int]:
+    found, place = [], 0
+    while place < len(data):
+        size, number = struct.unpack_from("<II", data, place)
+        found.append(number)
+        place += 4 + size
+    assert place == len(data), "a frame was cut"
+    return found
+
+
+async def run(count: int, synchronous: bool) -> tuple[list[int], list[int]]:
+    """Send `count` frames of 1 MB; what a reader that reads at once and one that reads at the end have got."""
+    loop = asyncio.get_running_loop()
+    streams = Streams()
+    stream = streams.open()
+    server = await loop.create_server(reader_factory(streams), "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    quick_reader, quick_writer = await asyncio.open_connection(*address, limit=4 * MEGABYTE)
+    slow = socket.create_connection(address)
+    slow.setblocking(False)
+    quick_writer.write(struct.pack("<I", stream))
+    await loop.sock_sendall(slow, struct.pack("<I", stream))
+    while len(streams._readers[stream]) < 2:
+        await asyncio.sleep(0.001)
+    quick: list[int] = []
+    for number in range(count):
+        streams.send(stream, frame(number), synchronous)
+        data = await quick_reader.readexactly(4 + MEGABYTE)
+        quick += numbers(data)
+    received = bytearray()
+    try:
+        while part := await asyncio.wait_for(loop.sock_recv(slow, MEGABYTE), 0.5):
+            received += part
+    except TimeoutError:
+        pass
+    slow.close()
+    quick_writer.close()
+    server.close()
+    return quick, numbers(bytes(received))
+
+
+@pytest.mark.parametrize("run_loop", [asyncio.run, uvloop.run])
+def test_synchronous_reader_gets_everything_late(run_loop):
+    quick, slow = run_loop(run(60, synchronous=True))
+    assert quick == slow == list(range(60))
+
+
+def test_asynchronous_reader_gets_fresh_frames():
+    quick, slow = uvloop.run(run(60, synchronous=False))
+    assert quick == list(range(60))
+    assert len(slow) < 30
+    assert slow == sorted(slow)
+    assert slow[-streams_module.FRESH_FRAMES :] == [58, 59]
+
+
+def test_synchronous_reader_that_never_reads_loses_the_oldest():
+    limit = streams_module.SYNC_QUEUE_BYTES // MEGABYTE
+    count = limit + 40
+    quick, slow = uvloop.run(run(count, synchronous=True))
+    assert quick == list(range(count))
+    assert len(slow) < count
+    assert slow[-limit + 1 :] == list(range(count - limit + 1, count))
+
+
+def test_expected_readers():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        streams = Streams()
+        assert streams.is_settled(loop.time())
+        stream = streams.open()
+        streams.expect(stream, loop.time())
+        assert not streams.is_settled(loop.time())
+        before = loop.time()
+        await streams.settle()
+        assert loop.time() - before < 2.0 * streams_module.SUBSCRIPTION_GRACE_S
+        assert streams.is_settled(loop.time())
+        streams.expect(stream, loop.time())
+        waiting = asyncio.create_task(streams.settle())
+        await asyncio.sleep(0)
+        streams.close(stream)
+        await asyncio.wait_for(waiting, 0.5 * streams_module.SUBSCRIPTION_GRACE_S)
+
+    asyncio.run(scenario())

@@ -1,0 +1,111 @@
+"""The map from above: for the evaluation video and for pictures of driven routes. Plain geometry, drawn with OpenCV."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+_PIXELS_PER_METRE = 4.0
+_MARGIN = 40.0  # m around the road network
+_SHIFT = 4  # OpenCV's fixed-point bits: sub-pixel edges
+GRASS, ROAD, EDGE, ROUTE, EGO, NPC = (
+    (58, 84, 52),
+    (92, 92, 96),
+    (190, 190, 190),
+    (70, 160, 255),
+    (255, 205, 40),
+    (230, 80, 70),
+)
+
+
+def lane_polygons(carla_map: Any) -> list[np.ndarray]:
+    """Outline [N, 2] (x, y in m) of every driving lane segment of a `carla.Map`."""
+    polygons = []
+    for start, _ in carla_map.get_topology():
+        waypoints = [start, *start.next_until_lane_end(1.0)]
+        centre = np.array([[w.transform.location.x, w.transform.location.y] for w in waypoints])
+        right = np.array([[v.x, v.y] for v in (w.transform.get_right_vector() for w in waypoints)])
+        half = np.array([[w.lane_width / 2] for w in waypoints])
+        polygons.append(np.concatenate([centre + half * right, (centre - half * right)[::-1]]))
+    return polygons
+
+
+def box_corners(x: float, y: float, yaw_deg: float, half_length: float, half_width: float) -> np.ndarray:
+    """The four corners [4, 2] of an oriented box on the ground."""
+    yaw = np.deg2rad(yaw_deg)
+    forward, right = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
+    signs = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
+    return np.array([x, y]) + half_length * signs[:, :1] * forward + half_width * signs[:, 1:] * right
+
+
+class BirdsEye:
+    """Draws a road network with a route once, then windows of it around the ego, heading up.
+
+    Args:
+      polygons: driving lanes, from `lane_polygons`.
+      route: [N, 2] route points, m.
+    """
+
+    def __init__(self, polygons: Sequence[np.ndarray], route: np.ndarray) -> None:
+        points = np.concatenate([*polygons, route])
+        self._origin = points.min(axis=0) - _MARGIN
+        width, height = np.ceil((points.max(axis=0) + _MARGIN - self._origin) * _PIXELS_PER_METRE).astype(int)
+        self._map = np.full((height, width, 3), GRASS, np.uint8)
+        outlines = [self._fixed(p) for p in polygons]
+        for outline in outlines:
+            cv2.polylines(self._map, [outline], True, EDGE, 2, cv2.LINE_AA, _SHIFT)
+        for outline in outlines:
+            cv2.fillPoly(self._map, [outline], ROAD, cv2.LINE_AA, _SHIFT)
+        cv2.polylines(self._map, [self._fixed(route)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
+
+    def window(
+        self, pose: tuple[float, float, float], boxes: Sequence[np.ndarray], size: int, metres: float
+    ) -> np.ndarray:
+        """A square picture, uint8 RGB [size, size, 3], `metres` wide, around the ego.
+
+        Args:
+          pose: the ego's x, y (m) and yaw (deg); it stands in the lower third, heading up.
+          boxes: [4, 2] corners of every vehicle, the ego's first.
+          size: pixels.
+          metres: width of the view.
+        """
+        scale = size / metres
+        yaw = np.deg2rad(pose[2])
+        turn = scale * np.array([[-np.sin(yaw), np.cos(yaw)], [-np.cos(yaw), -np.sin(yaw)]])  # right is +u, ahead is -v
+        anchor = np.array([size / 2, size * 0.7])
+        world_to_view = np.column_stack([turn, anchor - turn @ np.asarray(pose[:2])])
+        offset = turn @ self._origin + world_to_view[:, 2]
+        map_to_view = np.column_stack([turn / _PIXELS_PER_METRE, offset])
+        view = cv2.warpAffine(
+            self._map,
+            map_to_view,
+            (size, size),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=GRASS,
+        )
+        for i, corners in enumerate(boxes):
+            pixels = corners @ world_to_view[:, :2].T + world_to_view[:, 2]
+            cv2.fillPoly(view, [_to_fixed(pixels)], EGO if i == 0 else NPC, cv2.LINE_AA, _SHIFT)
+        return view
+
+    def overview(self, tracks: Sequence[np.ndarray]) -> np.ndarray:
+        """uint8 RGB [H, W, 3]: the part of the map that `tracks` ([N, 2] driven positions, m) cover, and the tracks."""
+        picture = self._map.copy()
+        for track in tracks:
+            cv2.polylines(picture, [self._fixed(track)], False, EGO, 3, cv2.LINE_AA, _SHIFT)
+        points = (np.concatenate(tracks) - self._origin) * _PIXELS_PER_METRE
+        pad = _MARGIN * _PIXELS_PER_METRE
+        (left, top), (right, bottom) = (
+            np.floor(points.min(0) - pad).astype(int),
+            np.ceil(points.max(0) + pad).astype(int),
+        )
+        return picture[max(top, 0) : bottom, max(left, 0) : right]
+
+    def _fixed(self, points: np.ndarray) -> np.ndarray:
+        return _to_fixed((points[:, :2] - self._origin) * _PIXELS_PER_METRE)
+
+
+def _to_fixed(pixels: np.ndarray) -> np.ndarray:
+    return np.round(pixels * (1 << _SHIFT)).astype(np.int32)

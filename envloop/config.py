@@ -1,0 +1,151 @@
+"""What a simulator and an environment can be told: frozen data; `validate()` says in one sentence what is wrong."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from envloop.observation import FRAME_SIZE, VectorConfig
+from envloop.reward import RewardConfig, check_ordering
+from envloop.route import SpeedRules
+from envloop.scenario import npc_vehicles, route_ends
+from envloop.termination import TerminationConfig
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class SimulatorConfig:
+    """Which simulator, and how patient to be with it.
+
+    Attributes:
+      endpoint: "embedded" starts a minicarla of its own; "HOST:PORT" is the RPC port of a running server.
+      town: map to drive on.
+      xodr: path of an OpenDRIVE file to drive on instead of `town`; "" for none.
+      fixed_delta_s: simulated seconds per tick.
+      timeout_s: how long one call, one tick or one camera frame may take before the simulator counts as lost.
+      start_timeout_s: how long a server may take to start or to load a map.
+      restart_attempts: how often a lost simulator is started or called again before giving up.
+      backoff_s, backoff_max_s: wait before the next attempt; doubles from the one up to the other.
+      log_dir: folder for the embedded server's standard error; "" for the system's temporary folder.
+    """
+
+    endpoint: str = EMBEDDED
+    town: str = "Town01"
+    xodr: str = ""
+    fixed_delta_s: float = 0.05
+    timeout_s: float = 10.0
+    start_timeout_s: float = 60.0
+    restart_attempts: int = 8
+    backoff_s: float = 1.0
+    backoff_max_s: float = 60.0
+    log_dir: str = ""
+
+    def validate(self) -> None:
+        """Raises ValueError with one plain sentence for the first thing that is wrong."""
+        if self.endpoint != EMBEDDED:
+            self.host_and_port()
+        if not self.town and not self.xodr:
+            raise ValueError("simulator.town is empty; name a town such as Town01, or give simulator.xodr.")
+        if self.xodr and not Path(self.xodr).is_file():
+            raise ValueError(f"simulator.xodr: there is no file {self.xodr!r}; give the path of an OpenDRIVE file.")
+        if not 0.0 < self.fixed_delta_s <= 0.1:
+            raise ValueError(
+                f"simulator.fixed_delta_s is {self.fixed_delta_s}; CARLA's physics needs more than 0, at most 0.1."
+            )
+        for name in ("timeout_s", "start_timeout_s", "backoff_s", "backoff_max_s"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"simulator.{name} is {getattr(self, name)}; it must be positive.")
+        if self.restart_attempts < 1:
+            raise ValueError(f"simulator.restart_attempts is {self.restart_attempts}; it must be at least 1.")
+
+    def host_and_port(self) -> tuple[str, int]:
+        """Host and RPC port of an external endpoint. Raises ValueError where the text is no HOST:PORT."""
+        host, separator, port = self.endpoint.rpartition(":")
+        # CARLA streams sensors from the port above the RPC port, so the last port cannot be one.
+        if not (separator and host and port.isdecimal() and 1 <= int(port) <= 65534):
+            raise ValueError(
+                f"simulator.endpoint is {self.endpoint!r}; write 'embedded', or HOST:PORT such as 127.0.0.1:2000."
+            )
+        return host, int(port)
+
+
+@dataclass(frozen=True)
+class CameraConfig:
+    """The front camera: picture size in pixels, horizontal field of view, mounting point on the car in metres."""
+
+    width: int = 256
+    height: int = 144
+    fov_deg: float = 90.0
+    x: float = 1.6
+    z: float = 1.5
+
+    def validate(self) -> None:
+        """Raises ValueError with one plain sentence for the first thing that is wrong."""
+        if not (FRAME_SIZE <= self.width <= 4096 and FRAME_SIZE <= self.height <= 4096):
+            raise ValueError(
+                f"camera.width x height is {self.width}x{self.height}; each must be {FRAME_SIZE} to 4096 pixels."
+            )
+        if not 1.0 <= self.fov_deg <= 170.0:
+            raise ValueError(f"camera.fov_deg is {self.fov_deg}; it must be 1 to 170 degrees.")
+
+
+@dataclass(frozen=True)
+class EnvConfig:
+    """One environment: where it drives, what it sees, what is rewarded, when an episode ends.
+
+    Attributes:
+      simulator: see SimulatorConfig.
+      route: a name of `scenario.ROUTES`, or "X,Y -> X,Y" in metres on the simulator's map.
+      scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles.
+      camera, vector, reward, termination, speed: see the classes.
+      weather: name of a preset of `carla.WeatherParameters`.
+      action_repeat: ticks per decision.
+      random_start_fraction: share of episodes that begin anywhere on the route at any legal speed; the others, and
+        every episode reset with options={"start": "beginning"}, begin at the route's start, at rest.
+      settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
+        0.32 s, and should not bob in the first pictures.
+      npc_clearance_m: no NPC is spawned nearer to the ego.
+    """
+
+    simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
+    route: str = "town01-0"
+    scenario: str = "empty"
+    camera: CameraConfig = field(default_factory=CameraConfig)
+    vector: VectorConfig = field(default_factory=VectorConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    termination: TerminationConfig = field(default_factory=TerminationConfig)
+    speed: SpeedRules = field(default_factory=SpeedRules)
+    weather: str = "ClearNoon"
+    action_repeat: int = 1
+    random_start_fraction: float = 0.7
+    settle_ticks: int = 8
+    npc_clearance_m: float = 20.0
+
+    @property
+    def decision_s(self) -> float:
+        """Simulated seconds per decision."""
+        return self.simulator.fixed_delta_s * self.action_repeat
+
+    def validate(self) -> None:
+        """Raises ValueError with one plain sentence for the first thing that is wrong."""
+        self.simulator.validate()
+        self.camera.validate()
+        npc_vehicles(self.scenario)
+        town = route_ends(self.route).town
+        if town and not self.simulator.xodr and town != self.simulator.town:
+            raise ValueError(
+                f"route {self.route!r} lies in {town}, but simulator.town is {self.simulator.town}; change one of them."
+            )
+        if self.action_repeat < 1:
+            raise ValueError(f"action_repeat is {self.action_repeat}; it must be at least 1.")
+        if not 0.0 <= self.random_start_fraction <= 1.0:
+            raise ValueError(f"random_start_fraction is {self.random_start_fraction}; it must be 0 to 1.")
+        if self.settle_ticks < 1:
+            raise ValueError(f"settle_ticks is {self.settle_ticks}; the car is seen in its place only after 1 tick.")
+        if self.npc_clearance_m < 0.0:
+            raise ValueError(f"npc_clearance_m is {self.npc_clearance_m}; it must not be negative.")
+        if self.reward.limit_mps != self.speed.limit_mps:
+            raise ValueError(
+                f"reward.limit_mps is {self.reward.limit_mps:g} but speed.limit_mps is {self.speed.limit_mps:g}; "
+                "set both to the same speed limit."
+            )
+        check_ordering(self.reward, self.termination, self.decision_s)

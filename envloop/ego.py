@@ -1,0 +1,169 @@
+"""The ego car and its sensors in the simulator: made once per connection, put in place once per episode."""
+
+import contextlib
+import queue
+from collections import deque
+
+import carla
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.claim import role_name
+from envloop.config import CameraConfig
+from envloop.observation import EgoState
+from envloop.simulator import Simulator, SimulatorError
+
+BLUEPRINT = "vehicle.tesla.model3"
+SPAWN_HEIGHT_M = 0.5  # above the road, so that no wheel is spawned inside it
+
+Collision = tuple[str, int]  # blueprint id and actor id of what was hit
+
+
+class _Inbox:
+    """What the client's streaming thread delivers, to be read by frame number.
+
+    It refers to no object of the client: the thread may be the last to let go of a callback, and a client that is
+    destroyed by its own thread aborts the process.
+    """
+
+    def __init__(self) -> None:
+        self.images: queue.SimpleQueue[carla.Image] = queue.SimpleQueue()
+        self.collisions: deque[tuple[int, Collision]] = deque()
+
+    def on_collision(self, event: carla.CollisionEvent) -> None:
+        other = event.other_actor
+        self.collisions.append((event.frame, ("static", 0) if other is None else (other.type_id, other.id)))
+
+    def clear(self) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self.images.get_nowait()
+        self.collisions.clear()
+
+
+class Ego:
+    """A Tesla Model 3 with a collision sensor and a front camera.
+
+    Raises (all methods):
+      SimulatorError: the simulator is lost, or a camera frame does not come.
+    """
+
+    def __init__(self, simulator: Simulator, camera: CameraConfig, start: carla.Transform) -> None:
+        self._world = simulator.world
+        self._address = simulator.address
+        self._size = (camera.height, camera.width)
+        self._inbox = _Inbox()
+        library = self._world.get_blueprint_library()
+        with simulator.patience() as self._timeout_s:
+            blueprint = library.find(BLUEPRINT)
+            blueprint.set_attribute("role_name", role_name("ego", simulator.owner))
+            self.vehicle: carla.Vehicle = self._world.spawn_actor(blueprint, start)
+            simulator.tick()  # the client neither moves nor destroys an actor that no snapshot has shown
+            extent = self.vehicle.bounding_box.extent
+            self.half_length_m, self.half_width_m = float(extent.x), float(extent.y)
+            # Sensors send in the order in which they were made: a collision is on its way before its tick's picture.
+            self._sensors: list[carla.Sensor] = [
+                self._attached(library.find("sensor.other.collision"), carla.Transform()),
+                self._attached(_camera(library, camera), carla.Transform(carla.Location(x=camera.x, z=camera.z))),
+            ]
+            simulator.tick()
+            for sensor, callback in zip(self._sensors, (self._inbox.on_collision, self._inbox.images.put), strict=True):
+                sensor.listen(callback)
+            self.picture(simulator.tick())
+        self._timeout_s = simulator.config.timeout_s
+
+    def place(self, transform: carla.Transform) -> None:
+        """Teleports the car to rest. Physics stay off until `release`, so that nothing of the last episode lives on."""
+        self.control(0.0, 0.0, 1.0)
+        self.vehicle.set_simulate_physics(False)
+        self.vehicle.set_transform(transform)
+        self.vehicle.set_target_velocity(carla.Vector3D())
+        self.vehicle.set_target_angular_velocity(carla.Vector3D())
+
+    def release(self) -> None:
+        """Lets the car stand on its wheels, brakes on."""
+        self.vehicle.set_simulate_physics(True)
+
+    def launch(self, transform: carla.Transform, speed_mps: float) -> None:
+        """Lets the car roll along `transform`'s heading at `speed_mps` from the next tick on, whoever makes it."""
+        self.control(0.0, 0.0, 0.0)
+        self.vehicle.set_target_velocity(transform.get_forward_vector() * speed_mps)
+        self._world.get_settings()  # answered when the calls before it, which have no answer, are done
+
+    def control(self, steer: float, throttle: float, brake: float) -> None:
+        """Control of the next ticks: steer in [-1, 1], right positive; throttle and brake in [0, 1]."""
+        self.vehicle.apply_control(carla.VehicleControl(throttle, steer, brake))
+
+    def state(self) -> EgoState:
+        """The car in the last snapshot; no call to the server."""
+        transform = self.vehicle.get_transform()
+        location = transform.location
+        velocity, acceleration = self.vehicle.get_velocity(), self.vehicle.get_acceleration()
+        return EgoState(
+            x=location.x,
+            y=location.y,
+            z=location.z,
+            yaw_deg=transform.rotation.yaw,
+            vx=velocity.x,
+            vy=velocity.y,
+            ax=acceleration.x,
+            ay=acceleration.y,
+        )
+
+    def light(self) -> tuple[bool, bool]:
+        """Whether the car is in the zone in front of a traffic light, and whether that light is red."""
+        if not self.vehicle.is_at_traffic_light():
+            return False, False
+        return True, self.vehicle.get_traffic_light_state() == carla.TrafficLightState.Red
+
+    def off_road(self, carla_map: carla.Map) -> bool:
+        """Whether the car's centre is outside every driving lane."""
+        return carla_map.get_waypoint(self.vehicle.get_location(), project_to_road=False) is None
+
+    def picture(self, frame: int) -> NDArray[np.uint8]:
+        """[H, W, 4] BGRA camera picture of exactly this tick."""
+        while True:
+            try:
+                image = self._inbox.images.get(timeout=self._timeout_s)
+            except queue.Empty:
+                raise SimulatorError(
+                    f"The simulator at {self._address} sent no picture of frame {frame} in {self._timeout_s:g} s."
+                ) from None
+            if image.frame == frame:
+                return np.frombuffer(image.raw_data, dtype=np.uint8).reshape(*self._size, 4)
+            if image.frame > frame:
+                raise SimulatorError(f"The simulator at {self._address} skipped the camera picture of frame {frame}.")
+
+    def collisions(self, frame: int) -> tuple[Collision, ...]:
+        """Collisions up to this tick that were not yet read. Complete once the tick's picture is there."""
+        waiting, hits = self._inbox.collisions, []
+        while waiting and waiting[0][0] <= frame:
+            hits.append(waiting.popleft()[1])
+        return tuple(hits)
+
+    def close(self) -> None:
+        """Destroys sensors (which stops them) and car; errors of a dead simulator are of no interest here."""
+        for actor in (*self._sensors, self.vehicle):
+            with contextlib.suppress(RuntimeError):
+                actor.destroy()
+        self._sensors.clear()
+
+    def abandon(self) -> None:
+        """Stops listening, without a call to a server that may be dead."""
+        for sensor in self._sensors:
+            with contextlib.suppress(RuntimeError):
+                if sensor.is_listening:
+                    sensor.stop()
+        self._inbox.clear()
+
+    def _attached(self, blueprint: carla.ActorBlueprint, transform: carla.Transform) -> carla.Sensor:
+        return self._world.spawn_actor(blueprint, transform, attach_to=self.vehicle)
+
+
+def _camera(library: carla.BlueprintLibrary, camera: CameraConfig) -> carla.ActorBlueprint:
+    blueprint = library.find("sensor.camera.rgb")
+    blueprint.set_attribute("image_size_x", str(camera.width))
+    blueprint.set_attribute("image_size_y", str(camera.height))
+    blueprint.set_attribute("fov", str(camera.fov_deg))
+    blueprint.set_attribute("sensor_tick", "0.0")
+    return blueprint

@@ -1,0 +1,347 @@
+"""CarlaEnv: the driving task as a Gymnasium environment, on any simulator that speaks CARLA 0.9.16."""
+
+import contextlib
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import carla
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envloop.config import EnvConfig
+from envloop.ego import SPAWN_HEIGHT_M, Ego
+from envloop.episode import AT_REST, Course, Episode, Start, TickView, plain_numbers, start_of_episode
+from envloop.lanes import Body, Lane
+from envloop.observation import FRAME_SIZE, STACK, FrameStack, grey_84, vector_observation
+from envloop.planner import plan_route
+from envloop.route import Lead, Other, Route, SpeedProfile, lead_ahead
+from envloop.scenario import ROUTES, npc_vehicles, route_ends
+from envloop.simulator import Simulator, SimulatorError, as_simulator_error, translated_errors
+from envloop.termination import time_limit_s
+from envloop.traffic import Npc, Traffic
+
+STARTS = ("beginning", "random")
+
+Observation = dict[str, NDArray[Any]]
+T = TypeVar("T")
+
+_LEAD_RANGE_M = 45.0
+_VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
+
+
+class CarlaEnv(gym.Env):
+    """One ego car on one route of one simulator.
+
+    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}.
+    Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
+    The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
+    may hold {"start": "beginning" | "random"}.
+
+    Args:
+      config: the defaults of record when left out.
+      simulator: a Simulator for this environment alone; one is made from `config.simulator` when left out.
+      render_mode: None or "rgb_array" (`render` gives the last camera picture).
+
+    Raises:
+      ValueError: the config is wrong, or the map has no such route.
+      SimulatorError: the simulator cannot be used, or was lost. The next `reset` brings it back.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
+
+    def __init__(
+        self, config: EnvConfig | None = None, simulator: Simulator | None = None, render_mode: str | None = None
+    ) -> None:
+        self.config = config or EnvConfig()
+        self.config.validate()
+        _weather(self.config.weather)
+        self.render_mode = render_mode
+        self.observation_space = spaces.Dict(
+            {
+                "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
+                "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (self.config.vector.size,), np.float32),
+            }
+        )
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self._owns_simulator = simulator is None
+        self.simulator = simulator or Simulator(self.config.simulator)
+        self.simulator.lend()
+        self.frame = -1  # of the simulator's tick that the last observation shows
+        self._generation = -1
+        self._lost = False
+        self._episode: Episode | None = None
+        self._stack = FrameStack()
+        self._picture: NDArray[np.uint8] | None = None
+        self._npcs: list[Npc] = []
+        self._ego: Ego | None = None
+        self._traffic: Traffic | None = None
+        try:
+            self._ensure_world()
+        except BaseException:
+            self.close()
+            raise
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Begins an episode; see the class for `options`. Without a seed the next one is drawn from `np_random`."""
+        super().reset(seed=seed)
+        if seed is None:
+            seed = int(self.np_random.integers(2**31))
+        start = self._start(seed, options or {})
+        if self._lost:
+            self.recover()
+        return self._guarded(self._begin, seed, start)
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Drives `action_repeat` ticks, fewer where the episode ends.
+
+        Raises:
+          ValueError: the action is not two finite numbers.
+          SimulatorError: the simulator was lost; this transition does not exist.
+        """
+        steer, accel = _checked_action(action)
+        episode = self._running_episode()
+        episode.begin_decision()
+        self._guarded(self._decide, episode, steer, accel)
+        terms = episode.end_decision()
+        image = self._stack.push(grey_84(self._picture))  # type: ignore[arg-type]
+        info = self._info(terms)
+        outcome = episode.outcome
+        if outcome.ended:
+            info["episode"] = episode.result()
+        return self._observation(image), sum(terms.values()), outcome.terminated, outcome.truncated, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        """[H, W, 3] RGB: the camera picture of the last tick."""
+        if self.render_mode != "rgb_array" or self._picture is None:
+            return None
+        return np.ascontiguousarray(self._picture[:, :, 2::-1])
+
+    def recover(self) -> None:
+        """Restarts (embedded) or reconnects to (external) a lost simulator; SimulatorError when it stays away."""
+        self._abandon_world()
+        self.simulator.restart()
+        self._lost = False
+
+    def close(self) -> None:
+        """Removes car and traffic, puts an external simulator back to how it was found. May be called twice."""
+        if self._ego is not None and not self._lost and self.simulator.healthy():
+            with contextlib.suppress(RuntimeError):
+                self._ego.close()
+            with contextlib.suppress(RuntimeError):
+                self._traffic_fleet.clear()
+                self.simulator.tick()
+        self._abandon_world()
+        self.simulator.give_back()
+        if self._owns_simulator:
+            self.simulator.close()
+
+    @property
+    def episode(self) -> Episode:
+        """The running or last episode: ego state, projection, lead, outcome."""
+        if self._episode is None:
+            raise gym.error.ResetNeeded("Call reset() before step().")
+        return self._episode
+
+    @property
+    def npcs(self) -> list[Npc]:
+        """NPC vehicles of this episode."""
+        return self._npcs
+
+    def _start(self, seed: int, options: dict[str, Any]) -> Start:
+        unknown = set(options) - {"start"}
+        start = options.get("start")
+        if unknown or start not in (None, *STARTS):
+            raise ValueError(f"reset() got options {options!r}; the only one is 'start': one of {', '.join(STARTS)}.")
+        if start == "beginning":
+            return AT_REST
+        fraction = 1.0 if start == "random" else self.config.random_start_fraction
+        return start_of_episode(seed, fraction, self.course, self.config.termination.goal_m)
+
+    def _guarded(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Does `work` on the simulator; when that is lost, the next `reset` will bring it back.
+
+        The error that leaves here has no frames of `work`: they would keep the lost client, its threads and its sockets
+        alive for as long as somebody holds the error.
+        """
+        try:
+            return work(*arguments)
+        except RuntimeError as error:  # the client's own, or a SimulatorError
+            self._lost = True
+            text = str(as_simulator_error(self.simulator.address, error))
+        raise SimulatorError(text)
+
+    def _begin(self, seed: int, start: Start) -> tuple[Observation, dict[str, Any]]:
+        self._ensure_world()
+        return self._observe_first(self._stage(seed, start), start)
+
+    def _decide(self, episode: Episode, steer: float, accel: float) -> None:
+        self._drive(steer, accel)
+        for _ in range(self.config.action_repeat):
+            self._tick(episode)
+            if episode.outcome.ended:
+                break
+
+    def _ensure_world(self) -> None:
+        """Makes route, car, sensors and traffic for a new connection."""
+        self.simulator.start()
+        if self._generation == self.simulator.generation:
+            return
+        self._lost = True  # until everything is in place
+        world = self.simulator.world
+        self.course = _course(self.config, self.simulator.map)
+        with translated_errors(self.simulator.address):
+            self.simulator.claim()  # another environment may have come since the connection was made
+            world.set_weather(_weather(self.config.weather))
+            self._ego = Ego(self.simulator, self.config.camera, self._pose(AT_REST))
+            self._traffic = Traffic(self.simulator)
+        self._generation = self.simulator.generation
+        self._lost = False
+
+    def _stage(self, seed: int, start: Start) -> int:
+        """Empties the road, puts the car and the NPCs in place; the frame of the first observation."""
+        pose = self._pose(start)
+        self._traffic_fleet.clear()
+        self._ego_car.place(pose)
+        self.simulator.world.reset_all_traffic_lights()
+        self.simulator.tick()
+        self._ego_car.release()
+        position = (pose.location.x, pose.location.y)
+        self._traffic_fleet.spawn(npc_vehicles(self.config.scenario), seed, position, self.config.npc_clearance_m)
+        for _ in range(self.config.settle_ticks - 1):
+            self.simulator.tick()
+        if start.speed_mps > 0.0:
+            self._ego_car.launch(pose, start.speed_mps)
+        frame = self.simulator.tick()
+        self._npcs = self._traffic_fleet.vehicles()
+        return frame
+
+    def _observe_first(self, frame: int, start: Start) -> tuple[Observation, dict[str, Any]]:
+        self.frame = frame
+        self._picture = self._ego_car.picture(frame)
+        self._ego_car.collisions(frame)  # what the teleport touched belongs to no episode
+        body = Body(self._ego_car.half_length_m, self._ego_car.half_width_m)
+        self._episode = Episode(self.config, self.course, body, start, self._ego_car.state())
+        image = self._stack.reset(grey_84(self._picture))
+        return self._observation(image), self._info({})
+
+    def _drive(self, steer: float, accel: float) -> None:
+        throttle, brake = (accel, 0.0) if accel > 0.0 else (0.0, -accel)
+        if not self._traffic_fleet.control(self._ego_car.vehicle.id, steer, throttle, brake):
+            self._ego_car.control(steer, throttle, brake)
+
+    def _tick(self, episode: Episode) -> None:
+        frame = self.simulator.tick()
+        self.frame = frame
+        # The picture is awaited in every tick: behind it all events of the tick have arrived.
+        self._picture = self._ego_car.picture(frame)
+        episode.tick(self._view(frame, episode))
+
+    def _view(self, frame: int, episode: Episode) -> TickView:
+        car = self._ego_car
+        ego = car.state()
+        at_light, at_red = car.light()
+        off_road = abs(episode.projection.lateral) > self.course.lane.half_width_m and car.off_road(self.simulator.map)
+        return TickView(
+            ego=ego,
+            collisions=car.collisions(frame),
+            lead=self._lead(episode.projection.s, ego.x, ego.y, ego.speed_mps) if self._npcs else Lead(),
+            off_road=off_road,
+            at_light=at_light,
+            at_red=at_red,
+        )
+
+    def _lead(self, s: float, x: float, y: float, speed_mps: float) -> Lead:
+        """The NPC ahead on the route, from the snapshot."""
+        snapshot = self.simulator.world.get_snapshot()
+        others = []
+        for npc in self._npcs:
+            state = snapshot.find(npc.actor.id)
+            if state is None:  # the Traffic Manager removes cars that are stuck for long
+                continue
+            location = state.get_transform().location
+            if math.hypot(location.x - x, location.y - y) < _LEAD_RANGE_M:
+                velocity = state.get_velocity()
+                others.append(Other(location.x, location.y, velocity.x, velocity.y, npc.half_length_m))
+        return lead_ahead(self.course.route, s, speed_mps, others, ego_half_length=self._ego_car.half_length_m)
+
+    def _observation(self, image: NDArray[np.uint8]) -> Observation:
+        episode = self.episode
+        vector = vector_observation(episode.ego, episode.projection, self.course.route, self.config.vector)
+        return {"image": image, "vector": vector}
+
+    def _info(self, terms: dict[str, float]) -> dict[str, Any]:
+        return {
+            "reward_terms": terms,
+            "reason": self.episode.outcome.reason,
+            "route_completion": self.episode.route_completion,
+            "ego": plain_numbers(self.episode),
+        }
+
+    def _pose(self, start: Start) -> carla.Transform:
+        x, y, z = self.course.route.point_at(start.s)
+        yaw = self.course.route.heading_at(start.s)
+        return carla.Transform(carla.Location(x, y, z + SPAWN_HEIGHT_M), carla.Rotation(yaw=yaw))
+
+    def _running_episode(self) -> Episode:
+        if self._lost:
+            raise SimulatorError("The simulator was lost; call reset() to bring it back and begin a new episode.")
+        if self._episode is None or self._episode.outcome.ended:
+            raise gym.error.ResetNeeded("The episode is over; call reset() before step().")
+        return self._episode
+
+    def _abandon_world(self) -> None:
+        """Lets go of everything that belongs to this connection, without a call to a server that may be dead."""
+        if self._traffic is not None:
+            self._traffic.close()
+        if self._ego is not None:
+            self._ego.abandon()
+        self._ego = self._traffic = self._episode = self._picture = None
+        self._npcs = []
+        self._generation = -1
+
+    @property
+    def _ego_car(self) -> Ego:
+        assert self._ego is not None
+        return self._ego
+
+    @property
+    def _traffic_fleet(self) -> Traffic:
+        assert self._traffic is not None
+        return self._traffic
+
+
+def _course(config: EnvConfig, carla_map: carla.Map) -> Course:
+    ends = route_ends(config.route)
+    route = Route(plan_route(carla_map, ends.start, ends.goal))
+    if route.length <= config.termination.goal_m:
+        raise ValueError(
+            f"Route {config.route!r} is {route.length:.1f} m long and counts as done with {config.termination.goal_m:g} m "
+            "left; put its start and goal further apart."
+        )
+    lane = [carla_map.get_waypoint(carla.Location(*point)) for point in route.points]
+    return Course(
+        route=route,
+        profile=SpeedProfile(route, config.speed),
+        limit_s=time_limit_s(route.length, config.termination, of_record=config.route in ROUTES),
+        lane=Lane(lane[0].lane_width / 2.0, tuple(not waypoint.is_junction for waypoint in lane)),
+    )
+
+
+def _weather(name: str) -> carla.WeatherParameters:
+    preset = getattr(carla.WeatherParameters, name, None)
+    if not isinstance(preset, carla.WeatherParameters):
+        names = [key for key, value in vars(carla.WeatherParameters).items() if type(value) is carla.WeatherParameters]
+        raise ValueError(f"Unknown weather {name!r}; choose one of {', '.join(sorted(names))}.")
+    return preset
+
+
+def _checked_action(action: NDArray[np.float32]) -> tuple[float, float]:
+    """Steer and accel, clipped to [-1, 1]."""
+    if len(action) != 2 or not (math.isfinite(action[0]) and math.isfinite(action[1])):
+        raise ValueError(f"An action is two finite numbers in [-1, 1] (steer, accel), not {action!r}.")
+    return min(max(float(action[0]), -1.0), 1.0), min(max(float(action[1]), -1.0), 1.0)

@@ -1,0 +1,43 @@
+"""Routes by name or by coordinates, and how many other vehicles share the road."""
+
+import re
+from dataclasses import dataclass
+
+# CARLA's NoCrash-like densities of the task: scenario name -> NPC vehicles.
+NPC_VEHICLES = {"empty": 0, "0": 20, "1": 50, "2": 100}
+
+
+@dataclass(frozen=True)
+class RouteEnds:
+    """Start and goal (x, y) in metres, CARLA frame; `town` is the only map that they lie on, "" for any."""
+
+    start: tuple[float, float]
+    goal: tuple[float, float]
+    town: str = ""
+
+
+ROUTES = {"town01-0": RouteEnds(start=(317.74, 129.49), goal=(92.34, 86.73), town="Town01")}
+
+_NUMBER = r"\s*([-+]?\d+(?:\.\d*)?|[-+]?\.\d+)\s*"
+_COORDINATES = re.compile(rf"{_NUMBER},{_NUMBER}->{_NUMBER},{_NUMBER}")
+
+
+def route_ends(route: str) -> RouteEnds:
+    """Start and goal of a route's name, or of a text "X,Y -> X,Y". Raises ValueError for any other text."""
+    if route in ROUTES:
+        return ROUTES[route]
+    numbers = _COORDINATES.fullmatch(route)
+    if numbers is None:
+        raise ValueError(
+            f"Unknown route {route!r}; give one of {', '.join(ROUTES)}, or start and goal in metres as "
+            "'317.74,129.49 -> 92.34,86.73'."
+        )
+    x0, y0, x1, y1 = (float(number) for number in numbers.groups())
+    return RouteEnds(start=(x0, y0), goal=(x1, y1))
+
+
+def npc_vehicles(scenario: str) -> int:
+    """NPC vehicles of a scenario. Raises ValueError for an unknown name."""
+    if scenario not in NPC_VEHICLES:
+        raise ValueError(f"Unknown scenario {scenario!r}; choose one of {', '.join(NPC_VEHICLES)}.")
+    return NPC_VEHICLES[scenario]

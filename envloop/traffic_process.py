@@ -1,0 +1,120 @@
+"""The process of an environment's Traffic Manager; `traffic.TrafficProcess` starts it.
+
+The wheel's Traffic Manager runs in threads of its client, and an exception in them, such as the time-out of a server
+that has just died, aborts the whole process. In a process of its own it takes nobody along. Whoever hosts it has to
+tick: a synchronous Traffic Manager moves only with ticks of its own client.
+
+Commands come as JSON arrays, one a line, over the socket FD; each is answered by one line, ["ok", value] or
+["error", text], except "control", which is not answered.
+"""
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+import carla
+import numpy as np
+
+_PORT_ATTEMPTS = 8
+
+
+class TrafficManagerHost:
+    """Carries out the commands; a method's name is the command's."""
+
+    def __init__(self, host: str, port: int, timeout_s: float, role_name: str) -> None:
+        self._client = carla.Client(host, port, 1)
+        self._client.set_timeout(timeout_s)
+        self._world = self._client.get_world()
+        self._role_name = role_name
+        self._spawn_points: list[carla.Transform] = self._world.get_map().get_spawn_points()
+        self._blueprints = _car_blueprints(self._world)
+        self._manager = _traffic_manager(self._client)
+        self._manager.set_synchronous_mode(True)
+
+    def spawn(self, seed: int, places: list[int], colours_seed: int) -> list[int]:
+        """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids."""
+        rng = np.random.default_rng(colours_seed)
+        self._manager.set_random_device_seed(seed)
+        batch = [self._spawn_command(rng, self._spawn_points[place]) for place in places]
+        responses = self._client.apply_batch_sync(batch, False)
+        return [response.actor_id for response in responses if not response.has_error()]
+
+    def destroy(self, actors: list[int]) -> None:
+        """Destroys vehicles; the next tick shows the world without them."""
+        self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
+
+    def control(self, actor: int, steer: float, throttle: float, brake: float) -> None:
+        """Control of any vehicle, in force from the next tick on."""
+        control = carla.VehicleControl(throttle, steer, brake)
+        self._client.apply_batch([carla.command.ApplyVehicleControl(actor, control)])
+
+    def tick(self, timeout_s: float) -> int:
+        """One tick of the world and of the Traffic Manager; the frame number."""
+        return int(self._world.tick(timeout_s))
+
+    def _spawn_command(self, rng: np.random.Generator, place: carla.Transform) -> carla.command.SpawnActor:
+        blueprint = self._blueprints[rng.integers(len(self._blueprints))]
+        if blueprint.has_attribute("color"):
+            colours = blueprint.get_attribute("color").recommended_values
+            blueprint.set_attribute("color", colours[rng.integers(len(colours))])
+        blueprint.set_attribute("role_name", self._role_name)
+        autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, self._manager.get_port())
+        return carla.command.SpawnActor(blueprint, place).then(autopilot)
+
+
+def serve(connection: socket.socket, host: TrafficManagerHost) -> None:
+    """Answers commands until the other end of the connection is closed."""
+    with connection.makefile("rw", encoding="utf-8") as stream:
+        for line in stream:
+            name, *arguments = json.loads(line)
+            answer: list[Any]
+            try:
+                answer = ["ok", getattr(host, name)(*arguments)]
+            except RuntimeError as error:
+                answer = ["error", str(error)]
+            if name != "control":
+                stream.write(json.dumps(answer) + "\n")
+                stream.flush()
+
+
+def _car_blueprints(world: carla.World) -> list[carla.ActorBlueprint]:
+    """Four-wheeled vehicles in the order of their names, so that a seed picks the same on every start."""
+    vehicles = world.get_blueprint_library().filter("vehicle.*")
+    cars = [car for car in vehicles if int(car.get_attribute("number_of_wheels")) == 4]
+    return sorted(cars, key=lambda blueprint: blueprint.id)
+
+
+def _traffic_manager(client: carla.Client) -> carla.TrafficManager:
+    for _ in range(_PORT_ATTEMPTS - 1):
+        try:
+            return client.get_trafficmanager(_free_port())
+        except RuntimeError as error:
+            if "time-out" in str(error):
+                raise
+            # Another process took the port since it was found free.
+    return client.get_trafficmanager(_free_port())
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("", 0))
+        return int(listener.getsockname()[1])
+
+
+def main(descriptor: str, host: str, port: str, timeout_s: str, role_name: str) -> None:
+    """Serves one connection, then ends at once: the Traffic Manager's threads are not waited for."""
+    with socket.socket(fileno=int(descriptor)) as connection:
+        try:
+            traffic = TrafficManagerHost(host, int(port), float(timeout_s), role_name)
+            connection.sendall(b'["ok", null]\n')
+            serve(connection, traffic)
+        except (OSError, RuntimeError) as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

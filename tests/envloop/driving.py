@@ -1,0 +1,33 @@
+"""What several tests drive with."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envloop.driver import RouteFollower
+from envloop.env import CarlaEnv
+
+
+def real_town01() -> Path | None:
+    """CARLA's own Town01, where the machine has it."""
+    folder = os.environ.get("AVTD3_XODR_DIR", "")
+    path = Path(folder) / "Town01.xodr"
+    return path if folder and path.is_file() else None
+
+
+def follow_route(env: CarlaEnv, steps: int = 100_000) -> dict[str, Any]:
+    """Drives the running episode with PID and pure pursuit; the last info."""
+    driver, info = RouteFollower(), {}
+    for _ in range(steps):
+        _, _, terminated, truncated, info = env.step(driver_action(env, driver))
+        if terminated or truncated:
+            break
+    return info
+
+
+def driver_action(env: CarlaEnv, driver: RouteFollower) -> np.ndarray:
+    episode, course = env.episode, env.course
+    target = course.profile.at(episode.projection.s)
+    return driver.act(episode.ego, course.route, episode.projection, target, env.config.decision_s, episode.lead.gap_m)

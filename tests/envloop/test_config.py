@@ -1,0 +1,72 @@
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+from envloop.config import CameraConfig, EnvConfig, SimulatorConfig
+from envloop.reward import RewardConfig
+from envloop.scenario import NPC_VEHICLES, npc_vehicles, route_ends
+
+
+def test_the_defaults_of_record_are_valid():
+    EnvConfig().validate()
+    assert (EnvConfig().camera.width, EnvConfig().camera.height, EnvConfig().camera.fov_deg) == (256, 144, 90.0)
+    assert EnvConfig().decision_s == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (EnvConfig(simulator=SimulatorConfig(endpoint="localhost")), "HOST:PORT"),
+        (EnvConfig(simulator=SimulatorConfig(endpoint="localhost:65535")), "HOST:PORT"),
+        (EnvConfig(simulator=SimulatorConfig(endpoint=":2000")), "HOST:PORT"),
+        (EnvConfig(simulator=SimulatorConfig(xodr="/nowhere/map.xodr")), "/nowhere/map.xodr"),
+        (EnvConfig(simulator=SimulatorConfig(town="")), "simulator.town"),
+        (EnvConfig(simulator=SimulatorConfig(town="Town02")), "Town02"),
+        (EnvConfig(simulator=SimulatorConfig(fixed_delta_s=0.2)), "fixed_delta_s"),
+        (EnvConfig(simulator=SimulatorConfig(timeout_s=0.0)), "timeout_s"),
+        (EnvConfig(simulator=SimulatorConfig(restart_attempts=0)), "restart_attempts"),
+        (EnvConfig(camera=CameraConfig(width=64)), "camera.width"),
+        (EnvConfig(camera=CameraConfig(fov_deg=0.0)), "fov_deg"),
+        (EnvConfig(route="town99-9"), "town01-0"),
+        (EnvConfig(scenario="3"), "empty, 0, 1, 2"),
+        (EnvConfig(action_repeat=0), "action_repeat"),
+        (EnvConfig(random_start_fraction=1.5), "random_start_fraction"),
+        (EnvConfig(settle_ticks=0), "settle_ticks"),
+        (EnvConfig(npc_clearance_m=-1.0), "npc_clearance_m"),
+        (EnvConfig(reward=RewardConfig(limit_mps=10.0)), "limit_mps"),
+    ],
+)
+def test_a_wrong_value_is_named_in_one_plain_sentence(config, names):
+    with pytest.raises(ValueError, match=re.escape(names)) as error:
+        config.validate()
+    assert "\n" not in str(error.value)
+    assert str(error.value).endswith(".")
+
+
+def test_an_endpoint_is_split_at_its_last_colon():
+    assert SimulatorConfig(endpoint="carla.example.org:2000").host_and_port() == ("carla.example.org", 2000)
+
+
+def test_every_field_is_read_somewhere():
+    """A config key that nothing reads was a fault of the first system (task.md, fault 13)."""
+    package = Path(__file__).parents[2] / "envloop"
+    config_source = (package / "config.py").read_text()
+    validation = "".join(re.findall(r"def validate.*?(?=\n    def |\n@|\Z)", config_source, re.DOTALL))
+    source = "".join(path.read_text() for path in sorted(package.glob("*.py")) if path.name != "config.py")
+    source += config_source.replace(validation, "")
+    for config in (SimulatorConfig, CameraConfig, EnvConfig):
+        for field in dataclasses.fields(config):
+            assert re.search(rf"\.{field.name}\b", source), f"nothing reads {config.__name__}.{field.name}"
+
+
+def test_scenarios_are_those_of_the_task():
+    assert NPC_VEHICLES == {"empty": 0, "0": 20, "1": 50, "2": 100}
+    assert npc_vehicles("1") == 50
+
+
+def test_a_route_is_a_name_or_two_points():
+    assert route_ends("town01-0").start == (317.74, 129.49)
+    assert route_ends(" 1.5, -2 ->3,4.25").goal == (3.0, 4.25)
+    assert route_ends("1.5,-2->3,4").town == ""

@@ -1,0 +1,315 @@
+"""CarlaEnv through the stock client, on a real server."""
+
+import math
+import subprocess
+import sys
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from driving import driver_action, follow_route, real_town01
+from gymnasium.utils.env_checker import check_env
+
+from envloop.config import CameraConfig, EnvConfig, SimulatorConfig
+from envloop.ego import Ego
+from envloop.env import CarlaEnv
+from envloop.observation import VectorConfig, grey_84
+from envloop.reward import TERMS
+from envloop.simulator import Simulator, SimulatorError
+from envloop.termination import TerminationConfig
+
+STRAIGHT_ON = np.array([0.0, 0.6], np.float32)
+BRAKE = np.array([0.0, -1.0], np.float32)
+
+
+def scripted(env: CarlaEnv, seed: int, steps: int, **options) -> list:
+    """Every byte of an episode under seeded actions."""
+    rng = np.random.default_rng(seed)
+    observation, info = env.reset(seed=seed, options=options)
+    trace = [observation["image"].tobytes(), observation["vector"].tobytes(), repr(info["ego"])]
+    for _ in range(steps):
+        action = np.array([rng.uniform(-0.2, 0.2), rng.uniform(0.2, 1.0)], np.float32)
+        observation, reward, terminated, truncated, info = env.step(action)
+        trace += [observation["image"].tobytes(), observation["vector"].tobytes(), reward, repr(info["ego"])]
+        if terminated or truncated:
+            trace.append(repr(info["episode"]))
+            break
+    return trace
+
+
+def test_gymnasium_accepts_it(env):
+    check_env(env, skip_render_check=True)
+
+
+def test_it_is_made_by_its_id():
+    config = EnvConfig(random_start_fraction=0.0)
+    with gym.make("avtd3/Carla-v0", config=config, render_mode="rgb_array") as made:
+        observation, _ = made.reset(seed=1)
+        assert observation["image"].shape == (4, 84, 84)
+        assert made.render().shape == (144, 256, 3)
+        assert made.unwrapped.config is config
+
+
+def test_importing_the_package_loads_no_simulator_client():
+    code = "import envloop, sys; assert not {'carla', 'cv2', 'panda3d', 'networkx'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_picture_is_that_of_the_tick_just_made(env):
+    """Fault 7: stale or repeated camera pictures."""
+    env.reset(seed=1, options={"start": "beginning"})
+    frames, pictures = [], []
+    for _ in range(20):
+        observation, *_ = env.step(STRAIGHT_ON)
+        assert env.frame == env.simulator.world.get_snapshot().frame
+        assert np.array_equal(observation["image"][3], grey_84(env._picture))
+        frames.append(env.frame)
+        pictures.append(observation["image"][3].tobytes())
+    assert np.array_equal(np.diff(frames), np.ones(19))
+    assert len(set(pictures[5:])) == 15  # a moving car sees something new in every tick
+
+
+def test_a_picture_that_does_not_come_is_an_error_not_a_stale_one(simulator, env):
+    car = env._ego_car
+    frame = simulator.tick()
+    with pytest.raises(SimulatorError, match=f"skipped the camera picture of frame {frame - 1}"):
+        car.picture(frame - 1)
+    car._timeout_s = 0.1
+    with pytest.raises(SimulatorError, match=f"no picture of frame {frame + 1}"):
+        car.picture(frame + 1)
+
+
+def test_pictures_of_earlier_ticks_are_passed_over(simulator, env):
+    frame = [simulator.tick() for _ in range(5)][-1]
+    assert env._ego_car.picture(frame).shape == (144, 256, 4)
+
+
+def test_the_first_frame_is_real_and_repeated(env):
+    observation, info = env.reset(seed=1)
+    image = observation["image"]
+    assert image[3].std() > 5.0
+    assert all(np.array_equal(image[i], image[3]) for i in range(3))
+    observation, *_ = env.step(STRAIGHT_ON)
+    assert np.array_equal(observation["image"][:3], image[:3])
+    assert info["reason"] is None
+
+
+def test_an_episode_is_a_function_of_its_seed(env):
+    first = scripted(env, seed=5, steps=60)
+    scripted(env, seed=6, steps=25)
+    env.reset(seed=9)
+    assert scripted(env, seed=5, steps=60) == first
+    assert scripted(env, seed=7, steps=60) != first
+
+
+def test_another_server_gives_the_same_bytes(env):
+    with Simulator(SimulatorConfig()) as other:
+        twin = CarlaEnv(env.config, simulator=other)
+        for seed in (5, 8):
+            assert scripted(twin, seed, 60) == scripted(env, seed, 60)
+        twin.close()
+
+
+def test_resets_without_a_seed_differ_and_repeat(env):
+    def starts():
+        return [env.reset(seed=11)[1]["ego"]["s"], env.reset()[1]["ego"]["s"], env.reset()[1]["ego"]["s"]]
+
+    assert starts() == starts()
+    assert len(set(starts())) == 3
+
+
+def test_the_beginning_is_at_rest_on_the_route(env):
+    _, info = env.reset(seed=2, options={"start": "beginning"})
+    ego = info["ego"]
+    assert (ego["x"], ego["y"]) == pytest.approx((317.74, 129.5), abs=0.1)
+    assert abs(ego["lateral_m"]) < 0.05
+    assert ego["speed_mps"] < 0.1
+    assert ego["yaw_deg"] % 360.0 == pytest.approx(180.0, abs=0.5)
+
+
+def test_random_starts_roll_along_the_route(env):
+    infos = [env.reset(seed=seed, options={"start": "random"})[1] for seed in range(8)]
+    s = [info["ego"]["s"] for info in infos]
+    assert max(s) - min(s) > 80.0
+    assert max(info["ego"]["speed_mps"] for info in infos) > 4.0
+    for info in infos:
+        assert abs(info["ego"]["lateral_m"]) < 0.2
+        assert abs((info["ego"]["yaw_deg"] - info["ego"]["heading_deg"] + 180.0) % 360.0 - 180.0) < 8.0
+        assert info["ego"]["speed_mps"] <= 8.34
+
+
+def test_nothing_of_an_episode_is_left_for_the_next(env):
+    """Full lock and full throttle, then a start at rest: the wheels must be straight and the car still."""
+    env.reset(seed=2, options={"start": "beginning"})
+    for _ in range(20):
+        if env.step(np.array([1.0, 1.0], np.float32))[2]:
+            break
+    env.reset(seed=2, options={"start": "beginning"})
+    for _ in range(15):
+        *_, info = env.step(STRAIGHT_ON)
+    assert abs(info["ego"]["lateral_m"]) < 0.05
+
+
+def test_throttle_drives_and_brake_stops(env):
+    env.reset(seed=1, options={"start": "beginning"})
+    for _ in range(60):
+        *_, info = env.step(np.array([0.0, 1.0], np.float32))
+    fast = info["ego"]["speed_mps"]
+    for _ in range(60):
+        *_, info = env.step(BRAKE)
+    assert fast > 6.0
+    assert info["ego"]["speed_mps"] < 0.2
+
+
+def test_steering_right_moves_right(env):
+    env.reset(seed=1, options={"start": "beginning"})
+    for _ in range(50):
+        observation, _, terminated, _, info = env.step(np.array([0.15, 0.5], np.float32))
+        if terminated:
+            break
+    assert info["ego"]["lateral_m"] > 0.5
+    assert observation["vector"][1] > 0.0
+
+
+def test_the_info_of_a_step_holds_the_five_terms_and_no_episode(env):
+    env.reset(seed=1)
+    _, reward, _, _, info = env.step(STRAIGHT_ON)
+    assert set(info["reward_terms"]) == set(TERMS)
+    assert sum(info["reward_terms"].values()) == pytest.approx(reward)
+    assert "episode" not in info
+
+
+def test_leaving_the_route_ends_the_episode(env):
+    env.reset(seed=1, options={"start": "beginning"})
+    for _ in range(400):
+        _, _, terminated, truncated, info = env.step(np.array([0.5, 0.5], np.float32))
+        if terminated or truncated:
+            break
+    assert (terminated, info["reason"]) == (True, "off_route")
+    assert info["episode"]["success"] == 0
+    assert info["episode"]["lane_invasions"] >= 1
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(STRAIGHT_ON)
+
+
+def test_a_collision_ends_the_episode(make_env):
+    """Across the pavement into a building, with the route's corridor opened wide."""
+    env = make_env(termination=TerminationConfig(max_lateral_m=100.0))
+    env.reset(seed=1, options={"start": "beginning"})
+    for step in range(400):
+        steer = 0.4 if step < 60 else 0.0
+        _, _, terminated, truncated, info = env.step(np.array([steer, 0.6], np.float32))
+        if terminated or truncated:
+            break
+    assert (terminated, info["reason"]) == (True, "collision")
+    assert info["episode"]["static_collisions"] == 1
+    assert info["reward_terms"]["safety"] < -5.0
+
+
+def test_a_driver_finishes_route_0(env):
+    env.reset(seed=1, options={"start": "beginning"})
+    info = follow_route(env)
+    assert info["reason"] == "route_done"
+    result = info["episode"]
+    assert result["success"] == 1
+    assert result["route_completion"] == pytest.approx(1.0)
+    assert result["completion_time_s"] < 50.0
+    assert result["mean_lateral_error_m"] < 0.5
+
+
+def test_a_driver_finishes_route_0_on_carlas_own_town():
+    path = real_town01()
+    if path is None:
+        pytest.skip("AVTD3_XODR_DIR names no folder with Town01.xodr")
+    env = CarlaEnv(EnvConfig(simulator=SimulatorConfig(xodr=str(path))))
+    env.reset(seed=1, options={"start": "beginning"})
+    info = follow_route(env)
+    env.close()
+    assert info["reason"] == "route_done"
+    assert info["episode"]["success"] == 1
+
+
+def test_the_vector_never_goes_blank_along_the_route(env):
+    """Fault 3: route points all zero after a metre."""
+    from envloop.driver import RouteFollower
+
+    env.reset(seed=1, options={"start": "beginning"})
+    driver, vectors, done = RouteFollower(), [], False
+    while not done:
+        observation, _, terminated, truncated, _ = env.step(driver_action(env, driver))
+        vectors.append(observation["vector"])
+        done = terminated or truncated
+    points = np.array(vectors)[:, 3:]
+    assert (np.abs(points).sum(axis=1) > 0.5).all()
+    assert np.abs(np.diff(points, axis=0)).max() < 0.05
+
+
+def test_any_route_between_two_points(make_env):
+    env = make_env(route="92.4,110.0 -> 92.4,80.0", random_start_fraction=0.0)
+    _, info = env.reset(seed=1)
+    assert (info["ego"]["x"], info["ego"]["y"]) == pytest.approx((92.4, 110.0), abs=0.3)
+    assert env.course.limit_s == 50.0  # the NoCrash budget of 30 m is 41.6 s
+    assert follow_route(env)["episode"]["success"] == 1
+
+
+def test_action_repeat_makes_several_ticks_a_decision(make_env):
+    env = make_env(action_repeat=4, random_start_fraction=0.0)
+    env.reset(seed=1)
+    for _ in range(3):
+        before = env.frame
+        env.step(STRAIGHT_ON)
+        assert env.frame == before + 4
+
+
+def test_size_of_camera_and_vector_follow_the_config(make_env):
+    env = make_env(camera=CameraConfig(width=128, height=96), vector=VectorConfig(points=25))
+    observation, _ = env.reset(seed=1)
+    assert observation["vector"].shape == (53,)
+    assert env._picture.shape == (96, 128, 4)
+
+
+@pytest.mark.parametrize("action", [[math.nan, 0.0], [0.0, math.inf], [0.0], [0.0, 0.0, 0.0]])
+def test_an_action_that_is_no_two_finite_numbers_is_refused(env, action):
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match="two finite numbers"):
+        env.step(np.array(action, np.float32))
+    env.step(STRAIGHT_ON)  # and nothing is lost
+
+
+def test_bad_configs_and_options_are_refused_before_anything_starts(env):
+    with pytest.raises(ValueError, match="Unknown weather 'Hail'; choose one of ClearNight"):
+        CarlaEnv(EnvConfig(weather="Hail"))
+    with pytest.raises(ValueError, match="'start'"):
+        env.reset(options={"start": "middle"})
+    with pytest.raises(ValueError, match="'start'"):
+        env.reset(options={"begin": "random"})
+
+
+def test_a_route_that_is_done_before_it_begins_is_refused(simulator):
+    with pytest.raises(ValueError, match="put its start and goal further apart"):
+        CarlaEnv(EnvConfig(route="300,129.49 -> 298,129.49"), simulator)
+
+
+def test_a_route_that_the_map_does_not_have_gives_the_simulator_back(simulator):
+    with pytest.raises(ValueError, match="nearest driving lane"):
+        CarlaEnv(EnvConfig(route="1000,1000 -> 92.4,80.0"), simulator=simulator)
+    CarlaEnv(simulator=simulator).close()
+
+
+def test_closing_removes_what_it_made(simulator):
+    env = CarlaEnv(simulator=simulator)
+    env.reset(seed=1)
+    assert len(simulator.world.get_actors().filter("vehicle.*")) == 1
+    env.close()
+    env.close()
+    simulator.tick()
+    assert len(simulator.world.get_actors().filter("vehicle.*")) == 0
+    assert len(simulator.world.get_actors().filter("sensor.*")) == 0
+
+
+def test_sensors_are_made_once(env, monkeypatch):
+    made = []
+    monkeypatch.setattr(Ego, "__init__", lambda *_: made.append(1))
+    for seed in range(3):
+        env.reset(seed=seed)
+    assert not made

@@ -1,0 +1,153 @@
+"""Bookkeeping of an episode, from scripted ticks."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from envloop.config import EnvConfig
+from envloop.episode import AT_REST, Course, Episode, Start, TickView, collision_kind, start_of_episode
+from envloop.lanes import Body, Lane
+from envloop.observation import EgoState
+from envloop.route import ROUTE_0, Route, SpeedProfile
+
+STRAIGHT = Route([(0.0, 0.0), (200.0, 0.0)])
+DT = 0.05
+
+
+def course(route: Route = STRAIGHT) -> Course:
+    return Course(route=route, profile=SpeedProfile(route), limit_s=50.0, lane=Lane(2.0, (True,) * len(route.points)))
+
+
+def episode(start: Start = AT_REST, **config) -> Episode:
+    return Episode(EnvConfig(**config), course(), Body(), start, EgoState(x=start.s, y=0.0, vx=start.speed_mps))
+
+
+def drive(run: Episode, ticks: int, speed: float = 8.0, **view) -> None:
+    """Straight on at constant speed."""
+    for _ in range(ticks):
+        run.tick(TickView(ego=EgoState(x=run.ego.x + speed * DT, y=0.0, vx=speed), **view))
+
+
+def test_a_start_comes_from_the_seed_alone():
+    places = [start_of_episode(seed, 1.0, course(ROUTE_0), 3.0) for seed in range(300)]
+    assert places == [start_of_episode(seed, 1.0, course(ROUTE_0), 3.0) for seed in range(300)]
+    assert len(set(places)) == 300
+    profile = SpeedProfile(ROUTE_0)
+    assert all(0.0 <= place.speed_mps <= profile.at(place.s) for place in places)
+    s = np.array([place.s for place in places])
+    counts, _ = np.histogram(s, bins=5, range=(0.0, ROUTE_0.length - 13.0))
+    assert counts.sum() == 300  # none in the last metres, where an episode would end at once
+    assert counts.min() > 35
+
+
+def test_the_share_of_random_starts_is_the_configured_one():
+    starts = [start_of_episode(seed, 0.7, course(), 3.0) for seed in range(1000)]
+    assert sum(start != AT_REST for start in starts) / 1000 == pytest.approx(0.7, abs=0.05)
+    assert all(start_of_episode(seed, 0.0, course(), 3.0) == AT_REST for seed in range(50))
+
+
+def test_a_route_shorter_than_the_run_up_can_be_started_anyhow():
+    short = course(Route([(0.0, 0.0), (8.0, 0.0)]))
+    assert start_of_episode(1, 1.0, short, 3.0).s == 0.0
+
+
+def test_returns_and_times_add_up_over_decisions():
+    run = episode(action_repeat=3)
+    total = 0.0
+    for _ in range(10):
+        run.begin_decision()
+        drive(run, 3)
+        total += sum(run.end_decision().values())
+    result = run.result()
+    assert result["return"] == pytest.approx(total)
+    assert result["duration_s"] == pytest.approx(30 * DT)
+    assert result["distance_km"] == pytest.approx(30 * DT * 8.0 / 1000.0)
+
+
+def test_a_decision_is_paid_for_all_its_ticks():
+    one, three = episode(), episode(action_repeat=3)
+    drive(one, 1)
+    drive(three, 3)
+    assert three.end_decision()["progress"] == pytest.approx(3.0 * one.end_decision()["progress"])
+
+
+def test_a_launch_is_not_counted_as_jerk():
+    run = episode(Start(s=20.0, speed_mps=8.0))
+    run.ego = dataclasses.replace(run.ego, ax=160.0)  # rest to 8 m/s in the tick of the launch
+    drive(run, 5)
+    run.end_decision()
+    assert run.result()["mean_jerk"] == 0.0
+
+
+def test_completion_counts_from_the_start_of_the_episode():
+    run = episode(Start(s=100.0, speed_mps=8.0))
+    drive(run, 125)
+    assert run.route_completion == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_collision_in_any_tick_of_a_decision_ends_it():
+    run = episode(action_repeat=4)
+    drive(run, 1)
+    drive(run, 1, collisions=(("vehicle.audi.tt", 7),))
+    assert run.outcome.reason == "collision"
+    drive(run, 1)
+    assert run.outcome.reason == "collision"
+    assert run.end_decision()["safety"] < 0.0
+    result = run.result()
+    assert (result["vehicle_collisions"], result["collisions"], result["success"]) == (1, 1, 0)
+
+
+def test_what_was_hit_is_told_by_its_blueprint():
+    assert collision_kind("vehicle.tesla.model3") == "vehicle"
+    assert collision_kind("walker.pedestrian.0001") == "pedestrian"
+    assert collision_kind("static.building") == "static"
+    assert collision_kind("traffic.traffic_light") == "static"
+
+
+@pytest.mark.parametrize(
+    ("views", "red_lights"),
+    [
+        ([(True, True), (True, True), (False, False)], 1),  # drives on through red
+        ([(True, True), (True, False), (False, False)], 0),  # it turned green first
+        ([(False, False), (False, False), (False, False)], 0),
+        ([(True, True), (True, True), (True, True)], 0),  # waits
+    ],
+)
+def test_a_red_light_is_run_by_leaving_its_zone_while_it_is_red(views, red_lights):
+    run = episode()
+    for at_light, at_red in views:
+        drive(run, 1, at_light=at_light, at_red=at_red)
+    run.end_decision()
+    assert run.result()["red_lights"] == red_lights
+
+
+def test_a_lane_invasion_in_any_tick_costs_the_decision_its_lane_term():
+    clean, invading = episode(action_repeat=3), episode(action_repeat=3)
+    drive(clean, 3)
+    drive(invading, 1)
+    invading.tick(TickView(ego=EgoState(x=0.8, y=1.1, vx=8.0)))
+    invading.tick(TickView(ego=EgoState(x=1.2, y=0.2, vx=8.0)))
+    assert invading.end_decision()["lane"] < 0.0 < clean.end_decision()["lane"]
+    assert invading.result()["lane_invasions"] == 1
+
+
+def test_off_lane_and_off_road_are_shares_of_the_way():
+    run = episode()
+    drive(run, 10)
+    for _ in range(10):
+        run.tick(TickView(ego=EgoState(x=run.ego.x + 0.4, y=2.2, vx=8.0), off_road=True))
+    run.end_decision()
+    assert run.result()["off_lane"] == pytest.approx(0.5, abs=0.01)
+    assert run.result()["off_road"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_waiting_for_nothing_is_cut_off_but_keeps_its_bootstrap():
+    run = episode()
+    for _ in range(200):
+        run.begin_decision()
+        run.tick(TickView(ego=EgoState(x=0.0, y=0.0)))
+        run.end_decision()
+        if run.outcome.ended:
+            break
+    assert (run.outcome.truncated, run.outcome.terminated, run.outcome.reason) == (True, False, "blocked")

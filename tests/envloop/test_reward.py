@@ -1,0 +1,302 @@
+"""The ordering of the reward: crash < parked < creeping < slow < fast < done, in whole episodes and discounted."""
+
+from dataclasses import replace
+from itertools import pairwise
+from math import inf, nan
+
+import numpy as np
+import pytest
+from toy_car import TICK_S, Driver, crash, crawl, drive, fast, follower, parked, slow, speeding
+
+from envloop.reward import TERMS, RewardConfig, StepFacts, check_ordering, goal_value, is_waiting, reward_terms
+from envloop.route import ROUTE_0, Route, SpeedProfile
+from envloop.termination import TerminationConfig
+
+CONFIG = RewardConfig()
+LIMIT = CONFIG.limit_mps
+CRUISE = StepFacts(advance_m=LIMIT * TICK_S, dt_s=TICK_S, speed_mps=LIMIT, legal_mps=LIMIT)
+NEVER_BLOCKED = TerminationConfig(blocked_s=0.0)
+SPACING = ROUTE_0.length / (len(ROUTE_0.points) - 1)
+# Route 0, point for point, without a goal within reach: who drives here drives for ever.
+ENDLESS = Route([*ROUTE_0.points[:, :2], (92.34, 86.73 - 1000 * SPACING)], SPACING)
+# Along the straight, then closely through the run-up, the turn and the way out.
+POINTS = [*np.arange(0.0, 200.0, 16.0).tolist(), *np.arange(206.0, 230.0, 2.5).tolist(), 240.0]
+
+
+def value(driver: Driver, s: float, mps: float, *, route: Route = ENDLESS, gamma: float = 0.99, **kwargs) -> float:
+    """Discounted return from `s`, as a learner that bootstraps through truncations sees it."""
+    kwargs = {"termination": NEVER_BLOCKED, "limit_s": 40.0, **kwargs}
+    return drive(driver, route, start_s=s, start_mps=mps, **kwargs).discounted(gamma)
+
+
+def total(facts: StepFacts, config: RewardConfig = CONFIG) -> float:
+    return sum(reward_terms(facts, config).values())
+
+
+def assert_rising(values: dict[str, float]) -> None:
+    for (low, low_value), (high, high_value) in pairwise(values.items()):
+        # Far from the goal a fast driver and one who will get there differ by their distant future only.
+        margin = 0.0 if high == "done" else 0.1
+        assert low_value < high_value - margin, f"{low} {low_value:.2f} is not worth less than {high} {high_value:.2f}"
+
+
+# --- the ordering ---------------------------------------------------------------------------------------------------
+
+
+def test_whole_episodes_are_ordered():
+    stops_short = follower(lambda view: view.legal_mps if view.projection.s < 230.0 else 0.0)
+    episodes = {
+        "crash": drive(crash, ROUTE_0),
+        "parked": drive(parked, ROUTE_0),
+        "creeping": drive(crawl(0.2), ROUTE_0),
+        "slow": drive(slow(), ROUTE_0),
+        "fast": drive(stops_short, ROUTE_0),
+        "done": drive(fast(), ROUTE_0),
+    }
+    assert [episode.end.reason for episode in episodes.values()] == [
+        "off_route",
+        "blocked",
+        "blocked",
+        "time_limit",
+        "blocked",
+        "route_done",
+    ]
+    assert_rising({name: sum(episode.rewards) for name, episode in episodes.items()})
+
+
+@pytest.mark.parametrize("rolling", [False, True], ids=["from rest", "at the legal speed"])
+@pytest.mark.parametrize("s", POINTS)
+def test_discounted_returns_are_ordered_from_everywhere(s, rolling):
+    mps = SpeedProfile(ROUTE_0).at(s) if rolling else 0.0
+    assert_rising(
+        {
+            "crash": value(crash, s, mps),
+            "parked": value(parked, s, mps),
+            "creeping": value(crawl(0.2), s, mps),
+            "slow": value(slow(), s, mps),
+            "fast": value(fast(), s, mps),
+            "done": value(fast(), s, mps, route=ROUTE_0),
+        }
+    )
+
+
+@pytest.mark.parametrize("repeat", [2, 4])
+@pytest.mark.parametrize("s", [0.0, 216.0, 224.0])
+def test_the_ordering_holds_under_action_repeat(s, repeat):
+    setting = {"repeat": repeat, "reward": RewardConfig(decision_s=repeat * TICK_S), "limit_s": 40.0 * repeat}
+    assert_rising(
+        {
+            "crash": value(crash, s, 0.0, **setting),
+            "parked": value(parked, s, 0.0, **setting),
+            "creeping": value(crawl(0.2), s, 0.0, **setting),
+            "slow": value(slow(), s, 0.0, **setting),
+            "fast": value(fast(), s, 0.0, **setting),
+            "done": value(fast(), s, 0.0, route=ROUTE_0, **setting),
+        }
+    )
+    episodes = [drive(d, ROUTE_0, repeat=repeat, reward=setting["reward"]) for d in (crash, parked, crawl(0.2), slow())]
+    assert_rising({str(i): sum(episode.rewards) for i, episode in enumerate(episodes)})
+
+
+@pytest.mark.parametrize("gamma", [0.98, 0.99, 0.997])
+def test_parking_is_worth_the_configured_value_at_any_discount(gamma):
+    config = RewardConfig(discount=gamma)
+    standing = total(StepFacts(advance_m=0.0, dt_s=TICK_S, speed_mps=0.0, legal_mps=LIMIT), config)
+    assert standing / (1.0 - gamma) == pytest.approx(config.parked_value)
+
+
+def brave(metres: float) -> Driver:
+    """Keeps to the route for some metres from s = 214, then turns off it."""
+    pilot = fast()
+
+    def act(view):
+        return pilot(view) if view.projection.s < 214.0 + metres else crash(view)
+
+    return act
+
+
+def test_a_brave_try_at_the_turn_is_better_than_parking_before_it():
+    # Where parking for ever beat a late crash, a policy stopped before the turn and stayed.
+    waited = value(parked, 214.0, 0.0)
+    assert value(crash, 214.0, 0.0) < waited
+    assert value(brave(5.0), 214.0, 0.0) > waited
+    assert value(brave(10.0), 214.0, 0.0) > value(brave(5.0), 214.0, 0.0)
+
+
+def test_an_early_crash_is_worse_than_a_late_one_in_a_whole_episode():
+    early, late = drive(crash, ROUTE_0), drive(brave(0.0), ROUTE_0)
+    assert sum(early.rewards) < sum(late.rewards)
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.3, 1.6])
+@pytest.mark.parametrize("s", [0.0, 120.0, 190.0, 206.0, 214.0, 220.0, 223.0, 227.0, 235.0])
+def test_speeding_does_not_pay(factor, s):
+    legal = SpeedProfile(ROUTE_0).at(s)
+    assert value(speeding(factor), s, legal) < value(fast(), s, legal)
+
+
+def test_speeding_does_not_pay_over_a_whole_episode():
+    assert sum(drive(speeding(1.1), ROUTE_0).rewards) < sum(drive(fast(), ROUTE_0).rewards)
+
+
+def test_slowness_costs_even_where_every_metre_is_driven():
+    calm = drive(speeding(0.75), ROUTE_0)
+    assert calm.end.reason == "route_done"
+    assert sum(calm.rewards) < sum(drive(fast(), ROUTE_0).rewards)
+
+
+# --- no term without metres -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("advance", [0.0, -0.01, -0.4])
+@pytest.mark.parametrize("kind", ["five_terms", "progress"])
+def test_no_term_is_earned_without_metres(advance, kind):
+    config = RewardConfig(kind=kind)
+    for facts in (
+        StepFacts(advance_m=advance, dt_s=TICK_S, speed_mps=0.0, legal_mps=LIMIT),
+        StepFacts(advance_m=advance, dt_s=TICK_S, speed_mps=LIMIT, legal_mps=LIMIT, jerk=0.0),
+        StepFacts(advance_m=advance, dt_s=TICK_S, speed_mps=0.0, legal_mps=LIMIT, gap_m=1.0),
+    ):
+        assert all(term <= 0.0 for term in reward_terms(facts, config).values())
+
+
+def test_creeping_a_centimetre_a_step_earns_nothing_net():
+    # The original paid a bonus for every such step.
+    assert -0.1 < total(StepFacts(advance_m=0.01, dt_s=TICK_S, speed_mps=0.2, legal_mps=LIMIT)) < 0.0
+
+
+def test_to_and_fro_loses():
+    forth = total(CRUISE)
+    back = total(replace(CRUISE, advance_m=-CRUISE.advance_m))
+    assert forth + back < 0.0
+
+
+def test_a_jump_along_the_route_pays_no_more_than_the_legal_speed():
+    assert total(replace(CRUISE, advance_m=30.0)) <= total(CRUISE)
+
+
+def test_driving_at_the_legal_speed_on_the_centre_earns_one_a_metre():
+    terms = reward_terms(CRUISE, CONFIG)
+    assert sum(terms.values()) == pytest.approx(LIMIT * TICK_S)
+    assert tuple(terms) == TERMS
+    in_the_bend = StepFacts(advance_m=3.8 * TICK_S, dt_s=TICK_S, speed_mps=3.8, legal_mps=3.8)
+    assert total(in_the_bend) == pytest.approx(3.8 * TICK_S)
+
+
+# --- single terms -----------------------------------------------------------------------------------------------------
+
+
+def test_a_crash_costs_a_few_seconds_of_driving():
+    crashed = -total(replace(CRUISE, reason="collision"))
+    a_second = total(CRUISE) / TICK_S
+    assert 1.5 * a_second < crashed < 5.0 * a_second
+
+
+def test_leaving_the_route_counts_like_a_crash():
+    assert reward_terms(replace(CRUISE, reason="off_route"), CONFIG) == reward_terms(
+        replace(CRUISE, reason="collision"), CONFIG
+    )
+
+
+def test_a_faster_crash_costs_more_although_the_car_stands_after_it():
+    slow_hit = StepFacts(advance_m=0.05, dt_s=TICK_S, speed_mps=0.0, legal_mps=LIMIT, reason="collision")
+    fast_hit = replace(slow_hit, advance_m=0.4)
+    assert reward_terms(fast_hit, CONFIG)["safety"] < reward_terms(slow_hit, CONFIG)["safety"] < -CONFIG.crash
+
+
+@pytest.mark.parametrize("reason", ["time_limit", "blocked"])
+def test_running_out_of_time_changes_nothing(reason):
+    assert reward_terms(replace(CRUISE, reason=reason), CONFIG) == reward_terms(CRUISE, CONFIG)
+
+
+def test_the_goal_is_worth_more_than_driving_on_for_ever():
+    for_ever = total(CRUISE) / (1.0 - CONFIG.discount)
+    assert total(replace(CRUISE, reason="route_done")) - total(CRUISE) == pytest.approx(1.2 * for_ever)
+    # A decision that the goal cuts short is paid in full.
+    cut = StepFacts(advance_m=0.4, dt_s=TICK_S, speed_mps=LIMIT, legal_mps=LIMIT, reason="route_done")
+    repeated = RewardConfig(decision_s=4 * TICK_S)
+    assert reward_terms(cut, repeated)["progress"] > goal_value(repeated) == pytest.approx(4 * goal_value(CONFIG))
+
+
+def test_lane_keeping_falls_with_the_deviation_to_both_sides():
+    lane = [reward_terms(replace(CRUISE, lateral_m=d), CONFIG)["lane"] for d in (0.0, 0.5, 1.25, 2.5)]
+    assert lane == sorted(lane, reverse=True)
+    assert lane[2] == pytest.approx(0.0)
+    assert reward_terms(replace(CRUISE, lateral_m=-0.5), CONFIG)["lane"] == lane[1]
+
+
+def test_invading_a_lane_costs_that_decision_more_than_its_lane_term():
+    terms = reward_terms(replace(CRUISE, lane_invasion=True), CONFIG)
+    assert terms["lane"] == pytest.approx(-0.35 * CRUISE.advance_m)
+
+
+def test_jerk_costs_only_above_its_threshold_and_is_bounded():
+    comfort = [reward_terms(replace(CRUISE, jerk=j), CONFIG)["comfort"] for j in (0.0, 5.0, 12.0, 20.0, 1e4)]
+    assert comfort[:2] == [0.0, 0.0]
+    assert 0.0 > comfort[2] > comfort[3] == comfort[4]
+
+
+def test_rough_driving_in_a_foreign_lane_is_still_better_than_standing():
+    for mps in (0.1, 0.5, 2.0, LIMIT):
+        rough = StepFacts(
+            advance_m=mps * TICK_S, dt_s=TICK_S, speed_mps=mps, legal_mps=LIMIT, jerk=1e4, lane_invasion=True
+        )
+        assert total(rough) > total(StepFacts(advance_m=0.0, dt_s=TICK_S, speed_mps=0.0, legal_mps=LIMIT))
+
+
+def test_closing_in_on_a_car_stops_paying():
+    free, far = total(CRUISE), total(replace(CRUISE, gap_m=30.0, ttc_s=3.5))
+    near, about_to_hit = total(replace(CRUISE, gap_m=12.0, ttc_s=1.5)), total(replace(CRUISE, gap_m=0.5, ttc_s=0.1))
+    assert free == far > near > about_to_hit
+    assert about_to_hit < 0.05
+
+
+def test_waiting_behind_a_car_is_free_and_earns_nothing():
+    waiting = StepFacts(advance_m=0.0, dt_s=TICK_S, speed_mps=0.0, legal_mps=LIMIT, gap_m=4.0)
+    assert total(waiting) == 0.0
+    assert is_waiting(4.0, CONFIG)
+    assert not is_waiting(inf, CONFIG)
+
+
+def test_progress_only_pays_metres_and_the_goal():
+    config = RewardConfig(kind="progress")
+    terms = reward_terms(replace(CRUISE, lateral_m=2.0, jerk=50.0, reason="collision"), config)
+    assert terms == {**dict.fromkeys(TERMS, 0.0), "progress": CRUISE.advance_m}
+    assert total(replace(CRUISE, reason="route_done"), config) == pytest.approx(CRUISE.advance_m + goal_value(config))
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"advance_m": nan}, {"speed_mps": inf}, {"jerk": nan}, {"dt_s": 0.0}, {"legal_mps": 0.0}, {"lateral_m": nan}],
+)
+def test_facts_that_are_no_numbers_are_refused(change):
+    with pytest.raises(ValueError, match="finite facts"):
+        reward_terms(replace(CRUISE, **change), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"kind": "sparse"}, "five_terms, progress"),
+        ({"discount": 1.0}, "between 0 and 1"),
+        ({"crash": 9.0}, "worth less than parking"),
+        ({"parked_value": 0.0}, "worth less than parking"),
+        ({"invasion": 0.5}, "worse than standing"),
+        ({"jerk_max": 5.0}, "jerk_max"),
+        ({"decision_s": 0.0}, "positive"),
+        ({"wait_gap_m": -1.0}, "positive"),
+    ],
+)
+def test_a_config_that_breaks_the_ordering_is_refused(change, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        RewardConfig(**change)
+
+
+def test_a_parked_episode_may_not_cost_more_than_a_crash():
+    check_ordering(CONFIG, TerminationConfig(), TICK_S)
+    with pytest.raises(ValueError, match="crashing would pay"):
+        check_ordering(CONFIG, TerminationConfig(blocked_s=10.0), TICK_S)
+    check_ordering(RewardConfig(kind="progress"), TerminationConfig(blocked_s=10.0), TICK_S)

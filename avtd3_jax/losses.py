@@ -1,0 +1,45 @@
+"""TD3's losses as pure functions (Fujimoto et al. 2018, arXiv:1802.09477)."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+
+def td_target(reward: jax.Array, terminated: jax.Array, next_q: jax.Array, discount: float) -> jax.Array:
+    """Clipped double-Q target of TD3.
+
+    y = r + gamma * (1 - terminated) * min_i Q_i'(s', a')   (Fujimoto et al. 2018, eq. 10)
+
+    Args:
+      reward: [B] float32.
+      terminated: [B] bool; a time limit is not a termination and keeps its bootstrap.
+      next_q: [C, B] float32, the target critics at the smoothed target action.
+      discount: gamma, per decision.
+
+    Returns:
+      [B] float32, no gradient flows through it.
+    """
+    chex.assert_rank([reward, terminated, next_q], [1, 1, 2])
+    chex.assert_equal_shape([reward, terminated, next_q[0]])
+    chex.assert_type(terminated, bool)
+    return jax.lax.stop_gradient(reward + discount * jnp.where(terminated, 0.0, next_q.min(axis=0)))
+
+
+def smoothed_action(key: jax.Array, action: jax.Array, noise: float, noise_clip: float) -> jax.Array:
+    """Target policy smoothing: a' + clip(N(0, noise), +-noise_clip), kept in [-1, 1] (eq. 14). `action` is [B, A]."""
+    chex.assert_rank(action, 2)
+    epsilon = jnp.clip(noise * jax.random.normal(key, action.shape), -noise_clip, noise_clip)
+    return jnp.clip(action + epsilon, -1.0, 1.0)
+
+
+def critic_loss(q: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean over the batch, sum over the critics, of (Q_i(s, a) - y)^2 (eq. 11). `q` is [C, B], `target` [B]."""
+    chex.assert_rank([q, target], [2, 1])
+    chex.assert_equal_shape([q[0], target])
+    return jnp.square(q - target[None]).mean(axis=1).sum()
+
+
+def actor_loss(q_pi: jax.Array) -> jax.Array:
+    """Deterministic policy gradient through the first critic: -mean Q_1(s, pi(s)). `q_pi` is [B]."""
+    chex.assert_rank(q_pi, 1)
+    return -q_pi.mean()

@@ -1,0 +1,293 @@
+"""Replay of transitions in host memory: one uint8 frame a step, stacks rebuilt when sampled."""
+
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+
+from avtd3_jax.spaces import ActionSpec, ObsSpec
+
+
+class Batch(NamedTuple):
+    """A batch of B transitions; an observation part that the space lacks is None.
+
+    frames: uint8 [B, S + 1, H, W], oldest first; obs is [:, :S], next_obs is [:, 1:].
+    vector, next_vector: float32 [B, D].
+    action: float32 [B, A].
+    reward: float32 [B].
+    terminated: bool [B]; a time limit is not a termination.
+    """
+
+    frames: Any
+    vector: Any
+    next_vector: Any
+    action: Any
+    reward: Any
+    terminated: Any
+
+
+class FrameReplay:
+    """A ring of observations, each stored once, that samples transitions uniformly.
+
+    Every observation takes one slot, an episode's last one too; the transition from an observation to the next lies
+    in the slot of the first. Slots are addressed by an absolute index that only grows; `index % capacity` is the slot.
+    A stack's frames before the episode's first are that first frame repeated, so no pre-roll is stored.
+
+    One thread may add while others sample.
+    """
+
+    def __init__(self, obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int, seed: int = 0) -> None:
+        """Room for `capacity` observations; memory is touched only as it fills.
+
+        Raises:
+          ValueError: the capacity is too small, or larger than the memory that is available.
+        """
+        self.obs_spec = obs_spec
+        self.action_spec = action_spec
+        self.capacity = capacity
+        self._stack = obs_spec.image[0] if obs_spec.image else 1
+        if capacity < self._stack + 2:
+            raise ValueError(f"The replay's capacity is {capacity}: it must be at least {self._stack + 2}.")
+        check_memory(self.bytes_at_capacity(obs_spec, action_spec, capacity))
+        self._columns: dict[str, np.ndarray] = {
+            name: np.zeros((capacity, *shape), dtype) for name, (shape, dtype) in _layout(obs_spec, action_spec).items()
+        }
+        self._rng = np.random.default_rng(seed)
+        self._lock = threading.Lock()
+        self._oldest = 0  # first absolute index that is not overwritten
+        self._head = 0  # absolute index of the next observation
+        self._transitions = 0  # in [oldest, head), sampled or not
+        self._episode_start = -1  # of the episode under way, or -1
+        self._first_step = False
+
+    @staticmethod
+    def bytes_at_capacity(obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int) -> int:
+        """Bytes of a full replay."""
+        layout = _layout(obs_spec, action_spec).values()
+        return capacity * sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize for shape, dtype in layout)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use by the slots written so far."""
+        return self.bytes_at_capacity(self.obs_spec, self.action_spec, min(self._head, self.capacity))
+
+    @property
+    def fill(self) -> float:
+        """Fraction of the slots that are in use."""
+        return min(self._head, self.capacity) / self.capacity
+
+    def __len__(self) -> int:
+        """Number of transitions that can be sampled."""
+        with self._lock:
+            return self._count_valid()
+
+    def begin_episode(self, observation: Any) -> None:
+        """Stores the observation of a reset; an episode still under way ends as `end_torn_episode` has it.
+
+        Raises:
+          ValueError: not finite, or an image stack that is not one frame repeated.
+        """
+        arrays = self.obs_spec.as_dict(observation)
+        image = arrays.get("image")
+        if image is not None and (image[1:] != image[:1]).any():
+            raise ValueError(
+                "The first image stack of an episode must repeat its first frame: use "
+                "gymnasium.wrappers.FrameStackObservation with padding_type='reset'."
+            )
+        _require_finite("vector", arrays.get("vector"))
+        self._push(arrays, episode_start=self._head)
+        self._episode_start = self._head - 1
+        self._first_step = True
+
+    def add(self, action: np.ndarray, reward: float, next_observation: Any, terminated: bool, truncated: bool) -> None:
+        """Stores the transition from the last observation given to `next_observation`.
+
+        `truncated` ends the episode but keeps the bootstrap of its last transition.
+
+        Raises:
+          ValueError: no episode was begun, or a number is not finite; nothing is stored then.
+        """
+        if self._episode_start < 0:
+            raise ValueError("The replay has no episode under way: call begin_episode with the reset's observation.")
+        arrays = self.obs_spec.as_dict(next_observation)
+        action = np.asarray(action, np.float32)
+        _require_finite("action", action)
+        _require_finite("reward", np.float32(reward))
+        _require_finite("vector", arrays.get("vector"))
+        if self._first_step and self.obs_spec.image is not None:
+            self._check_stack(arrays["image"])
+        self._first_step = False
+        slot = (self._head - 1) % self.capacity
+        columns = self._columns
+        columns["action"][slot] = action
+        columns["reward"][slot] = reward
+        columns["terminated"][slot] = terminated
+        self._push(arrays, episode_start=self._episode_start, completes=slot)
+        if terminated or truncated:
+            self._episode_start = -1
+
+    def end_torn_episode(self) -> None:
+        """Ends the episode under way without a last step; its whole transitions stay."""
+        self._episode_start = -1
+
+    def _check_stack(self, image: np.ndarray) -> None:
+        if len(image) > 1 and (image[-2] != self._columns["frame"][(self._head - 1) % self.capacity]).any():
+            raise ValueError(
+                "The image stack does not hold the last observation's frame before its own: the replay rebuilds stacks "
+                "from one frame a step, so stack one frame per environment step."
+            )
+
+    def _push(self, arrays: dict[str, np.ndarray], episode_start: int, completes: int | None = None) -> None:
+        slot = self._head % self.capacity
+        columns = self._columns
+        with self._lock:
+            # Before the slot is written: a sample being gathered then sees that it was overtaken.
+            if self._head - self._oldest == self.capacity:
+                self._transitions -= int(columns["has_transition"][slot])
+                self._oldest += 1
+            columns["has_transition"][slot] = False
+        if "image" in arrays:
+            columns["frame"][slot] = arrays["image"][-1]
+        if "vector" in arrays:
+            columns["vector"][slot] = arrays["vector"]
+        columns["episode_start"][slot] = episode_start
+        with self._lock:
+            if completes is not None:
+                columns["has_transition"][completes] = True
+                self._transitions += 1
+            self._head += 1
+
+    def _count_valid(self) -> int:
+        edge = np.arange(self._oldest, min(self._oldest + self._stack - 1, self._head))
+        return self._transitions - int(
+            (self._columns["has_transition"][edge % self.capacity] & ~self._valid(edge)).sum()
+        )
+
+    def _valid(self, index: np.ndarray) -> np.ndarray:
+        """Which absolute indices hold a transition whose frames are all still there. [B] -> bool [B]."""
+        slot = index % self.capacity
+        first = np.maximum(index - (self._stack - 1), self._columns["episode_start"][slot])
+        return self._columns["has_transition"][slot] & (first >= self._oldest)
+
+    def _draw(self, size: int) -> np.ndarray:
+        """Absolute indices [size, S + 1] of the frames of transitions, uniform over the valid ones, by rejection."""
+        if self._count_valid() == 0:
+            raise ValueError("The replay holds no transition yet: add some before sampling.")
+        index = self._rng.integers(self._oldest, self._head, size)
+        while (rejected := np.flatnonzero(~self._valid(index))).size:
+            index[rejected] = self._rng.integers(self._oldest, self._head, rejected.size)
+        # Before an episode's first frame there is none: repeat it.
+        first = self._columns["episode_start"][index % self.capacity]
+        return np.maximum(index[:, None] + np.arange(1 - self._stack, 2), first[:, None])
+
+    def sample(self, batch_size: int) -> Batch:
+        """`batch_size` transitions drawn uniformly, with replacement, into fresh contiguous arrays."""
+        while True:
+            with self._lock:
+                window = self._draw(batch_size)
+            # Outside the lock, so that adding never waits for it; repeated in the rare case that adding overtook it.
+            batch = self._gather(window % self.capacity)
+            with self._lock:
+                if window.min() >= self._oldest:
+                    return batch
+
+    def _gather(self, slots: np.ndarray) -> Batch:
+        """The transitions whose frames lie in `slots` [B, S + 1]."""
+        columns, slot, next_slot = self._columns, slots[:, -2], slots[:, -1]
+        frames = None
+        if self.obs_spec.image is not None:
+            flat = columns["frame"].reshape(self.capacity, -1)
+            frames = _take(flat, slots.ravel()).reshape(*slots.shape, *self.obs_spec.image[1:])
+        vector = next_vector = None
+        if self.obs_spec.vector is not None:
+            vector, next_vector = _take(columns["vector"], slot), _take(columns["vector"], next_slot)
+        return Batch(
+            frames=frames,
+            vector=vector,
+            next_vector=next_vector,
+            action=_take(columns["action"], slot),
+            reward=_take(columns["reward"], slot),
+            terminated=_take(columns["terminated"], slot),
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """{"arrays": the columns up to the fill, as views, "meta": JSON-able}; save or copy it before adding more."""
+        filled = min(self._head, self.capacity)
+        with self._lock:
+            return {
+                "arrays": {name: column[:filled] for name, column in self._columns.items()},
+                "meta": {
+                    "capacity": self.capacity,
+                    "oldest": self._oldest,
+                    "head": self._head,
+                    "transitions": self._transitions,
+                    "episode_start": self._episode_start,
+                    "first_step": self._first_step,
+                    "rng": self._rng.bit_generator.state,
+                },
+            }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from `get_state`'s result.
+
+        Raises:
+          ValueError: it comes from a replay of another capacity, observation or action.
+        """
+        arrays, meta = state["arrays"], state["meta"]
+        if meta["capacity"] != self.capacity:
+            raise ValueError(
+                f"The saved replay has the capacity {meta['capacity']}, this one {self.capacity}: make them equal."
+            )
+        columns = self._columns if meta["head"] else {}
+        for name, column in columns.items():
+            if name not in arrays or arrays[name].shape[1:] != column.shape[1:]:
+                raise ValueError(f"The saved replay's {name} has another shape: it was made for another observation.")
+        with self._lock:
+            for name, column in columns.items():
+                column[: len(arrays[name])] = arrays[name]
+            self._oldest, self._head = meta["oldest"], meta["head"]
+            self._transitions = meta["transitions"]
+            self._episode_start, self._first_step = meta["episode_start"], meta["first_step"]
+            self._rng.bit_generator.state = meta["rng"]
+
+
+def check_memory(needed: int) -> None:
+    """Raises ValueError when `needed` bytes are more than the machine, or this process's cgroup, has left."""
+    available = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()) != "max":
+        available = min(available, int(text) - int(used.read_text()))
+    if needed > available:
+        raise ValueError(
+            f"The replay needs {needed / 1e9:.2f} GB when full and {available / 1e9:.2f} GB of memory are available: "
+            f"lower its capacity by a factor of {needed / max(available, 1):.1f} or more."
+        )
+
+
+def _layout(obs_spec: ObsSpec, action_spec: ActionSpec) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Name -> (shape, dtype) of one slot's columns."""
+    layout: dict[str, tuple[tuple[int, ...], type]] = {}
+    if obs_spec.image is not None:
+        layout["frame"] = (obs_spec.image[1:], np.uint8)
+    if obs_spec.vector is not None:
+        layout["vector"] = ((obs_spec.vector,), np.float32)
+    return layout | {
+        "action": ((action_spec.size,), np.float32),
+        "reward": ((), np.float32),
+        "terminated": ((), np.bool_),
+        "has_transition": ((), np.bool_),
+        "episode_start": ((), np.int64),
+    }
+
+
+def _take(column: np.ndarray, slots: np.ndarray) -> np.ndarray:
+    # With `out` and without bounds checks numpy copies row by row with memcpy; fancy indexing is several times slower.
+    out = np.empty((len(slots), *column.shape[1:]), column.dtype)
+    return np.take(column, slots, axis=0, out=out, mode="clip")
+
+
+def _require_finite(name: str, value: np.ndarray | np.floating | None) -> None:
+    if value is not None and not np.isfinite(value).all():
+        raise ValueError(f"The {name} {value} is not finite: fix the environment or the policy that produced it.")

@@ -1,0 +1,3 @@
+from avtd3_jax import runtime
+
+runtime.setup("cpu")

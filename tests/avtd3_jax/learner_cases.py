@@ -1,0 +1,75 @@
+"""Small learners and random batches for the tests of this folder."""
+
+import jax
+import numpy as np
+
+from avtd3_jax.learner import Learner, Params, TD3Config, TrainState
+from avtd3_jax.replay import Batch, FrameReplay
+from avtd3_jax.spaces import ActionSpec, Observation, ObsSpec
+
+BOTH = ObsSpec(image=(4, 36, 36), vector=5)  # the smallest image that NatureCNN takes
+VECTOR = ObsSpec(image=None, vector=5)
+
+
+def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> Learner:
+    return Learner(obs_spec, ActionSpec(2), TD3Config(hidden=(32, 32), **config))
+
+
+def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2) -> Batch:
+    rng = np.random.default_rng(seed)
+    frames = vector = next_vector = None
+    if obs_spec.image is not None:
+        stack, height, width = obs_spec.image
+        frames = rng.integers(0, 256, (size, stack + 1, height, width), np.uint8)
+    if obs_spec.vector is not None:
+        vector, next_vector = rng.standard_normal((2, size, obs_spec.vector)).astype(np.float32)
+    return Batch(
+        frames=frames,
+        vector=vector,
+        next_vector=next_vector,
+        action=rng.uniform(-1.0, 1.0, (size, actions)).astype(np.float32),
+        reward=rng.standard_normal(size).astype(np.float32),
+        terminated=rng.random(size) < 0.3,
+    )
+
+
+def filled_replay(capacity: int = 200, steps: int = 150) -> FrameReplay:
+    """One long episode of random frames, still under way."""
+    replay = FrameReplay(BOTH, ActionSpec(2), capacity)
+    rng = np.random.default_rng(0)
+
+    def observation(repeat: bool) -> Observation:
+        frames = rng.integers(0, 256, (1 if repeat else 4, 36, 36), np.uint8)
+        return {"image": np.repeat(frames, 4, axis=0) if repeat else frames, "vector": rng.random(5, np.float32)}
+
+    replay.begin_episode(first := observation(repeat=True))
+    stack = first["image"]
+    for step in range(steps):
+        stack = np.concatenate([stack[1:], observation(repeat=False)["image"][:1]])
+        replay.add(rng.uniform(-1, 1, 2), step, {"image": stack, "vector": rng.random(5, np.float32)}, False, False)
+    return replay
+
+
+def run_updates(learner: Learner, state: TrainState, count: int, first: int = 0) -> TrainState:
+    for update in range(first, first + count):
+        state, _ = learner.step(state, random_batch(learner.obs_spec, seed=update), update)
+    return state
+
+
+def on_host(tree: object) -> list[np.ndarray]:
+    """Leaves as numpy copies, keys as their data."""
+    leaves = jax.tree.leaves(tree)
+    return [
+        np.array(jax.random.key_data(leaf))
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        else np.array(leaf)
+        for leaf in leaves
+    ]
+
+
+def same_bits(a: object, b: object) -> bool:
+    return all(x.tobytes() == y.tobytes() for x, y in zip(on_host(a), on_host(b), strict=True))
+
+
+def host_params(params: Params) -> Params:
+    return jax.tree.map(np.array, params)

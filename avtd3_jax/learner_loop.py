@@ -1,0 +1,86 @@
+"""The learner's half of training: updates in order, their metrics one update late, and what is inside the network."""
+
+import jax
+import numpy as np
+
+from avtd3_jax import diagnostics
+from avtd3_jax.learner import Learner, Params, TrainState
+from avtd3_jax.logs import PhaseTimer
+from avtd3_jax.prefetch import Prefetcher
+from avtd3_jax.replay import Batch
+
+
+class LearnerLoop:
+    """Applies TD3 updates to `state` with batches from `batches`.
+
+    `update` only dispatches: JAX computes while the caller goes on, and waits for it in the next `act`.
+    """
+
+    def __init__(self, learner: Learner, state: TrainState, batches: Prefetcher, timer: PhaseTimer) -> None:
+        self.learner = learner
+        self.state = state
+        self.last_batch: Batch | None = None
+        self._batches = batches
+        self._timer = timer
+        self._in_flight: tuple[jax.Array, bool] | None = None
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The policy's action [A], without noise."""
+        return self.learner.act(self.state.params, observation)
+
+    def update(self, number: int) -> None:
+        """Dispatches update `number` (from 0) and reads the metrics of the one before.
+
+        Raises:
+          NonFiniteError: the update before was not finite; the state is the last good one.
+        """
+        with self._timer("sample"):
+            self.last_batch = self._batches.get()
+        with self._timer("dispatch_update"):
+            self.state, packed = self.learner.step(self.state, self.last_batch, number)
+        self.settle()
+        self._in_flight = packed, self.learner.updates_actor(number)
+
+    def settle(self) -> None:
+        """Waits for the update under way and reads its metrics. Raises NonFiniteError as `update` does."""
+        if self._in_flight is None:
+            return
+        (packed, with_actor), self._in_flight = self._in_flight, None
+        for name, value in self.learner.read_metrics(packed, update_actor=with_actor).items():
+            total, count = self._sums.get(name, (0.0, 0))
+            self._sums[name] = total + value, count + 1
+
+    def collect(self) -> dict[str, float]:
+        """Mean of every metric since the last call."""
+        means = {name: total / count for name, (total, count) in self._sums.items()}
+        self._sums.clear()
+        return means
+
+    def close(self) -> None:
+        """Ends the prefetch thread."""
+        self._batches.stop()
+
+
+class Introspection:
+    """Looks inside the network while it learns, always at the observations of the first batch that it is shown."""
+
+    def __init__(self, learner: Learner, initial_params: Params) -> None:
+        self._learner = learner
+        self._initial = initial_params
+        self._observations: dict[str, np.ndarray] | None = None
+
+    def look(self, state: TrainState, batch: Batch) -> dict[str, dict[str, float]]:
+        """Numbers by family: gradient norm and weight change of every encoder parameter, and "network" for the rest."""
+        if self._observations is None:
+            self._observations = diagnostics.observations_of(batch)
+            self._features = diagnostics.features_of(self._learner, self._initial, self._observations)
+        features = diagnostics.features_of(self._learner, state.params, self._observations)
+        return {
+            "encoder_gradient_norm": diagnostics.encoder_gradient_norms(self._learner, state, batch),
+            "encoder_weight_change": diagnostics.encoder_weight_changes(self._initial, state.params),
+            "network": {
+                "feature_cosine_similarity": diagnostics.feature_similarity(self._features, features),
+                "q_pi_minus_q_data_abs": diagnostics.q_gap(self._learner, state.params, batch),
+            },
+        }

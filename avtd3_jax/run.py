@@ -1,0 +1,78 @@
+"""A run's configuration as one typed whole; here, in train.py and in evaluate.py alone do learner and world meet."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from avtd3_jax.config import ConfigError, ExplorationConfig, ReplayConfig, ScheduleConfig, build
+from avtd3_jax.learner import TD3Config
+from envloop.config import EnvConfig
+
+# A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
+CHANGEABLE_ON_RESUME = (
+    "total_steps",
+    "log_every",
+    "checkpoint_every",
+    "checkpoints_kept",
+    "debug",
+    "debug_every",
+    "device",
+    "sim",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig(ScheduleConfig):
+    """Everything a run is told.
+
+    Attributes:
+      seed: of parameters, exploration, replay, every episode.
+      device: "auto", "cpu" or "gpu".
+      debug: look inside the network every `debug_every` steps.
+      agent, exploration, replay, env: see the classes; the file's `sim` and `scenario` are part of `env`.
+    """
+
+    seed: int
+    device: str
+    debug: bool
+    agent: TD3Config
+    exploration: ExplorationConfig
+    replay: ReplayConfig
+    env: EnvConfig
+
+
+def parse(values: Mapping[str, Any]) -> RunConfig:
+    """The typed configuration of a config file's values (nested mappings).
+
+    Raises:
+      ConfigError: in one plain sentence, what is wrong with which key.
+    """
+    values = dict(values)
+    for key in ("env", "sim", "scenario"):
+        if key not in values:
+            raise ConfigError(f"config.{key} is missing: add it to the config file.")
+    env = {**values.pop("env"), "simulator": values.pop("sim"), "scenario": values.pop("scenario")}
+    run = build(RunConfig, {**values, "env": env})
+    try:
+        run.env.validate()
+    except ValueError as error:
+        raise ConfigError(f"config: {error}") from error
+    if run.replay.capacity < run.batch_size:
+        raise ConfigError(
+            f"config.replay.capacity is {run.replay.capacity}, less than one batch of {run.batch_size}: raise it."
+        )
+    return run
+
+
+def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
+    """Dotted names of the keys in which two configurations differ, those that a resumed run may change left out."""
+    keys = []
+    for name in sorted({*saved, *wanted}):
+        if not where and name in CHANGEABLE_ON_RESUME:
+            continue
+        before, now = saved.get(name), wanted.get(name)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            keys += changed_keys(before, now, f"{where}{name}.")
+        elif before != now:
+            keys.append(f"{where}{name}")
+    return keys

@@ -1,0 +1,292 @@
+"""python -m avtd3_jax.train --config configs/town01.py: trains a policy to drive."""
+
+import fcntl
+import json
+import shlex
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import gymnasium as gym
+from absl import app, flags, logging
+from ml_collections import config_flags
+from tqdm import tqdm
+
+from avtd3_jax import evaluate, runtime
+from avtd3_jax.checkpoint import CheckpointError, Checkpoints
+from avtd3_jax.config import ConfigError
+from avtd3_jax.learner import Learner, NonFiniteError
+from avtd3_jax.learner_loop import Introspection, LearnerLoop
+from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.prefetch import Prefetcher
+from avtd3_jax.replay import FrameReplay
+from avtd3_jax.run import RunConfig, changed_keys, parse
+from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.trainer import Counters, Policy, Trainer
+from envloop.env import CarlaEnv
+from envloop.rollout import TornEpisode, rollout
+from envloop.simulator import SimulatorError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file; override any key: --config.seed=1")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run (default: runs/CONFIG-DATE-TIME).")
+_RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in --workdir.")
+
+_EXPECTED = (
+    ConfigError,
+    CheckpointError,
+    SimulatorError,
+    NonFiniteError,
+    runtime.RuntimeSetupError,
+    ValueError,
+    OSError,
+)
+
+
+class StopSignal:
+    """Remembers the first SIGINT or SIGTERM, so that the run can end in order; a second one ends it at once."""
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)
+        tqdm.write(
+            f"{self.received.name}: finishing this step, then saving. Once more to stop at once.", file=sys.stderr
+        )
+
+
+class TimedEnv(gym.Wrapper):
+    """Adds the environment's share to the phase timings."""
+
+    def __init__(self, env: gym.Env, timer: PhaseTimer) -> None:
+        super().__init__(env)
+        self._timer = timer
+
+    def step(self, action: Any) -> Any:
+        with self._timer("env_step"):
+            return self.env.step(action)
+
+    def reset(self, **kwargs: Any) -> Any:
+        with self._timer("env_reset"):
+            return self.env.reset(**kwargs)
+
+
+def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopSignal) -> None:
+    """Trains as the configuration `values` says, in `workdir`.
+
+    Raises:
+      ConfigError, CheckpointError, SimulatorError, NonFiniteError, ValueError: with one plain sentence.
+    """
+    run = parse(values)
+    info = runtime.setup(run.device)
+    with ExitStack() as stack:
+        stack.enter_context(_locked(workdir, resume))
+        checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))
+        if resume:
+            _check_same(values, checkpoints.extras()["config"], workdir)
+        env = CarlaEnv(run.env)
+        stack.callback(env.close)
+        spec = ObsSpec.from_space(env.observation_space), ActionSpec.from_space(env.action_space)
+        learner = Learner(*spec, run.agent)
+        replay = FrameReplay(*spec, run.replay.capacity, run.seed)
+        state = learner.init(run.seed)
+        introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
+        counters = Counters()
+        if resume:
+            restored = checkpoints.restore(state)
+            state, counters = restored.state, Counters(**restored.extras["counters"])
+            if restored.replay is not None:
+                replay.set_state(restored.replay)
+        write_json(workdir / "config.json", values)
+        identity = env.simulator.identity()
+        _print_header(run, env, learner, state, replay, info, workdir, counters)
+        log = RunLog(workdir, resume_step=counters.step if resume else None)
+        stack.callback(log.close)
+        timer = PhaseTimer()
+        loop = LearnerLoop(
+            learner, state, Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch), timer
+        )
+        stack.callback(loop.close)
+
+        def evaluation(policy: Policy, step: int) -> Mapping[str, Any]:
+            episodes = list(evaluate.evaluate(env, policy, run.eval_episodes, run.seed))
+            result = evaluate.report(episodes, step=step, seed=run.seed, env=run.env, simulator=identity)
+            write_json(evaluate.result_path(workdir, result), result)
+            means = {name: value["mean"] for name, value in result["summary"].items()}
+            tqdm.write(
+                f"evaluation at step {step}: success {means['success']:.0%} of {len(episodes)}, "
+                f"route completion {means['route_completion']:.0%}, return {means['return']:.1f}"
+            )
+            return means
+
+        trainer = Trainer(
+            schedule=run,
+            exploration=run.exploration,
+            seed=run.seed,
+            loop=loop,
+            replay=replay,
+            log=log,
+            checkpoints=checkpoints,
+            timer=timer,
+            evaluate=evaluation,
+            description={"config": to_json(values), "simulator": identity},
+            introspection=introspection,
+        )
+        trainer.counters = counters
+        transitions = rollout(
+            TimedEnv(env, timer),
+            trainer.act,
+            trainer.begin_episode,
+            first_episode=counters.episode,
+            on_torn=_report_torn,
+        )
+        trainer.run(transitions, stop)
+        if not stop() and run.eval_every:
+            trainer.evaluate()
+        checkpoints.wait()
+    print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")
+    print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}")
+
+
+def _report_torn(torn: TornEpisode) -> None:
+    tqdm.write(
+        f"episode {torn.episode} lost its simulator after {torn.steps} steps, which are kept; back after "
+        f"{torn.recovery_s:.1f} s ({torn.error})",
+        file=sys.stderr,
+    )
+
+
+def _print_header(
+    run: RunConfig,
+    env: CarlaEnv,
+    learner: Learner,
+    state: Any,
+    replay: FrameReplay,
+    info: runtime.RuntimeInfo,
+    workdir: Path,
+    counters: Counters,
+) -> None:
+    identity = env.simulator.identity()
+    embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
+    groups = learner.group_summary(state.params)
+    memory = replay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
+    rows = {
+        "simulator": f"{identity['simulator']} at {identity['host']}, {identity['map']}{embedded}",
+        "task": f"route {run.env.route} ({env.course.route.length:.0f} m), scenario {run.env.scenario}",
+        "device": str(info),
+        "encoder": f"{run.agent.encoder}, trained by {_encoder_losses(run.agent.encoder_grad)}",
+        "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
+        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
+        "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
+    }
+    for name, text in rows.items():
+        print(f"{name:<11}{text}", flush=True)
+    if run.exploration_steps >= run.total_steps:
+        warnings.warn(
+            f"exploration_steps is {run.exploration_steps} and total_steps {run.total_steps}: this run collects and "
+            "learns nothing; lower --config.exploration_steps.",
+            stacklevel=2,
+        )
+
+
+def _encoder_losses(encoder_grad: str) -> str:
+    return "the critic's and the actor's loss" if encoder_grad == "both" else "the critic's loss"
+
+
+def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:
+    if changed := changed_keys(saved, to_json(values)):
+        raise ConfigError(
+            f"--resume: {', '.join(f'config.{key}' for key in changed)} differ from the run in {workdir}: give "
+            "the same values, or start another run."
+        )
+
+
+class _locked:  # noqa: N801 (a context manager, used as a function)
+    """Holds the run directory for this process alone, and refuses one that another run has written."""
+
+    def __init__(self, workdir: Path, resume: bool) -> None:
+        workdir.mkdir(parents=True, exist_ok=True)
+        self._file = (workdir / ".lock").open("w")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._file.close()
+            raise ConfigError(f"{workdir} is in use by another training process: give another --workdir.") from error
+        if not resume and (workdir / "config.json").exists():
+            self._file.close()
+            raise ConfigError(
+                f"{workdir} holds a run already: add --resume to go on with it, or give another --workdir."
+            )
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _main(argv: list[str]) -> int:
+    logging.set_verbosity(logging.WARNING)  # orbax tells every step of every save otherwise
+    if len(argv) > 1:
+        raise app.UsageError(f"Unknown argument {argv[1]!r}: options begin with --.")
+    if _CONFIG.value is None:
+        raise app.UsageError("--config is missing: for example --config configs/town01.py")
+    if _RESUME.value and _WORKDIR.value is None:
+        raise app.UsageError("--resume needs --workdir: the directory of the run to go on with.")
+    stop = StopSignal()
+    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    workdir = Path(_WORKDIR.value or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}").expanduser()
+    try:
+        values = json.loads(json.dumps(_CONFIG.value.to_dict()))
+    except OSError as error:  # ml_collections tells of a file that it could not load when the config is first used
+        sys.exit(
+            f"train: {str(error).strip().splitlines()[-1].strip()}: give a configuration file, e.g. configs/town01.py"
+        )
+    try:
+        train(values, workdir, resume=_RESUME.value, stop=stop)
+    except _EXPECTED as error:
+        print(f"train: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("train: stopped at once; the last checkpoint is the newest one in the run's directory.", file=sys.stderr)
+        return 130
+    if stop.received is not None:
+        print(
+            f"train: {stop.received.name}: saved; go on with --resume --workdir {shlex.quote(str(workdir))}",
+            file=sys.stderr,
+        )
+        return 128 + stop.received
+    return 0
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """absl's parsing, with one sentence instead of a traceback for what cannot be parsed."""
+    try:
+        return flags.FLAGS(argv)
+    except (AttributeError, KeyError) as error:
+        key = str(error.args[0]).strip("'\"")
+        sys.exit(f"train: the configuration has no key {key}: look in the config file for its keys.")
+    except (flags.Error, TypeError, ValueError) as error:
+        sys.exit(f"train: {str(error).splitlines()[0]}: look in the config file for the keys and their types.")
+
+
+def main() -> None:
+    """The command."""
+    app.run(_main, flags_parser=_parse_flags)
+
+
+if __name__ == "__main__":
+    main()

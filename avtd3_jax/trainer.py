@@ -1,0 +1,239 @@
+"""The training loop: collect, learn, log, evaluate, save. It speaks Gymnasium and knows no simulator.
+
+Within a step the policy first chooses the action, then the due updates are dispatched (JAX returns at once), and only
+then does the environment step: the learner's arithmetic runs beside the simulator's, and yet one seed gives one run.
+"""
+
+import dataclasses
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from avtd3_jax import diagnostics
+from avtd3_jax.checkpoint import Checkpoints
+from avtd3_jax.config import ExplorationConfig, ScheduleConfig
+from avtd3_jax.exploration import EpisodeNoise
+from avtd3_jax.learner_loop import Introspection, LearnerLoop
+from avtd3_jax.logs import PhaseTimer, RunLog
+from avtd3_jax.replay import FrameReplay
+from avtd3_jax.seeding import TRAINING, episode_seed
+
+_RECENT_EPISODES = 20  # over which the progress bar's success is taken
+
+Observation = dict[str, np.ndarray]
+Policy = Callable[[Observation], np.ndarray]
+
+
+class Transition(Protocol):
+    """One environment step, as the env loop yields it; `step` is 0 in an episode's first."""
+
+    @property
+    def observation(self) -> Observation: ...
+    @property
+    def action(self) -> np.ndarray: ...
+    @property
+    def reward(self) -> float: ...
+    @property
+    def next_observation(self) -> Observation: ...
+    @property
+    def terminated(self) -> bool: ...
+    @property
+    def truncated(self) -> bool: ...
+    @property
+    def info(self) -> dict[str, Any]: ...
+    @property
+    def episode(self) -> int: ...
+    @property
+    def step(self) -> int: ...
+
+
+@dataclasses.dataclass
+class Counters:
+    """Where a run stands; saved with every checkpoint. `episode` is the next one to begin."""
+
+    step: int = 0
+    episode: int = 0
+    update: int = 0
+    evaluated_at: int = 0
+    saved_at: int = 0
+
+
+class Trainer:
+    """Joins the env loop's transitions, the replay and the learner, by a schedule.
+
+    Args:
+      schedule: which thing happens at which step.
+      exploration: noise of the actions.
+      seed: the run's seed.
+      loop: the learner.
+      replay: filled here, sampled by `loop`.
+      log: where scalars and episodes go.
+      checkpoints: where the run is saved.
+      timer: phase timings, shared with `loop`.
+      evaluate: drives the policy it is given at environment step `step` and returns the metrics to log.
+      description: saved with every checkpoint (configuration, simulator).
+      introspection: looks inside the network every `schedule.debug_every` steps; None for never.
+    """
+
+    def __init__(
+        self,
+        *,
+        schedule: ScheduleConfig,
+        exploration: ExplorationConfig,
+        seed: int,
+        loop: LearnerLoop,
+        replay: FrameReplay,
+        log: RunLog,
+        checkpoints: Checkpoints,
+        timer: PhaseTimer,
+        evaluate: Callable[[Policy, int], Mapping[str, Any]],
+        description: Mapping[str, Any],
+        introspection: Introspection | None = None,
+    ) -> None:
+        self.counters = Counters()
+        self._schedule = schedule
+        self._exploration = exploration
+        self._seed = seed
+        self._loop = loop
+        self._replay = replay
+        self._log = log
+        self._checkpoints = checkpoints
+        self._timer = timer
+        self._evaluate = evaluate
+        self._description = description
+        self._introspection = introspection
+        self._noise = EpisodeNoise(exploration, seed, 0)
+        self._recent: deque[float] = deque(maxlen=_RECENT_EPISODES)
+        self._return = 0.0
+        self._term_sums: dict[str, float] = {}
+        self._updates_per_s = 0.0
+        self._window = (time.perf_counter(), 0)
+
+    def begin_episode(self, episode: int) -> int:
+        """Seed for the reset of episode number `episode`, whose noise begins with it. For the env loop."""
+        self.counters.episode = episode + 1
+        self._noise = EpisodeNoise(self._exploration, self._seed, episode)
+        return episode_seed(self._seed, TRAINING, episode)
+
+    def act(self, observation: Observation) -> np.ndarray:
+        """The next training action [A]; dispatches the updates that are due before it returns. For the env loop."""
+        with self._timer("act"):
+            if self.counters.step < self._schedule.exploration_steps:
+                action = self._noise.explore()
+            else:
+                action = self._noise.perturb(self._loop.act(observation))
+        self._learn()
+        return action
+
+    def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
+        """Trains until `schedule.total_steps`, or until `stop` says so; saves in the end, whatever ends it."""
+        counters, total = self.counters, self._schedule.total_steps
+        interval_s = 0.1 if sys.stderr.isatty() else 10.0  # a log file gets a line now and then
+        with tqdm(total=total, initial=counters.step, unit="step", mininterval=interval_s, dynamic_ncols=True) as bar:
+            self._bar = bar
+            self._window = (time.perf_counter(), counters.update)
+            try:
+                while counters.step < total and not stop():
+                    transition = next(transitions)
+                    self._record(transition)
+                    if transition.terminated or transition.truncated:
+                        self._end_episode(transition)
+                self._loop.settle()
+            finally:
+                self._replay.end_torn_episode()
+                self.save()
+
+    def save(self) -> None:
+        """A checkpoint of everything needed to go on."""
+        counters = self.counters
+        counters.saved_at = counters.step
+        with self._timer("checkpoint"):
+            self._checkpoints.save(
+                counters.step,
+                self._loop.state,
+                replay=self._replay.get_state() if self._schedule.checkpoint_replay else None,
+                extras={**self._description, "counters": dataclasses.asdict(counters)},
+            )
+
+    def _learn(self) -> None:
+        learned_for = self.counters.step - self._schedule.exploration_steps
+        while self.counters.update < int(learned_for * self._schedule.updates_per_step):
+            self._loop.update(self.counters.update)
+            self.counters.update += 1
+
+    def _record(self, transition: Transition) -> None:
+        if transition.step == 0:
+            self._replay.begin_episode(transition.observation)
+            self._return, self._term_sums = 0.0, {}
+        with self._timer("replay_add"):
+            self._replay.add(
+                transition.action,
+                transition.reward,
+                transition.next_observation,
+                transition.terminated,
+                transition.truncated,
+            )
+        self._return += transition.reward
+        for name, value in transition.info.get("reward_terms", {}).items():
+            self._term_sums[name] = self._term_sums.get(name, 0.0) + value
+        self.counters.step += 1
+        self._bar.update()
+        if self.counters.step % self._schedule.log_every == 0:
+            self._log_learner()
+        if self._introspection and self.counters.step % self._schedule.debug_every == 0:
+            self._look_inside(self._introspection)
+
+    def _end_episode(self, transition: Transition) -> None:
+        step = self.counters.step
+        metrics = transition.info.get("episode", {})
+        self._recent.append(float(metrics.get("success", 0.0)))
+        record = {"step": step, "episode": transition.episode, "length": transition.step + 1, "return": self._return}
+        self._log.episode({**record, "reward_terms": self._term_sums, **metrics})
+        self._log.scalars("episode", {**metrics, "length": transition.step + 1, "return": self._return}, step)
+        self._log.scalars("reward", self._term_sums, step)
+        self._bar.set_postfix(self._postfix(), refresh=False)
+        if self._schedule.eval_every and step - self.counters.evaluated_at >= self._schedule.eval_every:
+            self.evaluate()
+        if self._schedule.checkpoint_every and step - self.counters.saved_at >= self._schedule.checkpoint_every:
+            self._loop.settle()
+            self.save()
+
+    def evaluate(self) -> None:
+        """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
+        self.counters.evaluated_at = self.counters.step
+        with self._timer("evaluation"):
+            summary = self._evaluate(self._loop.act, self.counters.step)
+        self._log.scalars("evaluation", summary, self.counters.step)
+        self._log.flush()
+
+    def _log_learner(self) -> None:
+        step = self.counters.step
+        now, (then, updates) = time.perf_counter(), self._window
+        self._updates_per_s = (self.counters.update - updates) / (now - then)
+        self._window = now, self.counters.update
+        self._log.scalars("learner", self._loop.collect(), step)
+        self._log.scalars("milliseconds", self._timer.collect(), step)
+        rates = {"updates_per_s": self._updates_per_s, "steps_per_s": self._schedule.log_every / (now - then)}
+        self._log.scalars("run", {**rates, "replay_fill": self._replay.fill, "updates": self.counters.update}, step)
+        self._bar.set_postfix(self._postfix(), refresh=False)
+
+    def _postfix(self) -> dict[str, str]:
+        success = f"{np.mean(self._recent):.0%} of {len(self._recent)}" if self._recent else "-"
+        return {"updates/s": f"{self._updates_per_s:.1f}", "return": f"{self._return:.1f}", "success": success}
+
+    def _look_inside(self, introspection: Introspection) -> None:
+        batch = self._loop.last_batch
+        if batch is None:
+            return
+        found = introspection.look(self._loop.state, batch)
+        self._log.scalars("debug", found, self.counters.step)
+        if batch.frames is not None:
+            self._log.image("replay/samples", diagnostics.sample_sheet(batch), self.counters.step)
+        tqdm.write(f"step {self.counters.step}, update {self.counters.update}:")
+        for family, numbers in found.items():
+            tqdm.write(f"  {family}: " + ", ".join(f"{name} {value:.3g}" for name, value in numbers.items()))

@@ -1,0 +1,129 @@
+"""Route 0 of Town01: a 264 m drive with a right turn. The defaults of record of the driving task.
+
+Every key is read; an unknown one on the command line is an error. Override any: --config.agent.encoder_lr=3e-4
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 42
+    config.scenario = "empty"  # "empty", "0", "1", "2": 0, 20, 50, 100 NPC vehicles
+    config.device = "auto"  # "auto", "cpu", "gpu"
+    config.debug = False  # look inside the network every debug_every steps
+
+    config.total_steps = 30_000
+    config.exploration_steps = 10_000
+    config.updates_per_step = 1.0
+    config.batch_size = 256
+    config.log_every = 100
+    config.eval_every = 10_000
+    config.eval_episodes = 5
+    config.checkpoint_every = 5_000
+    config.checkpoints_kept = 3
+    config.checkpoint_replay = True
+    config.debug_every = 200
+
+    config.agent = agent()
+    config.exploration = ConfigDict(
+        {
+            "mean": (0.0, 0.4),  # steer, throttle (> 0) or brake
+            "std": (0.1, 0.4),
+            "correlation": 0.9,
+            "policy_noise": 0.1,
+        }
+    )
+    config.replay = ConfigDict({"capacity": 100_000, "prefetch": 0})
+    config.sim = simulator()
+    config.env = environment(config)
+    return config
+
+
+def agent() -> ConfigDict:
+    """TD3 and its networks."""
+    return ConfigDict(
+        {
+            "encoder": "nature",
+            "encoder_grad": "both",  # "both": critic's and actor's loss, "critic": the critic's alone
+            "trunk_width": 0,
+            "hidden": (256, 256),
+            "num_critics": 2,
+            "encoder_lr": 1e-4,
+            "actor_lr": 3e-4,
+            "critic_lr": 3e-4,
+            "gamma": 0.99,
+            "tau": 0.005,
+            "target_noise": 0.2,
+            "target_noise_clip": 0.5,
+            "policy_delay": 2,
+            "compute_dtype": "float32",
+        }
+    )
+
+
+def simulator() -> ConfigDict:
+    """Which simulator, and how patient to be with it."""
+    return ConfigDict(
+        {
+            "endpoint": "embedded",  # or HOST:PORT of a running CARLA 0.9.16 or minicarla
+            "town": "Town01",
+            "xodr": "",
+            "fixed_delta_s": 0.05,
+            "timeout_s": 10.0,
+            "start_timeout_s": 60.0,
+            "restart_attempts": 8,
+            "backoff_s": 1.0,
+            "backoff_max_s": 60.0,
+            "log_dir": "",
+        }
+    )
+
+
+def environment(config: ConfigDict) -> ConfigDict:
+    """The driving task; gamma and the speed limit are set in one place and referred to in the others."""
+    env = ConfigDict(
+        {
+            "route": "town01-0",  # or "X,Y -> X,Y" in metres
+            "weather": "ClearNoon",
+            "action_repeat": 1,
+            "random_start_fraction": 0.7,
+            "settle_ticks": 8,
+            "npc_clearance_m": 20.0,
+            "camera": {"width": 256, "height": 144, "fov_deg": 90.0, "x": 1.6, "z": 1.5},
+            "vector": {"points": 10, "spacing_m": 2.5, "speed_scale": 30.0, "lateral_scale": 3.5, "point_scale": 50.0},
+            "speed": {"limit_mps": 30.0 / 3.6, "lateral_accel": 2.5, "braking": 2.0},
+            "termination": {
+                "max_lateral_m": 2.5,
+                "goal_m": 3.0,
+                "min_time_limit_s": 50.0,
+                "blocked_s": 5.0,
+                "blocked_m": 5.0,
+            },
+        }
+    )
+    env.reward = {
+        "kind": "five_terms",  # or "progress"
+        "discount": config.agent.get_ref("gamma"),
+        "limit_mps": env.speed.get_ref("limit_mps"),
+        "decision_s": config.sim.get_ref("fixed_delta_s") * env.get_ref("action_repeat"),
+        "progress": 0.4,
+        "efficiency": 0.4,
+        "lane": 0.2,
+        "invasion": 0.35,
+        "comfort": 0.05,
+        "proximity": 1.0,
+        "parked_value": -10.0,
+        "crash": 15.0,
+        "crash_speed": 3.0,
+        "goal_factor": 1.2,
+        "creep_mps": 1.0,
+        "lane_half_m": 1.25,
+        "jerk_free": 5.0,
+        "jerk_max": 20.0,
+        "ttc_s": 3.0,
+        "headway_s": 0.5,
+        "min_gap_m": 2.0,
+        "wait_gap_m": 8.0,
+    }
+    return env

@@ -1,0 +1,51 @@
+"""Nothing of a log is lost, and a resumed run's log has no ghosts of the work that was."""
+
+import json
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
+
+
+def test_json_is_plain_and_strict(tmp_path):
+    value = {"a": np.float32(1.5), "b": [np.int64(2), float("nan")], "c": {"d": (True, None, float("inf"))}}
+    write_json(tmp_path / "deep" / "x.json", value)
+    text = (tmp_path / "deep" / "x.json").read_text()
+    assert json.loads(text) == {"a": 1.5, "b": [2, None], "c": {"d": [True, None, None]}} == to_json(value)
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["x.json"]
+
+
+def test_scalars_arrive_where_tensorboard_reads_them(tmp_path):
+    log = RunLog(tmp_path)
+    log.scalars("episode", {"return": 1.5, "reason": "collision", "terms": {"lane": np.float32(0.5)}, "gap": np.inf}, 7)
+    log.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert set(events.Tags()["scalars"]) == {"episode/return", "episode/terms/lane"}
+    (point,) = events.Scalars("episode/return")
+    assert (point.step, point.value) == (7, 1.5)
+
+
+def test_a_resumed_log_drops_what_lies_beyond_its_checkpoint_and_half_lines(tmp_path):
+    log = RunLog(tmp_path)
+    for step in (10, 20, 30):
+        log.episode({"step": step, "return": float(step)})
+    log.close()
+    with (tmp_path / "episodes.jsonl").open("a") as file:
+        file.write('{"step": 3')
+    resumed = RunLog(tmp_path, resume_step=20)
+    resumed.episode({"step": 25, "return": 0.0})
+    resumed.close()
+    lines = (tmp_path / "episodes.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [10, 20, 25]
+
+
+def test_phase_times_are_means_since_the_last_look():
+    timer = PhaseTimer()
+    for _ in range(3):
+        with timer("x"):
+            sum(range(1000))
+    first = timer.collect()
+    assert set(first) == {"x"}
+    assert first["x"] > 0
+    assert timer.collect() == {}

@@ -1,0 +1,296 @@
+"""The main job through its commands: real processes, a real server, the stock client."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from avtd3_jax.checkpoint import Checkpoints
+
+ROOT = Path(__file__).parents[1]
+SMALL = {
+    "total_steps": 260,
+    "exploration_steps": 200,
+    "batch_size": 8,
+    "eval_every": 0,
+    "eval_episodes": 1,
+    "log_every": 20,
+    "replay.capacity": 2000,
+    "sim.timeout_s": 5.0,
+}
+
+
+def command(workdir: Path, *extra: str, **overrides: object) -> list[str]:
+    values = {**SMALL, **{key.replace("__", "."): value for key, value in overrides.items()}}
+    config = [f"--config.{key}={value}" for key, value in values.items()]
+    return [
+        *(sys.executable, "-m", "avtd3_jax.train", "--config", "configs/town01.py", "--workdir", str(workdir)),
+        *config,
+        *extra,
+    ]
+
+
+def run(arguments: list[str], timeout: float = 200.0) -> subprocess.CompletedProcess:
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def final_parameters(workdir: Path) -> dict[str, np.ndarray]:
+    """The parameters of the newest checkpoint by path, read without a learner."""
+    import jax
+    import orbax.checkpoint as ocp
+
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        step = checkpoints.steps()[-1]
+    restored = ocp.StandardCheckpointer().restore(workdir.absolute() / "checkpoints" / str(step) / "params")
+    leaves, _ = jax.tree_util.tree_flatten_with_path(restored)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    workdir = tmp_path_factory.mktemp("run with ünicode") / "trained"
+    return workdir, run(command(workdir, debug=True, debug_every=20, eval_every=100, checkpoint_every=100))
+
+
+def test_a_run_says_first_what_runs_where(trained):
+    _, done = trained
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(None, 1) for line in done.stdout.splitlines() if line)
+    assert lines["simulator"].startswith("minicarla")
+    assert "127.0.0.1:" in lines["simulator"]
+    assert "started here" in lines["simulator"]
+    assert "encoder 1,684,128 (lr 0.0001), actor 203,522 (lr 0.0003), critic 407,554 (lr 0.0003)" in lines["parameters"]
+    assert lines["replay"].startswith("2,000 transitions, 0.01 GB")
+    assert "cpu" in lines["device"]
+    assert "trained" in lines["run"]
+    assert "nature" in lines["encoder"]
+
+
+def test_a_run_leaves_scalars_of_everything_that_was_promised(trained):
+    workdir, _ = trained
+    events = EventAccumulator(str(workdir / "tensorboard"), size_guidance={"scalars": 0}).Reload()
+    tags = set(events.Tags()["scalars"])
+    promised = {
+        *(f"reward/{term}" for term in ("efficiency", "lane", "comfort", "safety", "progress")),
+        *("episode/return", "episode/success", "episode/route_completion", "episode/mean_speed_kmh"),
+        *("learner/loss/critic", "learner/loss/actor", "learner/q/mean", "learner/q/target_mean"),
+        *(
+            f"learner/{norm}/{group}"
+            for norm in ("grad_norm", "param_norm")
+            for group in ("encoder", "actor", "critic")
+        ),
+        *("run/replay_fill", "run/updates_per_s", "run/steps_per_s"),
+        *(f"milliseconds/{phase}" for phase in ("act", "env_step", "sample", "dispatch_update", "replay_add")),
+        *("evaluation/success", "evaluation/return"),
+    }
+    assert promised <= tags, promised - tags
+    assert all(np.isfinite(point.value) for tag in tags for point in events.Scalars(tag))
+    assert events.Tags()["images"] == ["replay/samples"]
+
+
+def test_every_encoder_parameter_has_a_gradient_and_moves(trained):
+    """Fault 1 of the original: the encoder was frozen."""
+    workdir, done = trained
+    events = EventAccumulator(str(workdir / "tensorboard")).Reload()
+    for family in ("encoder_gradient_norm", "encoder_weight_change"):
+        tags = [tag for tag in events.Tags()["scalars"] if tag.startswith(f"debug/{family}/")]
+        assert len(tags) == 8  # kernel and bias of three convolutions and a dense layer
+        assert all(events.Scalars(tag)[-1].value > 0.0 for tag in tags)
+    similarity = events.Scalars("debug/network/feature_cosine_similarity")
+    assert 0.0 < similarity[-1].value < 1.0
+    assert events.Scalars("debug/network/q_pi_minus_q_data_abs")[-1].value < 100.0
+    assert "encoder_gradient_norm" in done.stdout + done.stderr
+
+
+def test_the_log_has_one_line_per_episode_and_the_terms_add_up(trained):
+    workdir, _ = trained
+    episodes = [json.loads(line) for line in (workdir / "episodes.jsonl").read_text().splitlines()]
+    assert [episode["episode"] for episode in episodes] == list(range(len(episodes)))
+    for before, after in itertools.pairwise(episodes):
+        assert after["step"] == before["step"] + after["length"]
+    for episode in episodes:
+        assert episode["return"] == pytest.approx(sum(episode["reward_terms"].values()))
+
+
+def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path):
+    workdir, _ = trained
+    video = tmp_path / "drive.mp4"
+    done = run(
+        [
+            *(sys.executable, "-m", "avtd3_jax.evaluate", "--checkpoint", str(workdir), "--episodes", "2"),
+            *("--seed", "7", "--video", str(video)),
+        ]
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = (workdir / "evaluations").glob("*seed-7*.json")
+    result = json.loads(path.read_text())
+    assert result["simulator"]["simulator"].startswith("minicarla")
+    assert result["simulator"]["map"] == "Town01"
+    assert len(result["episodes"]) == 2
+    assert len({episode["seed"] for episode in result["episodes"]}) == 2
+    wanted = "success route_completion mean_speed_kmh mean_jerk mean_lateral_error_m driving_score driving_score_21"
+    assert set(wanted.split()) <= set(result["summary"])
+    assert "success" in done.stdout
+    import av
+
+    with av.open(str(video)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    ticks = sum(round(episode["duration_s"] / 0.05) for episode in result["episodes"])
+    assert len(frames) == ticks
+    assert frames[0].shape == (432, 768 + 432, 3)
+    assert frames[0].std() > 20
+
+
+def test_a_finished_run_resumes_and_is_not_overwritten(trained):
+    workdir, _ = trained
+    refused = run(command(workdir))
+    assert refused.returncode == 1
+    assert "add --resume" in refused.stderr
+    other = run(command(workdir, "--resume", debug=True, debug_every=20, eval_every=100, agent__tau=0.01))
+    assert other.returncode == 1
+    assert "config.agent.tau" in other.stderr
+    before = (workdir / "episodes.jsonl").read_text().splitlines()
+    done = run(
+        command(workdir, "--resume", debug=True, debug_every=20, eval_every=100, checkpoint_every=100, total_steps=300)
+    )
+    assert done.returncode == 0, done.stderr
+    after = (workdir / "episodes.jsonl").read_text().splitlines()
+    assert after[: len(before)] == before
+    assert "step 260 of 300" in done.stdout
+    assert "300 steps, 99 updates" in done.stdout
+
+
+def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path):
+    runs = [tmp_path / name for name in ("a", "b")]
+    for workdir, eval_every in zip(runs, (0, 70), strict=True):
+        assert run(command(workdir, seed=3, eval_every=eval_every)).returncode == 0
+    assert len(list((runs[1] / "evaluations").iterdir())) >= 3
+    assert (runs[0] / "episodes.jsonl").read_text() == (runs[1] / "episodes.jsonl").read_text()
+    first, second = (final_parameters(workdir) for workdir in runs)
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.fixture
+def endless(tmp_path):
+    """A run that would go on for long, once it collects; its children are killed afterwards whatever happens."""
+    workdir = tmp_path / "endless"
+    process = subprocess.Popen(
+        command(workdir, total_steps=100_000, exploration_steps=100_000 - 1),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    episodes = workdir / "episodes.jsonl"
+    deadline = time.monotonic() + 120
+    while not (episodes.exists() and len(episodes.read_text().splitlines()) >= 2):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    children = psutil.Process(process.pid).children(recursive=True)
+    yield workdir, process, children
+    for leftover in [process, *children]:
+        if psutil.pid_exists(leftover.pid):
+            leftover.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_in_order(endless, number):
+    workdir, process, children = endless
+    assert children, "the embedded server is a child of the run"
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "--resume" in stderr
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        counters = checkpoints.extras()["counters"]
+    lines = (workdir / "episodes.jsonl").read_text().splitlines()
+    assert counters["step"] >= json.loads(lines[-1])["step"]
+
+
+def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
+    workdir, process, children = endless
+    (server,) = children
+    server.send_signal(signal.SIGKILL)
+    episodes = workdir / "episodes.jsonl"
+    before = len(episodes.read_text().splitlines())
+    deadline = time.monotonic() + 60
+    while len(episodes.read_text().splitlines()) < before + 3:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "lost its simulator after" in stderr
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        counters = checkpoints.extras()["counters"]
+    records = [json.loads(line) for line in episodes.read_text().splitlines()]
+    (torn,) = set(range(records[-1]["episode"])) - {record["episode"] for record in records}
+    after = next(record for record in records if record["episode"] == torn + 1)
+    before_it = next(record for record in records if record["episode"] == torn - 1)
+    kept = int(stderr.split("lost its simulator after ")[1].split()[0])
+    assert after["step"] - after["length"] == before_it["step"] + kept
+    assert counters["step"] >= records[-1]["step"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (["--config.typo=1"], "typo"),
+        (["--config.batch_size=lots"], "batch_size"),
+        (["--config.agent.encoder_grad=none"], "encoder_grad is 'none'"),
+        (["--config.env.route=nowhere"], "Unknown route 'nowhere'"),
+        (["--config.scenario=7"], "Unknown scenario '7'"),
+        (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
+        (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
+        (["--config.replay.capacity=10000000000"], "lower its capacity"),
+        (["--config.device=gpu"], "device"),
+        (["--resume"], "checkpoint"),
+    ],
+)
+def test_bad_input_is_refused_in_one_plain_sentence_before_work_starts(tmp_path, extra, sentence):
+    done = run(command(tmp_path / "bad", *extra))
+    assert done.returncode != 0
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "step/s" not in done.stderr
+
+
+def test_two_runs_cannot_share_a_directory(endless):
+    workdir, _, _ = endless
+    done = run(command(workdir))
+    assert done.returncode == 1
+    assert "in use by another" in done.stderr
+
+
+def test_an_output_pipe_that_closes_does_not_leave_a_server_behind(tmp_path):
+    process = subprocess.Popen(
+        command(tmp_path / "piped", total_steps=100_000, exploration_steps=99_999),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    deadline = time.monotonic() + 60
+    while not (children := psutil.Process(process.pid).children(recursive=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=15)
+    assert not alive, "a server outlived the run that was killed"

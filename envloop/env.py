@@ -320,8 +320,8 @@ def _course(config: EnvConfig, carla_map: carla.Map) -> Course:
     route = Route(plan_route(carla_map, ends.start, ends.goal))
     if route.length <= config.termination.goal_m:
         raise ValueError(
-            f"Route {config.route!r} is {route.length:.1f} m long and counts as done with {config.termination.goal_m:g} m "
-            "left; put its start and goal further apart."
+            f"Route {config.route!r} is {route.length:.1f} m long and counts as done with "
+            f"{config.termination.goal_m:g} m left; put its start and goal further apart."
         )
     lane = [carla_map.get_waypoint(carla.Location(*point)) for point in route.points]
     return Course(

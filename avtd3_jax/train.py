@@ -154,7 +154,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             on_torn=_report_torn,
         )
         trainer.run(transitions, stop)
-        if not stop() and run.eval_every:
+        if not stop() and run.eval_every and trainer.counters.evaluated_at < trainer.counters.step:
             trainer.evaluate()
         checkpoints.wait()
     print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")

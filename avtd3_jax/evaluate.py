@@ -205,7 +205,8 @@ def _overridden(run: RunConfig, args: argparse.Namespace) -> RunConfig:
     """The run's configuration with what the command line sets otherwise."""
     simulator = {name: value for name in ("endpoint", "xodr") if (value := getattr(args, name)) is not None}
     env = {name: value for name in ("scenario", "route") if (value := getattr(args, name)) is not None}
-    changed = dataclasses.replace(run.env, simulator=dataclasses.replace(run.env.simulator, **simulator), **env)
+    first = run.environments()[0]
+    changed = dataclasses.replace(first, simulator=dataclasses.replace(first.simulator, **simulator), **env)
     changed.validate()
     return dataclasses.replace(run, env=changed)
 

@@ -1,5 +1,7 @@
 """The learner's half of training: updates in order, their metrics one update late, and what is inside the network."""
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import jax
 import numpy as np
 
@@ -7,7 +9,7 @@ from avtd3_jax import diagnostics
 from avtd3_jax.learner import Learner, Params, TrainState
 from avtd3_jax.logs import PhaseTimer
 from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.replay import Batch
+from avtd3_jax.replay import Batch, make_batch
 
 
 class LearnerLoop:
@@ -23,7 +25,22 @@ class LearnerLoop:
         self._batches = batches
         self._timer = timer
         self._in_flight: tuple[jax.Array, bool] | None = None
+        self._compiler: ThreadPoolExecutor | None = None
+        self._compiled: Future[None] | None = None
         self._sums: dict[str, tuple[float, int]] = {}
+
+    def prepare(self, batch_size: int, acting: int = 1) -> None:
+        """Compiles updates for `batch_size` and the policy for `acting` observations, while the caller goes on."""
+        learner, state = self.learner, self.state
+        zeros = learner.obs_spec.zeros(acting)
+
+        def compile_all() -> None:
+            shapes = make_batch(learner.obs_spec, learner.action_spec, batch_size, jax.ShapeDtypeStruct)
+            learner.compile(state, shapes)
+            learner.act(state.params, zeros)
+
+        self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
+        self._compiled = self._compiler.submit(compile_all)
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """The policy's action [A], without noise."""
@@ -35,6 +52,10 @@ class LearnerLoop:
         Raises:
           NonFiniteError: the update before was not finite; the state is the last good one.
         """
+        if self._compiled is not None:
+            with self._timer("compile"):
+                self._compiled.result()
+            self._compiled = None
         with self._timer("sample"):
             self.last_batch = self._batches.get()
         with self._timer("dispatch_update"):
@@ -58,8 +79,10 @@ class LearnerLoop:
         return means
 
     def close(self) -> None:
-        """Ends the prefetch thread."""
+        """Ends the threads that prefetch and compile."""
         self._batches.stop()
+        if self._compiler is not None:
+            self._compiler.shutdown()
 
 
 class Introspection:

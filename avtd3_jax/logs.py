@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from tensorboardX import SummaryWriter
 
@@ -35,7 +36,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 class PhaseTimer:
-    """Mean wall time of each named phase since the last `collect`."""
+    """Mean wall time of each named phase since the last `collect`; the phases are named in a profile's trace too."""
 
     def __init__(self) -> None:
         self._total: dict[str, float] = defaultdict(float)
@@ -45,17 +46,27 @@ class PhaseTimer:
     def __call__(self, phase: str) -> Iterator[None]:
         start = time.perf_counter()
         try:
-            yield
+            with jax.profiler.TraceAnnotation(phase):
+                yield
         finally:
-            self._total[phase] += time.perf_counter() - start
-            self._count[phase] += 1
+            self.add(phase, time.perf_counter() - start)
+
+    def add(self, phase: str, seconds: float) -> None:
+        """Counts a call that was timed elsewhere."""
+        self._total[phase] += seconds
+        self._count[phase] += 1
 
     def collect(self) -> dict[str, float]:
         """Milliseconds per call of each phase; starts anew."""
-        means = {name: 1e3 * self._total[name] / self._count[name] for name in self._total}
+        counts = dict(self._count)
+        return {name: 1e3 * total / counts[name] for name, total in self.totals().items()}
+
+    def totals(self) -> dict[str, float]:
+        """Seconds in each phase since the last call of this or of `collect`; starts anew."""
+        totals = dict(self._total)
         self._total.clear()
         self._count.clear()
-        return means
+        return totals
 
 
 class RunLog:

@@ -1,6 +1,7 @@
 """Replay of transitions in host memory: one uint8 frame a step, stacks rebuilt when sampled."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,19 @@ class Batch(NamedTuple):
     action: Any
     reward: Any
     terminated: Any
+
+
+def make_batch(obs_spec: ObsSpec, action_spec: ActionSpec, size: int, make: Callable[..., Any]) -> Batch:
+    """A batch of `size` transitions of `make(shape, dtype)`: arrays, or their shapes alone."""
+    image, vector = obs_spec.image, obs_spec.vector
+    return Batch(
+        frames=None if image is None else make((size, image[0] + 1, *image[1:]), np.dtype(np.uint8)),
+        vector=None if vector is None else make((size, vector), np.dtype(np.float32)),
+        next_vector=None if vector is None else make((size, vector), np.dtype(np.float32)),
+        action=make((size, action_spec.size), np.dtype(np.float32)),
+        reward=make((size,), np.dtype(np.float32)),
+        terminated=make((size,), np.dtype(np.bool_)),
+    )
 
 
 class FrameReplay:
@@ -171,46 +185,54 @@ class FrameReplay:
         first = np.maximum(index - (self._stack - 1), self._columns["episode_start"][slot])
         return self._columns["has_transition"][slot] & (first >= self._oldest)
 
-    def _draw(self, size: int) -> np.ndarray:
+    def _draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Absolute indices [size, S + 1] of the frames of transitions, uniform over the valid ones, by rejection."""
         if self._count_valid() == 0:
             raise ValueError("The replay holds no transition yet: add some before sampling.")
-        index = self._rng.integers(self._oldest, self._head, size)
+        index = rng.integers(self._oldest, self._head, size)
         while (rejected := np.flatnonzero(~self._valid(index))).size:
-            index[rejected] = self._rng.integers(self._oldest, self._head, rejected.size)
+            index[rejected] = rng.integers(self._oldest, self._head, rejected.size)
         # Before an episode's first frame there is none: repeat it.
         first = self._columns["episode_start"][index % self.capacity]
         return np.maximum(index[:, None] + np.arange(1 - self._stack, 2), first[:, None])
 
+    @property
+    def rings(self) -> tuple["FrameReplay"]:
+        """The rings that environments write to, by number: this one alone."""
+        return (self,)
+
     def sample(self, batch_size: int) -> Batch:
         """`batch_size` transitions drawn uniformly, with replacement, into fresh contiguous arrays."""
+        batch = self.empty_batch(batch_size)
+        self.sample_into(batch, self._rng)
+        return batch
+
+    def empty_batch(self, size: int) -> Batch:
+        """Contiguous arrays for `size` transitions, not initialised."""
+        return make_batch(self.obs_spec, self.action_spec, size, np.empty)
+
+    def sample_into(self, batch: Batch, rng: np.random.Generator) -> None:
+        """Fills `batch` with transitions drawn uniformly by `rng`, with replacement."""
         while True:
             with self._lock:
-                window = self._draw(batch_size)
+                window = self._draw(len(batch.reward), rng)
             # Outside the lock, so that adding never waits for it; repeated in the rare case that adding overtook it.
-            batch = self._gather(window % self.capacity)
+            self._gather(window % self.capacity, batch)
             with self._lock:
                 if window.min() >= self._oldest:
-                    return batch
+                    return
 
-    def _gather(self, slots: np.ndarray) -> Batch:
-        """The transitions whose frames lie in `slots` [B, S + 1]."""
+    def _gather(self, slots: np.ndarray, batch: Batch) -> None:
+        """Copies the transitions whose frames lie in `slots` [B, S + 1] into `batch`."""
         columns, slot, next_slot = self._columns, slots[:, -2], slots[:, -1]
-        frames = None
-        if self.obs_spec.image is not None:
+        if batch.frames is not None:
             flat = columns["frame"].reshape(self.capacity, -1)
-            frames = _take(flat, slots.ravel()).reshape(*slots.shape, *self.obs_spec.image[1:])
-        vector = next_vector = None
-        if self.obs_spec.vector is not None:
-            vector, next_vector = _take(columns["vector"], slot), _take(columns["vector"], next_slot)
-        return Batch(
-            frames=frames,
-            vector=vector,
-            next_vector=next_vector,
-            action=_take(columns["action"], slot),
-            reward=_take(columns["reward"], slot),
-            terminated=_take(columns["terminated"], slot),
-        )
+            _take(flat, slots.ravel(), batch.frames.reshape(slots.size, -1))
+        if batch.vector is not None:
+            _take(columns["vector"], slot, batch.vector)
+            _take(columns["vector"], next_slot, batch.next_vector)
+        for name in ("action", "reward", "terminated"):
+            _take(columns[name], slot, getattr(batch, name))
 
     def get_state(self) -> dict[str, Any]:
         """{"arrays": the columns up to the fill, as views, "meta": JSON-able}; save or copy it before adding more."""
@@ -282,10 +304,9 @@ def _layout(obs_spec: ObsSpec, action_spec: ActionSpec) -> dict[str, tuple[tuple
     }
 
 
-def _take(column: np.ndarray, slots: np.ndarray) -> np.ndarray:
+def _take(column: np.ndarray, slots: np.ndarray, out: np.ndarray) -> None:
     # With `out` and without bounds checks numpy copies row by row with memcpy; fancy indexing is several times slower.
-    out = np.empty((len(slots), *column.shape[1:]), column.dtype)
-    return np.take(column, slots, axis=0, out=out, mode="clip")
+    np.take(column, slots, axis=0, out=out, mode="clip")
 
 
 def _require_finite(name: str, value: np.ndarray | np.floating | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from avtd3_jax.config import ConfigError, ExplorationConfig, ReplayConfig, ScheduleConfig, build
 from avtd3_jax.learner import TD3Config
-from envloop.config import EnvConfig
+from envloop.config import EMBEDDED, EnvConfig
 
 # A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
 CHANGEABLE_ON_RESUME = (
@@ -17,8 +17,11 @@ CHANGEABLE_ON_RESUME = (
     "debug",
     "debug_every",
     "device",
+    "profile",
     "sim",
 )
+# Keys that came after runs had been saved without them, with what those runs did.
+ADDED_LATER = {"num_envs": 1, "profile": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +32,39 @@ class RunConfig(ScheduleConfig):
       seed: of parameters, exploration, replay, every episode.
       device: "auto", "cpu" or "gpu".
       debug: look inside the network every `debug_every` steps.
+      num_envs: environments, each with its own simulator; several run in a process each.
+      profile: write a trace of some steps once learning has begun.
       agent, exploration, replay, env: see the classes; the file's `sim` and `scenario` are part of `env`.
     """
 
     seed: int
     device: str
     debug: bool
+    num_envs: int
+    profile: bool
     agent: TD3Config
     exploration: ExplorationConfig
     replay: ReplayConfig
     env: EnvConfig
+
+    def environments(self) -> tuple[EnvConfig, ...]:
+        """One configuration per environment: `env`, each with one of the endpoints.
+
+        Raises:
+          ValueError: the number of endpoints is another, or one is given twice.
+        """
+        endpoints = self.env.simulator.endpoint.split(",")
+        if endpoints == [EMBEDDED]:
+            return (self.env,) * self.num_envs
+        if len(endpoints) != self.num_envs:
+            raise ValueError(
+                f"num_envs is {self.num_envs} and sim.endpoint names {len(endpoints)} simulators: give as many, "
+                "separated by commas; one simulator serves one environment."
+            )
+        if len(set(endpoints)) < len(endpoints):
+            raise ValueError("sim.endpoint names a simulator twice: one simulator serves one environment.")
+        simulators = [dataclasses.replace(self.env.simulator, endpoint=endpoint) for endpoint in endpoints]
+        return tuple(dataclasses.replace(self.env, simulator=simulator) for simulator in simulators)
 
 
 def parse(values: Mapping[str, Any]) -> RunConfig:
@@ -47,14 +73,17 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     Raises:
       ConfigError: in one plain sentence, what is wrong with which key.
     """
-    values = dict(values)
+    values = {**ADDED_LATER, **values}
     for key in ("env", "sim", "scenario"):
         if key not in values:
             raise ConfigError(f"config.{key} is missing: add it to the config file.")
     env = {**values.pop("env"), "simulator": values.pop("sim"), "scenario": values.pop("scenario")}
     run = build(RunConfig, {**values, "env": env})
+    if run.num_envs < 1:
+        raise ConfigError(f"config.num_envs is {run.num_envs}: it must be at least 1.")
     try:
-        run.env.validate()
+        for env_config in run.environments():
+            env_config.validate()
     except ValueError as error:
         raise ConfigError(f"config: {error}") from error
     if run.replay.capacity < run.batch_size:
@@ -66,6 +95,8 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
 
 def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
     """Dotted names of the keys in which two configurations differ, those that a resumed run may change left out."""
+    if not where:
+        saved, wanted = {**ADDED_LATER, **saved}, {**ADDED_LATER, **wanted}
     keys = []
     for name in sorted({*saved, *wanted}):
         if not where and name in CHANGEABLE_ON_RESUME:

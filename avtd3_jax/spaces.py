@@ -54,6 +54,16 @@ class ObsSpec:
             arrays["vector"] = np.asarray(observation["vector"], np.float32)
         return arrays
 
+    def zeros(self, size: int) -> Observation:
+        """`size` observations of zeros; without a batch axis for 1."""
+        shapes: dict[str, tuple[tuple[int, ...], type]] = {}
+        if self.image is not None:
+            shapes["image"] = (self.image, np.uint8)
+        if self.vector is not None:
+            shapes["vector"] = ((self.vector,), np.float32)
+        rows = (size,) if size > 1 else ()
+        return {name: np.zeros((*rows, *shape), dtype) for name, (shape, dtype) in shapes.items()}
+
     def batched(self, observation: Any) -> tuple[Observation, bool]:
         """`observation` with a leading batch axis, and whether that axis was added here."""
         arrays = self.as_dict(observation)

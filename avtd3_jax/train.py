@@ -7,31 +7,35 @@ import signal
 import sys
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
-import gymnasium as gym
 from absl import app, flags, logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
 from avtd3_jax import evaluate, runtime
+from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
 from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
 from avtd3_jax.prefetch import Prefetcher
+from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
+from avtd3_jax.replay_rings import ReplayRings
 from avtd3_jax.run import RunConfig, changed_keys, parse
 from avtd3_jax.spaces import ActionSpec, ObsSpec
-from avtd3_jax.trainer import Counters, Policy, Trainer
-from envloop.env import CarlaEnv
-from envloop.rollout import TornEpisode, rollout
+from avtd3_jax.trainer import Counters, Trainer
+from envloop.env import CarlaEnv, action_space, observation_space
+from envloop.rollout import TornEpisode
 from envloop.simulator import SimulatorError
+from envloop.world import World, open_world
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file; override any key: --config.seed=1")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run (default: runs/CONFIG-DATE-TIME).")
@@ -68,22 +72,6 @@ class StopSignal:
         )
 
 
-class TimedEnv(gym.Wrapper):
-    """Adds the environment's share to the phase timings."""
-
-    def __init__(self, env: gym.Env, timer: PhaseTimer) -> None:
-        super().__init__(env)
-        self._timer = timer
-
-    def step(self, action: Any) -> Any:
-        with self._timer("env_step"):
-            return self.env.step(action)
-
-    def reset(self, **kwargs: Any) -> Any:
-        with self._timer("env_reset"):
-            return self.env.reset(**kwargs)
-
-
 def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopSignal) -> None:
     """Trains as the configuration `values` says, in `workdir`.
 
@@ -97,11 +85,11 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))
         if resume:
             _check_same(values, checkpoints.extras()["config"], workdir)
-        env = CarlaEnv(run.env)
-        stack.callback(env.close)
-        spec = ObsSpec.from_space(env.observation_space), ActionSpec.from_space(env.action_space)
+        timer = PhaseTimer()
+        opening = stack.enter_context(_opening(run, timer))
+        spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         learner = Learner(*spec, run.agent)
-        replay = FrameReplay(*spec, run.replay.capacity, run.seed)
+        replay = _replay(run, *spec)
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
         counters = Counters()
@@ -110,18 +98,24 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             state, counters = restored.state, Counters(**restored.extras["counters"])
             if restored.replay is not None:
                 replay.set_state(restored.replay)
-        write_json(workdir / "config.json", values)
-        identity = env.simulator.identity()
-        _print_header(run, env, learner, state, replay, info, workdir, counters)
-        log = RunLog(workdir, resume_step=counters.step if resume else None)
-        stack.callback(log.close)
-        timer = PhaseTimer()
         loop = LearnerLoop(
             learner, state, Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch), timer
         )
         stack.callback(loop.close)
+        if run.exploration_steps < run.total_steps:
+            loop.prepare(run.batch_size, acting=run.num_envs)
+        world = opening.result()
+        identity = world.identity
+        write_json(workdir / "config.json", values)
+        _print_header(run, world, learner, state, replay, info, workdir, counters)
+        log = RunLog(workdir, resume_step=counters.step if resume else None)
+        stack.callback(log.close)
+        profile = ProfileWindow(workdir / "profile", tqdm.write) if run.profile else None
+        if profile:
+            stack.callback(profile.close)
 
         def evaluation(policy: Policy, step: int) -> Mapping[str, Any]:
+            env = cast(CarlaEnv, world.evaluation_env())  # resets and steps as one
             episodes = list(evaluate.evaluate(env, policy, run.eval_episodes, run.seed))
             result = evaluate.report(episodes, step=step, seed=run.seed, env=run.env, simulator=identity)
             write_json(evaluate.result_path(workdir, result), result)
@@ -144,21 +138,37 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
             introspection=introspection,
+            profile=profile,
         )
         trainer.counters = counters
-        transitions = rollout(
-            TimedEnv(env, timer),
-            trainer.act,
-            trainer.begin_episode,
-            first_episode=counters.episode,
-            on_torn=_report_torn,
-        )
-        trainer.run(transitions, stop)
+        trainer.run(world.transitions(trainer, counters.episode, stop), stop)
         if not stop() and run.eval_every and trainer.counters.evaluated_at < trainer.counters.step:
             trainer.evaluate()
         checkpoints.wait()
     print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")
     print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}")
+
+
+@contextmanager
+def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
+    """The world, being opened on a thread of its own: simulators start while the learner compiles."""
+    with ThreadPoolExecutor(1, thread_name_prefix="world") as executor:
+        opening = executor.submit(open_world, run.environments(), timer, _report_lost, _report_torn)
+        try:
+            yield opening
+        finally:
+            with suppress(Exception):  # what it raised has been seen by whoever asked for the world
+                opening.result().close()
+
+
+def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
+    if run.num_envs == 1:
+        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed)
+    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed)
+
+
+def _report_lost(environment: int, error: str) -> None:
+    tqdm.write(f"environment {environment} is lost and started again, the others go on ({error})", file=sys.stderr)
 
 
 def _report_torn(torn: TornEpisode) -> None:
@@ -171,21 +181,22 @@ def _report_torn(torn: TornEpisode) -> None:
 
 def _print_header(
     run: RunConfig,
-    env: CarlaEnv,
+    world: World,
     learner: Learner,
     state: Any,
-    replay: FrameReplay,
+    replay: FrameReplay | ReplayRings,
     info: runtime.RuntimeInfo,
     workdir: Path,
     counters: Counters,
 ) -> None:
-    identity = env.simulator.identity()
+    identity = world.identity
+    hosts = ", ".join(identity.get("hosts", [identity["host"]]))
     embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
     groups = learner.group_summary(state.params)
-    memory = replay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
+    memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
     rows = {
-        "simulator": f"{identity['simulator']} at {identity['host']}, {identity['map']}{embedded}",
-        "task": f"route {run.env.route} ({env.course.route.length:.0f} m), scenario {run.env.scenario}",
+        "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
+        "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
         "device": str(info),
         "encoder": f"{run.agent.encoder}, trained by {_encoder_losses(run.agent.encoder_grad)}",
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),

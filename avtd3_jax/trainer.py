@@ -8,25 +8,24 @@ import dataclasses
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from avtd3_jax import diagnostics
+from avtd3_jax.batched_policy import BatchedPolicy, Observation, Policy
 from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.config import ExplorationConfig, ScheduleConfig
 from avtd3_jax.exploration import EpisodeNoise
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
+from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
 from avtd3_jax.seeding import TRAINING, episode_seed
 
 _RECENT_EPISODES = 20  # over which the progress bar's success is taken
-
-Observation = dict[str, np.ndarray]
-Policy = Callable[[Observation], np.ndarray]
 
 
 class Transition(Protocol):
@@ -50,6 +49,19 @@ class Transition(Protocol):
     def episode(self) -> int: ...
     @property
     def step(self) -> int: ...
+    @property
+    def environment(self) -> int: ...
+
+
+class Replay(Protocol):
+    """What holds the transitions: `rings[i]` takes those of environment i."""
+
+    @property
+    def rings(self) -> Sequence[FrameReplay]: ...
+    @property
+    def fill(self) -> float: ...
+    def end_torn_episode(self) -> None: ...
+    def get_state(self) -> dict[str, Any]: ...
 
 
 @dataclasses.dataclass
@@ -63,6 +75,15 @@ class Counters:
     saved_at: int = 0
 
 
+@dataclasses.dataclass
+class _RunningEpisode:
+    """What is kept of an environment's episode under way."""
+
+    noise: EpisodeNoise
+    total: float = 0.0
+    term_sums: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
 class Trainer:
     """Joins the env loop's transitions, the replay and the learner, by a schedule.
 
@@ -71,13 +92,14 @@ class Trainer:
       exploration: noise of the actions.
       seed: the run's seed.
       loop: the learner.
-      replay: filled here, sampled by `loop`.
+      replay: filled here, one ring per environment, and sampled by `loop`.
       log: where scalars and episodes go.
       checkpoints: where the run is saved.
       timer: phase timings, shared with `loop`.
       evaluate: drives the policy it is given at environment step `step` and returns the metrics to log.
       description: saved with every checkpoint (configuration, simulator).
       introspection: looks inside the network every `schedule.debug_every` steps; None for never.
+      profile: told of every step, so that it can trace some; None for no trace.
     """
 
     def __init__(
@@ -87,13 +109,14 @@ class Trainer:
         exploration: ExplorationConfig,
         seed: int,
         loop: LearnerLoop,
-        replay: FrameReplay,
+        replay: Replay,
         log: RunLog,
         checkpoints: Checkpoints,
         timer: PhaseTimer,
         evaluate: Callable[[Policy, int], Mapping[str, Any]],
         description: Mapping[str, Any],
         introspection: Introspection | None = None,
+        profile: ProfileWindow | None = None,
     ) -> None:
         self.counters = Counters()
         self._schedule = schedule
@@ -107,28 +130,40 @@ class Trainer:
         self._evaluate = evaluate
         self._description = description
         self._introspection = introspection
-        self._noise = EpisodeNoise(exploration, seed, 0)
+        self._profile = profile
+        self._running = [_RunningEpisode(EpisodeNoise(exploration, seed, 0)) for _ in replay.rings]
+        self._policy = BatchedPolicy(loop.act, len(replay.rings))
         self._recent: deque[float] = deque(maxlen=_RECENT_EPISODES)
-        self._return = 0.0
-        self._term_sums: dict[str, float] = {}
+        self._last_return = 0.0
         self._updates_per_s = 0.0
         self._window = (time.perf_counter(), 0)
 
-    def begin_episode(self, episode: int) -> int:
+    def begin_episode(self, episode: int, environment: int = 0) -> int:
         """Seed for the reset of episode number `episode`, whose noise begins with it. For the env loop."""
         self.counters.episode = episode + 1
-        self._noise = EpisodeNoise(self._exploration, self._seed, episode)
+        self._running[environment].noise = EpisodeNoise(self._exploration, self._seed, episode)
         return episode_seed(self._seed, TRAINING, episode)
 
     def act(self, observation: Observation) -> np.ndarray:
         """The next training action [A]; dispatches the updates that are due before it returns. For the env loop."""
-        with self._timer("act"):
-            if self.counters.step < self._schedule.exploration_steps:
-                action = self._noise.explore()
-            else:
-                action = self._noise.perturb(self._loop.act(observation))
-        self._learn()
+        action = self.act_all({0: observation})[0]
+        self.learn()
         return action
+
+    def act_all(self, observations: Mapping[int, Observation]) -> dict[int, np.ndarray]:
+        """The next training action [A] of every environment in `observations`."""
+        with self._timer("act"):
+            noise = {i: self._running[i].noise for i in observations}
+            if self.counters.step < self._schedule.exploration_steps:
+                return {i: noise[i].explore() for i in observations}
+            return {i: noise[i].perturb(action) for i, action in self._policy(observations).items()}
+
+    def learn(self) -> None:
+        """Dispatches the updates that are due; waits for all but the last of them."""
+        learned_for = self.counters.step - self._schedule.exploration_steps
+        while self.counters.update < int(learned_for * self._schedule.updates_per_step):
+            self._loop.update(self.counters.update)
+            self.counters.update += 1
 
     def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
         """Trains until `schedule.total_steps`, or until `stop` says so; saves in the end, whatever ends it."""
@@ -139,7 +174,9 @@ class Trainer:
             self._window = (time.perf_counter(), counters.update)
             try:
                 while counters.step < total and not stop():
-                    transition = next(transitions)
+                    transition = next(transitions, None)
+                    if transition is None:  # the env loop was told to stop
+                        break
                     self._record(transition)
                     if transition.terminated or transition.truncated:
                         self._end_episode(transition)
@@ -160,42 +197,43 @@ class Trainer:
                 extras={**self._description, "counters": dataclasses.asdict(counters)},
             )
 
-    def _learn(self) -> None:
-        learned_for = self.counters.step - self._schedule.exploration_steps
-        while self.counters.update < int(learned_for * self._schedule.updates_per_step):
-            self._loop.update(self.counters.update)
-            self.counters.update += 1
-
     def _record(self, transition: Transition) -> None:
+        ring, running = self._replay.rings[transition.environment], self._running[transition.environment]
         if transition.step == 0:
-            self._replay.begin_episode(transition.observation)
-            self._return, self._term_sums = 0.0, {}
+            ring.begin_episode(transition.observation)
+            running.total, running.term_sums = 0.0, {}
         with self._timer("replay_add"):
-            self._replay.add(
+            ring.add(
                 transition.action,
                 transition.reward,
                 transition.next_observation,
                 transition.terminated,
                 transition.truncated,
             )
-        self._return += transition.reward
+        running.total += transition.reward
         for name, value in transition.info.get("reward_terms", {}).items():
-            self._term_sums[name] = self._term_sums.get(name, 0.0) + value
+            running.term_sums[name] = running.term_sums.get(name, 0.0) + value
+        self._last_return = running.total
         self.counters.step += 1
         self._bar.update()
         if self.counters.step % self._schedule.log_every == 0:
             self._log_learner()
         if self._introspection and self.counters.step % self._schedule.debug_every == 0:
             self._look_inside(self._introspection)
+        if self._profile:
+            self._profile.step(self.counters.update)
 
     def _end_episode(self, transition: Transition) -> None:
         step = self.counters.step
         metrics = transition.info.get("episode", {})
         self._recent.append(float(metrics.get("success", 0.0)))
-        record = {"step": step, "episode": transition.episode, "length": transition.step + 1, "return": self._return}
-        self._log.episode({**record, "reward_terms": self._term_sums, **metrics})
-        self._log.scalars("episode", {**metrics, "length": transition.step + 1, "return": self._return}, step)
-        self._log.scalars("reward", self._term_sums, step)
+        running, length = self._running[transition.environment], transition.step + 1
+        record = {"step": step, "episode": transition.episode, "length": length, "return": running.total}
+        if len(self._running) > 1:
+            record["environment"] = transition.environment
+        self._log.episode({**record, "reward_terms": running.term_sums, **metrics})
+        self._log.scalars("episode", {**metrics, "length": length, "return": running.total}, step)
+        self._log.scalars("reward", running.term_sums, step)
         self._bar.set_postfix(self._postfix(), refresh=False)
         if self._schedule.eval_every and step - self.counters.evaluated_at >= self._schedule.eval_every:
             self.evaluate()
@@ -224,7 +262,7 @@ class Trainer:
 
     def _postfix(self) -> dict[str, str]:
         success = f"{np.mean(self._recent):.0%} of {len(self._recent)}" if self._recent else "-"
-        return {"updates/s": f"{self._updates_per_s:.1f}", "return": f"{self._return:.1f}", "success": success}
+        return {"updates/s": f"{self._updates_per_s:.1f}", "return": f"{self._last_return:.1f}", "success": success}
 
     def _look_inside(self, introspection: Introspection) -> None:
         batch = self._loop.last_batch

@@ -12,6 +12,8 @@ def get_config() -> ConfigDict:
     config.scenario = "empty"  # "empty", "0", "1", "2": 0, 20, 50, 100 NPC vehicles
     config.device = "auto"  # "auto", "cpu", "gpu"
     config.debug = False  # look inside the network every debug_every steps
+    config.num_envs = 1  # environments, each with a simulator of its own; several run in a process each
+    config.profile = False  # write a trace of 200 steps once learning has begun
 
     config.total_steps = 30_000
     config.exploration_steps = 10_000
@@ -66,7 +68,7 @@ def simulator() -> ConfigDict:
     """Which simulator, and how patient to be with it."""
     return ConfigDict(
         {
-            "endpoint": "embedded",  # or HOST:PORT of a running CARLA 0.9.16 or minicarla
+            "endpoint": "embedded",  # or HOST:PORT of a running CARLA 0.9.16 or minicarla; num_envs of them, by commas
             "town": "Town01",
             "xodr": "",
             "fixed_delta_s": 0.05,

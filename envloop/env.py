@@ -59,13 +59,8 @@ class CarlaEnv(gym.Env):
         self.config.validate()
         _weather(self.config.weather)
         self.render_mode = render_mode
-        self.observation_space = spaces.Dict(
-            {
-                "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
-                "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (self.config.vector.size,), np.float32),
-            }
-        )
-        self.action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.observation_space = observation_space(self.config)
+        self.action_space = action_space()
         self._owns_simulator = simulator is None
         self.simulator = simulator or Simulator(self.config.simulator)
         self.simulator.lend()
@@ -313,6 +308,21 @@ class CarlaEnv(gym.Env):
     def _traffic_fleet(self) -> Traffic:
         assert self._traffic is not None
         return self._traffic
+
+
+def observation_space(config: EnvConfig) -> spaces.Dict:
+    """What CarlaEnv observes with this configuration; no simulator is needed to know it."""
+    return spaces.Dict(
+        {
+            "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
+            "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
+        }
+    )
+
+
+def action_space() -> spaces.Box:
+    """Steer, then throttle (> 0) or brake (<= 0)."""
+    return spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
 def _course(config: EnvConfig, carla_map: carla.Map) -> Course:

@@ -17,7 +17,10 @@ _RESETS_IN_A_ROW = 3
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One whole decision. `episode` counts from the rollout's `first_episode`, `step` from 0 in each episode."""
+    """One whole decision. `episode` counts from the rollout's `first_episode`, `step` from 0 in each episode.
+
+    `environment` is the number of the environment that it was made in, where there are several.
+    """
 
     observation: Observation
     action: NDArray[np.float32]  # [2]
@@ -28,6 +31,7 @@ class Transition:
     info: dict[str, Any]
     episode: int
     step: int
+    environment: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class TornEpisode:
     steps: int
     error: str
     recovery_s: float
+    environment: int = 0
 
 
 def rollout(

@@ -328,12 +328,12 @@ def test_a_sample_overtaken_by_adding_is_drawn_again(monkeypatch):
         record.step()
     gather, calls = FrameReplay._gather, []
 
-    def slow_gather(self, slots):
+    def slow_gather(self, slots, batch):
         calls.append(slots)
         if len(calls) == 1:
             for _ in range(8):
                 record.step()
-        return gather(self, slots)
+        return gather(self, slots, batch)
 
     monkeypatch.setattr(replay_module.FrameReplay, "_gather", slow_gather)
     drawn = record.check(record.replay.sample(32))

@@ -1,0 +1,105 @@
+"""Replay of several environments: one frame ring each, sampled as one."""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from avtd3_jax.replay import Batch, FrameReplay, check_memory
+from avtd3_jax.spaces import ActionSpec, ObsSpec
+
+
+class ReplayRings:
+    """One `FrameReplay` per environment, sampled uniformly over the valid transitions of all of them.
+
+    An episode's frames lie in one ring, so episodes of different environments may be written in any interleaving.
+    One thread may add, to whichever ring, while others sample.
+    """
+
+    def __init__(
+        self, obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int, environments: int, seed: int = 0
+    ) -> None:
+        """Room for `capacity` observations in all, in equal parts.
+
+        Raises:
+          ValueError: a part is too small, or the whole is larger than the memory that is available.
+        """
+        if environments < 1:
+            raise ValueError(f"environments is {environments}: a replay needs at least one ring.")
+        check_memory(FrameReplay.bytes_at_capacity(obs_spec, action_spec, capacity))
+        part = capacity // environments
+        self.rings = tuple(FrameReplay(obs_spec, action_spec, part) for _ in range(environments))
+        self.capacity = part * environments
+        self.obs_spec = obs_spec
+        self.action_spec = action_spec
+        self._rng = np.random.default_rng(seed)
+        self._lock = threading.Lock()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in use by the slots written so far."""
+        return sum(ring.nbytes for ring in self.rings)
+
+    @property
+    def fill(self) -> float:
+        """Fraction of the slots that are in use."""
+        return sum(ring.fill for ring in self.rings) / len(self.rings)
+
+    def __len__(self) -> int:
+        """Number of transitions that can be sampled."""
+        return sum(len(ring) for ring in self.rings)
+
+    def end_torn_episode(self) -> None:
+        """Ends the episodes under way without a last step; their whole transitions stay."""
+        for ring in self.rings:
+            ring.end_torn_episode()
+
+    def sample(self, batch_size: int) -> Batch:
+        """`batch_size` transitions drawn uniformly, with replacement, ring after ring, into fresh contiguous arrays.
+
+        Raises:
+          ValueError: no ring holds a transition yet.
+        """
+        counts = np.array([len(ring) for ring in self.rings], np.float64)
+        if not counts.any():
+            raise ValueError("The replay holds no transition yet: add some before sampling.")
+        with self._lock:
+            shares = self._rng.multinomial(batch_size, counts / counts.sum())
+            seeds = self._rng.integers(2**63, size=len(self.rings))
+        batch, row = self.rings[0].empty_batch(batch_size), 0
+        for ring, share, seed in zip(self.rings, shares, seeds, strict=True):
+            if share:
+                part = Batch(*(None if array is None else array[row : row + share] for array in batch))
+                ring.sample_into(part, np.random.default_rng(seed))
+                row += share
+        return batch
+
+    def get_state(self) -> dict[str, Any]:
+        """As `FrameReplay.get_state`, the columns under "ring0", "ring1", ..."""
+        states = [ring.get_state() for ring in self.rings]
+        filled = {f"ring{i}": state["arrays"] for i, state in enumerate(states) if state["meta"]["head"]}
+        with self._lock:
+            return {
+                "arrays": filled,
+                "meta": {
+                    "rings": [state["meta"] for state in states],
+                    "head": sum(state["meta"]["head"] for state in states),
+                    "rng": self._rng.bit_generator.state,
+                },
+            }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on exactly from `get_state`'s result.
+
+        Raises:
+          ValueError: it comes from a replay of another capacity, number of rings, observation or action.
+        """
+        metas = state["meta"].get("rings", [state["meta"]])
+        if len(metas) != len(self.rings):
+            raise ValueError(
+                f"The saved replay is that of {len(metas)} environments, this one of {len(self.rings)}: "
+                "make num_envs equal."
+            )
+        for i, (ring, meta) in enumerate(zip(self.rings, metas, strict=True)):
+            ring.set_state({"arrays": state["arrays"].get(f"ring{i}", {}), "meta": meta})
+        self._rng.bit_generator.state = state["meta"]["rng"]

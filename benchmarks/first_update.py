@@ -1,0 +1,99 @@
+"""How long from the start of a process to its first update? The machine's own doings, then the compiler's.
+
+python -m benchmarks.first_update [--repetitions 3] [--json FILE]
+
+The first row begins with an empty compile cache, the others find it. The renderer's machine code lies beside the
+package and is there after any earlier start.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.common import Spread, machine, parser, publish
+
+_EXPLORATION = 256  # steps, as many as a batch has transitions
+
+
+def main() -> None:
+    """The command."""
+    options = parser(__doc__)
+    options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--batch", type=int, default=256)
+    options.add_argument("--marks", action="store_true", help="be the run that is measured: print its moments")
+    args = options.parse_args()
+    if args.marks:
+        train_and_mark(args.batch)
+        return
+    with tempfile.TemporaryDirectory() as cache:
+        runs = [marks(args.batch, Path(cache)) for _ in range(1 + args.repetitions)]
+    names = list(runs[0])
+    rows = [{"start": "first, nothing compiled", **{name: Spread.of([runs[0][name]]) for name in names}}]
+    rows.append({"start": "second", **{name: Spread.of([run[name] for run in runs[1:]]) for name in names}})
+    publish(rows, machine(), args.json)
+
+
+def marks(batch: int, cache: Path) -> dict[str, float]:
+    """Seconds from the start of one run's process to its moments, with the compile cache in `cache`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.first_update", "--marks", "--batch", str(batch)],
+        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def train_and_mark(batch: int) -> None:
+    """A run of the training command that ends with its first update; prints its moments."""
+    born = psutil.Process().create_time()
+    found: dict[str, float] = {}
+
+    def mark(name: str) -> None:
+        found.setdefault(f"{name} s", time.time() - born)
+
+    from avtd3_jax import learner_loop, train, trainer
+    from configs.town01 import get_config
+
+    mark("imported")
+    values = json.loads(json.dumps(get_config().to_dict()))
+    values |= {"exploration_steps": _EXPLORATION, "total_steps": _EXPLORATION + 2, "batch_size": batch, "eval_every": 0}
+    act, settle, save = trainer.Trainer.act, learner_loop.LearnerLoop.settle, trainer.Trainer.save
+
+    def marked_act(self: trainer.Trainer, observation: Any) -> Any:
+        mark("first step")
+        if self.counters.step == _EXPLORATION + 1:
+            mark("first update due")
+        return act(self, observation)
+
+    def marked_settle(self: learner_loop.LearnerLoop) -> None:
+        done = self._in_flight is not None
+        settle(self)
+        if done:
+            mark("first update done")
+
+    def no_save(self: trainer.Trainer) -> None:
+        mark("ended")
+
+    trainer.Trainer.act, learner_loop.LearnerLoop.settle = marked_act, marked_settle  # type: ignore[method-assign]
+    trainer.Trainer.save = no_save  # type: ignore[method-assign]
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            train.train(values, Path(folder) / "run", resume=False, stop=train.StopSignal())
+    finally:
+        trainer.Trainer.save = save  # type: ignore[method-assign]
+    found.pop("ended s")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

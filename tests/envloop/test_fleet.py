@@ -1,0 +1,211 @@
+"""Several environments in processes of their own: real processes are killed and stopped while the others drive on."""
+
+import dataclasses
+import itertools
+import os
+import re
+import signal
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from envloop.config import EnvConfig, SimulatorConfig
+from envloop.fleet import Fleet
+from envloop.simulator import SimulatorError
+
+DRIVE = np.array([0.0, 0.6], np.float32)
+SIMULATOR = SimulatorConfig(timeout_s=1.0, backoff_s=0.1, backoff_max_s=0.2)
+CONFIG = EnvConfig(simulator=SIMULATOR, random_start_fraction=0.0)
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(scope="module")
+def fleet():
+    """Two environments; every test leaves both of them driving."""
+    made = Fleet([CONFIG] * 2)
+    pids = family(made)
+    assert len(pids) == 4
+    yield made
+    pids |= family(made)
+    made.close()
+    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
+    assert not alive, "processes outlived their fleet"
+
+
+def family(fleet):
+    """Process ids of all workers and their servers."""
+    workers = [psutil.Process(member.process.pid) for member in fleet.members]
+    return {process.pid for worker in workers for process in [worker, *worker.children(recursive=True)]}
+
+
+def server_of(member):
+    (server,) = psutil.Process(member.process.pid).children()
+    return server
+
+
+class Drive:
+    """Drives a fleet and remembers what happened."""
+
+    def __init__(self, fleet, first_episode=0):
+        self.stopped = False
+        self.begun, self.torn, self.lost, self.batches = [], [], [], []
+        self.transitions = []
+        self.stream = fleet.transitions(
+            self.policy,
+            self.begin,
+            lambda: None,
+            stop=lambda: self.stopped,
+            first_episode=first_episode,
+            on_lost=lambda environment, error: self.lost.append((environment, error)),
+            on_torn=self.torn.append,
+        )
+
+    def policy(self, observations):
+        self.batches.append(sorted(observations))
+        return dict.fromkeys(observations, DRIVE)
+
+    def begin(self, episode, environment):
+        self.begun.append((episode, environment))
+        return 100 + episode
+
+    def until(self, enough, limit_s=60.0):
+        deadline = time.monotonic() + limit_s
+        while not enough():
+            self.transitions.append(next(self.stream))
+            assert time.monotonic() < deadline
+        return self
+
+    def steps(self, environment):
+        return [t for t in self.transitions if t.environment == environment]
+
+
+@pytest.fixture
+def drive(fleet):
+    """A drive that both environments have joined; it ends with nothing asked of either."""
+    made = Drive(fleet)
+    yield made.until(lambda: made.steps(0) and made.steps(1))
+    made.stopped = True
+    list(made.stream)
+    for member in fleet.members:
+        member.interrupted()
+
+
+def check_chains(transitions):
+    """Within each environment whole episodes, unless torn, and no transition twice."""
+    by_environment = defaultdict(list)
+    for transition in transitions:
+        by_environment[transition.environment].append(transition)
+    for own in by_environment.values():
+        for before, after in itertools.pairwise(own):
+            if after.episode == before.episode:
+                assert after.step == before.step + 1
+                assert np.array_equal(before.next_observation["image"], after.observation["image"])
+                assert np.array_equal(after.observation["image"][1:], after.next_observation["image"][:-1])
+            else:
+                assert after.step == 0
+                assert after.episode > before.episode
+
+
+def test_transitions_chain_within_each_environment_and_episodes_are_numbered_once(fleet, drive):
+    drive.until(lambda: len(drive.begun) >= 4, limit_s=120)
+    check_chains(drive.transitions)
+    assert [episode for episode, _ in drive.begun] == list(range(len(drive.begun)))
+    assert {environment for _, environment in drive.begun} == {0, 1}
+    ended = [t for t in drive.transitions if t.terminated or t.truncated]
+    assert all("episode" in t.info for t in ended)
+
+
+def test_an_episode_is_its_seed_s_whoever_drives_it(fleet, drive, env):
+    first = [
+        t for t in drive.until(lambda: len(drive.steps(1)) >= 20).steps(1) if t.episode == drive.steps(1)[0].episode
+    ]
+    observation, _ = env.reset(seed=100 + first[0].episode, options={"start": "beginning"})
+    for transition in first:
+        assert np.array_equal(transition.observation["image"], observation["image"])
+        observation, reward, *_ = env.step(transition.action)
+        assert reward == transition.reward
+
+
+def test_the_processes_know_no_jax(fleet):
+    for pid in family(fleet):
+        assert "jax" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize(
+    ("whose", "blow"),
+    [
+        ("server", signal.SIGKILL),
+        ("server", signal.SIGSTOP),
+        ("process", signal.SIGKILL),
+        ("process", signal.SIGSTOP),
+    ],
+)
+def test_one_that_dies_or_hangs_never_stops_the_other(fleet, drive, whose, blow):
+    member = fleet.members[0]
+    struck = server_of(member).pid if whose == "server" else member.process.pid
+    before = len(drive.steps(0))
+    others = len(drive.steps(1))
+    os.kill(struck, blow)
+    drive.until(lambda: drive.lost)
+    assert drive.lost[0][0] == 0
+    drive.until(lambda: len(drive.steps(0)) >= before + 12)
+    assert len(drive.steps(1)) > others + 20, "the other one waited"
+    check_chains(drive.transitions)
+    (torn,) = drive.torn
+    assert torn.environment == 0
+    assert [t.step for t in drive.transitions if t.episode == torn.episode] == list(range(torn.steps))
+    assert not [t for t in drive.transitions if t.episode == torn.episode and (t.terminated or t.truncated)]
+    if whose == "process" or blow == signal.SIGKILL:
+        assert not psutil.pid_exists(struck)
+
+
+def test_the_spare_environment_drives_without_disturbing_the_others(fleet, drive):
+    drive.until(lambda: drive.transitions[-1].terminated or drive.transitions[-1].truncated, limit_s=120)
+    ended = drive.transitions[-1]
+    spare = fleet.spare()
+    first, _ = spare.reset(seed=7, options={"start": "beginning"})
+    rewards = [spare.step(DRIVE)[1] for _ in range(5)]
+    again, _ = spare.reset(seed=7, options={"start": "beginning"})
+    assert np.array_equal(first["image"], again["image"])
+    assert [spare.step(DRIVE)[1] for _ in range(5)] == rewards
+    drive.until(lambda: drive.steps(ended.environment)[-1].episode > ended.episode)
+    check_chains(drive.transitions)
+
+
+def test_a_spare_environment_whose_process_dies_says_so_and_comes_back(fleet):
+    spare = fleet.spare()
+    spare.reset(seed=7, options={"start": "beginning"})
+    os.kill(fleet.members[0].process.pid, signal.SIGKILL)
+    with pytest.raises(SimulatorError, match=r"process .* ended"):
+        spare.step(DRIVE)
+    spare.reset(seed=7, options={"start": "beginning"})
+    spare.step(DRIVE)
+
+
+def test_a_fleet_that_cannot_start_says_why_and_leaves_nothing_behind():
+    children = set(psutil.Process().children(recursive=True))
+    with pytest.raises(SimulatorError, match=re.escape(NOBODY)):
+        Fleet([CONFIG, EnvConfig(simulator=SimulatorConfig(endpoint=NOBODY, timeout_s=0.5))])
+    with pytest.raises(ValueError, match="Unknown route"):
+        Fleet([EnvConfig(route="nowhere")])
+    _, alive = psutil.wait_procs(list(set(psutil.Process().children(recursive=True)) - children), timeout=10)
+    assert not alive
+
+
+def test_without_any_environment_left_the_run_ends():
+    simulator = dataclasses.replace(SIMULATOR, restart_attempts=1)
+    fleet = Fleet([EnvConfig(simulator=simulator)])
+    try:
+        drive = Drive(fleet)
+        next(drive.stream)
+        away = EnvConfig(simulator=dataclasses.replace(simulator, endpoint=NOBODY))
+        fleet.members[0].process.config = away  # what the next process will look for
+        os.kill(fleet.members[0].process.pid, signal.SIGKILL)
+        with pytest.raises(SimulatorError, match="No environment can be brought back"):
+            drive.until(lambda: False)
+    finally:
+        fleet.close()

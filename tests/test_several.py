@@ -1,0 +1,155 @@
+"""Runs with several environments, with a profile, and what their configuration refuses."""
+
+import gzip
+import json
+import re
+import signal
+import subprocess
+import time
+
+import numpy as np
+import psutil
+import pytest
+from test_train import ROOT, command, run
+
+from avtd3_jax.checkpoint import Checkpoints
+from avtd3_jax.config import ConfigError
+from avtd3_jax.run import changed_keys, parse
+
+
+def config(**changes):
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("town01", ROOT / "configs" / "town01.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    values = module.get_config()
+    values.update_from_flattened_dict(changes)
+    return json.loads(json.dumps(values.to_dict()))
+
+
+def test_two_environments_learn_evaluate_resume_and_leave_a_trace(tmp_path):
+    workdir = tmp_path / "two"
+    several = {"num_envs": 2, "eval_every": 300, "seed": 5, "exploration_steps": 500}
+    done = run(command(workdir, profile=True, total_steps=560, **several))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"560 steps, 5\d updates", done.stdout)
+    lines = dict(line.split(None, 1) for line in done.stdout.splitlines() if line)
+    assert lines["simulator"].count("127.0.0.1:") == 2
+    check_trace(workdir, done.stdout + done.stderr)
+    records = [json.loads(line) for line in (workdir / "episodes.jsonl").read_text().splitlines()]
+    assert {record["environment"] for record in records} == {0, 1}
+    assert len({record["episode"] for record in records}) == len(records)
+    for record in records:
+        assert record["return"] == pytest.approx(sum(record["reward_terms"].values()))
+    assert list((workdir / "evaluations").iterdir())
+
+    other = run(command(workdir, "--resume", total_steps=560, **{**several, "num_envs": 1}))
+    assert other.returncode == 1
+    assert "config.num_envs" in other.stderr
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        before = checkpoints.extras()["counters"]
+    assert before["episode"] > max(record["episode"] for record in records)
+    done = run(command(workdir, "--resume", total_steps=600, **several))
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"600 steps, 9\d updates", done.stdout)
+    after = [json.loads(line)["episode"] for line in (workdir / "episodes.jsonl").read_text().splitlines()]
+    assert len(set(after)) == len(after), "a resumed run goes on with new episodes"
+
+
+def check_trace(workdir, said):
+    (path,) = workdir.rglob("perfetto_trace.json.gz")
+    assert str(path) in said
+    with gzip.open(path) as file:
+        events = json.load(file)["traceEvents"]
+    names = {event.get("name") for event in events}
+    assert {"act", "sample", "dispatch_update", "env_wait", "replay_add"} <= names
+
+
+def test_a_signal_ends_several_environments_in_order(tmp_path):
+    workdir = tmp_path / "endless"
+    process = subprocess.Popen(
+        command(workdir, total_steps=100_000, exploration_steps=100_000 - 1, num_envs=2),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    children = []
+    try:
+        episodes = workdir / "episodes.jsonl"
+        deadline = time.monotonic() + 120
+        while not (episodes.exists() and len(episodes.read_text().splitlines()) >= 2):
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        children = psutil.Process(process.pid).children(recursive=True)
+        assert len(children) == 4
+        workers = [child for child in children if "envloop.worker" in child.cmdline()]
+        workers[0].kill()
+        lines = len(episodes.read_text().splitlines())
+        while len(episodes.read_text().splitlines()) < lines + 4:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        children += psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGTERM
+        assert "is lost and started again, the others go on" in stderr
+        assert "Traceback" not in stderr
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert not alive
+    finally:
+        for leftover in [process, *children]:
+            if psutil.pid_exists(leftover.pid):
+                leftover.kill()
+        process.communicate()
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        assert checkpoints.extras()["counters"]["step"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"num_envs": 0}, "num_envs is 0: it must be at least 1"),
+        ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000"}, "num_envs is 2 and sim.endpoint names 1 simulators"),
+        ({"sim.endpoint": "127.0.0.1:2000,127.0.0.1:2004"}, "num_envs is 1 and sim.endpoint names 2"),
+        ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000,127.0.0.1:2000"}, "names a simulator twice"),
+        ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000,nowhere"}, "is 'nowhere'; write"),
+    ],
+)
+def test_simulators_that_do_not_fit_the_environments_are_refused(changes, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        parse(config(**changes))
+
+
+def test_every_environment_has_its_endpoint():
+    run_config = parse(config(**{"num_envs": 2, "sim.endpoint": "127.0.0.1:2000,127.0.0.1:2004"}))
+    assert [env.simulator.endpoint for env in run_config.environments()] == ["127.0.0.1:2000", "127.0.0.1:2004"]
+    assert [env.simulator.endpoint for env in parse(config(num_envs=3)).environments()] == ["embedded"] * 3
+
+
+def test_runs_saved_before_these_keys_existed_still_parse_and_resume():
+    values = config()
+    older = {key: value for key, value in values.items() if key not in ("num_envs", "profile")}
+    assert parse(older) == parse(values)
+    assert changed_keys(older, values) == []
+    assert changed_keys(older, config(num_envs=2)) == ["num_envs"]
+
+
+def test_one_call_of_the_policy_serves_all_that_wait():
+    from avtd3_jax.batched_policy import BatchedPolicy
+
+    batches = []
+
+    def policy(batch):
+        batches.append(batch["vector"].copy())
+        return batch["vector"][..., :2] * 2.0
+
+    acting = BatchedPolicy(policy, 3)
+    observations = {i: {"vector": np.full(4, i, np.float32)} for i in range(3)}
+    for waiting in ([0, 2], [1], [0, 1, 2]):
+        actions = acting({i: observations[i] for i in waiting})
+        assert {i: action.tolist() for i, action in actions.items()} == {i: [2.0 * i] * 2 for i in waiting}
+    assert [batch.shape for batch in batches] == [(3, 4)] * 3

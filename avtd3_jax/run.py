@@ -20,8 +20,6 @@ CHANGEABLE_ON_RESUME = (
     "profile",
     "sim",
 )
-# Keys that came after runs had been saved without them, with what those runs did.
-ADDED_LATER = {"num_envs": 1, "profile": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +71,7 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     Raises:
       ConfigError: in one plain sentence, what is wrong with which key.
     """
-    values = {**ADDED_LATER, **values}
+    values = dict(values)
     for key in ("env", "sim", "scenario"):
         if key not in values:
             raise ConfigError(f"config.{key} is missing: add it to the config file.")
@@ -95,8 +93,6 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
 
 def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
     """Dotted names of the keys in which two configurations differ, those that a resumed run may change left out."""
-    if not where:
-        saved, wanted = {**ADDED_LATER, **saved}, {**ADDED_LATER, **wanted}
     keys = []
     for name in sorted({*saved, *wanted}):
         if not where and name in CHANGEABLE_ON_RESUME:

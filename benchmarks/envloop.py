@@ -33,10 +33,11 @@ def main() -> None:
     args = options.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # inherited by the server
 
+    where = machine()
     rows = [bare_client(args.steps, args.repetitions, camera) for camera in (False, True)]
     rows += [environment(scenario, args.steps, args.repetitions) for scenario in args.scenarios]
     rows += preprocessing(args.repetitions)
-    publish(rows, machine(), args.json)
+    publish(rows, where, args.json)
 
 
 def bare_client(steps: int, repetitions: int, camera: bool) -> dict[str, Any]:

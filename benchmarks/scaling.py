@@ -53,7 +53,7 @@ def main() -> None:
     rows = [row(kind, size, args) for kind, size in sizes]
     rows.append(exchange(args.repetitions))
     info = runtime.setup("auto")  # only now: its environment would reach the rows' processes
-    publish(rows, machine() | {"device": str(info)}, args.json)
+    publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
 def row(kind: str, size: int, args: argparse.Namespace) -> dict[str, Any]:

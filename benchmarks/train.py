@@ -63,7 +63,7 @@ def main() -> None:
             }
             loops = [(1, True)] * (1 in args.envs) + [(envs, False) for envs in args.envs]
             rows += [whole(values, envs, lock_step, args.seconds, args.repetitions) for envs, lock_step in loops]
-    publish(rows, machine() | {"device": str(info)}, args.json)
+    publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
 def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, repetitions: int) -> dict[str, Any]:

@@ -1,0 +1,47 @@
+"""The floor's arithmetic, against what XLA counts in our own program."""
+
+import pytest
+
+from avtd3_jax import runtime
+
+runtime.setup("cpu")
+
+from avtd3_jax.learner import Learner, TD3Config  # noqa: E402
+from avtd3_jax.spaces import ActionSpec, ObsSpec  # noqa: E402
+from benchmarks import floor, report  # noqa: E402
+from benchmarks.contenders import random_batch, random_replay  # noqa: E402
+
+OBS, ACTION = ObsSpec((4, 36, 36), 23), ActionSpec(2)
+
+
+@pytest.mark.parametrize("encoder_grad", ["both", "critic"])
+def test_counted_flop_are_those_of_the_program(encoder_grad):
+    config = TD3Config(hidden=(64, 64), encoder_grad=encoder_grad)
+    learner = Learner(OBS, ACTION, config)
+    costs = learner.compile(learner.init(0), random_batch(64, OBS))
+    of_program = (costs[False]["gflop"] + costs[True]["gflop"]) / 2
+    counted = floor.update_gflop(OBS, ACTION, config, 64)
+    assert counted == pytest.approx(of_program, rel=0.15)  # XLA counts the cheap operations too
+    assert counted < of_program
+
+
+def test_random_replay_holds_what_it_was_asked_for():
+    replay = random_replay(1000, OBS)
+    assert len(replay) == 995  # five episodes of 200 observations
+    assert replay.fill == 1.0
+    assert replay.sample(8).frames.shape == (8, 5, 36, 36)
+
+
+def test_a_result_becomes_a_table(tmp_path):
+    (tmp_path / "x.json").write_text(
+        '{"machine": {"processor": "P", "cores": 2, "load": 0.1, "python": "3", "versions": {"jax": "1"}, '
+        '"xla_flags": "", "commit": "c", "time": "t"}, '
+        '"rows": [{"what": "a", "ms": {"median": 1.0, "low": 0.5, "high": 2.0}}, {"what": "b", "GB": 7.0}]}'
+    )
+    assert report.table(tmp_path / "x.json").splitlines()[:4] == [
+        "| what | ms | GB |",
+        "| --- | --- | --- |",
+        "| a | 1 (0.5 .. 2) |  |",
+        "| b |  | 7 |",
+    ]
+    assert report.table(tmp_path / "absent.json") == "Not measured.\n"

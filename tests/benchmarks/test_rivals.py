@@ -1,0 +1,98 @@
+"""The rival computes what the learner computes: else a ratio of their speeds says nothing."""
+
+import jax
+import numpy as np
+import pytest
+
+from avtd3_jax import runtime
+
+runtime.setup("cpu")
+torch = pytest.importorskip(
+    "torch", reason="torch is not installed: pip install -e .[bench] to test the benchmarks' rivals"
+)
+
+from avtd3_jax.learner import Learner, TD3Config  # noqa: E402
+from avtd3_jax.replay import Batch  # noqa: E402
+from avtd3_jax.spaces import ActionSpec, ObsSpec  # noqa: E402
+from benchmarks.rivals.torch_td3 import TorchTD3, Variant  # noqa: E402
+
+OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)
+
+
+def batches(count, size=16):
+    rng = np.random.default_rng(7)
+    for _ in range(count):
+        yield Batch(
+            frames=rng.integers(0, 256, (size, 5, 36, 36), np.uint8),
+            vector=rng.standard_normal((size, 5)).astype(np.float32),
+            next_vector=rng.standard_normal((size, 5)).astype(np.float32),
+            action=rng.uniform(-1, 1, (size, 2)).astype(np.float32),
+            reward=rng.standard_normal(size).astype(np.float32),
+            terminated=rng.random(size) < 0.3,
+        )
+
+
+def run_both(variant, updates=6, **config):
+    """Pairs of losses, then (online, target) parameters before the updates, after ours, after theirs."""
+    config = TD3Config(hidden=(32, 32), tau=0.3, **config)  # a large tau: a target that moved wrongly would show
+    learner = Learner(OBS, ACTION, config)
+    state = learner.init(3)
+    start = jax.tree.map(np.array, state.params)
+    rival = TorchTD3(OBS, ACTION, config, start, variant)
+    losses = []
+    for number, batch in enumerate(batches(updates)):
+        _, noise_key = jax.random.split(state.key)
+        noise = np.array(jax.random.normal(noise_key, batch.action.shape))
+        actor = learner.updates_actor(number)
+        state, packed = learner.update(state, batch, update_actor=actor)
+        ours = learner.read_metrics(packed, update_actor=actor)
+        theirs = rival.update(rival.to_device(batch), update_actor=actor, noise=torch.from_numpy(noise)).tolist()
+        losses.append(([ours["loss/critic"], *([ours["loss/actor"]] if actor else [])], theirs))
+    ends = jax.tree.map(np.array, (state.params, state.target_params))
+    return losses, (start, start), ends, (rival.params(), rival.target_params())
+
+
+def assert_same_moves(start, ours, theirs):
+    """Every array moved from `start` alike.
+
+    Compared by norm: Adam divides a gradient by its own size, so a single parameter whose gradient is nearly zero moves
+    by its rounding error.
+    """
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for before, mine, other in zip(*map(jax.tree.leaves, (start, ours, theirs)), strict=True):
+        assert np.linalg.norm(other - mine) < 2e-3 * np.linalg.norm(mine - before) + 1e-6
+
+
+@pytest.mark.parametrize("encoder_grad", ["both", "critic"])
+@pytest.mark.parametrize("trunk_width", [0, 50])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_losses_and_parameters_agree(encoder_grad, trunk_width, channels_last):
+    losses, start, ours, theirs = run_both(
+        Variant(channels_last=channels_last), encoder_grad=encoder_grad, trunk_width=trunk_width
+    )
+    for mine, other in losses:
+        np.testing.assert_allclose(other, mine, rtol=2e-5, atol=1e-6)
+    assert_same_moves(start, ours, theirs)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, while it compiles
+def test_the_compiled_rival_agrees_too():
+    losses, start, ours, theirs = run_both(Variant(compiled=True), updates=4)
+    for mine, other in losses:
+        np.testing.assert_allclose(other, mine, rtol=2e-5, atol=1e-6)
+    assert_same_moves(start, ours, theirs)
+
+
+def test_the_other_gradient_routing_would_be_noticed():
+    _, start, ours, _ = run_both(Variant(), encoder_grad="both")
+    _, _, _, theirs = run_both(Variant(), encoder_grad="critic")
+    with pytest.raises(AssertionError):
+        assert_same_moves(start, ours, theirs)
+
+
+def test_parameters_survive_the_way_there_and_back():
+    learner = Learner(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    params = jax.tree.map(np.array, learner.init(0).params)
+    rival = TorchTD3(OBS, ACTION, learner.config, params)
+    for mine, other in zip(jax.tree.leaves(params), jax.tree.leaves(rival.params()), strict=True):
+        np.testing.assert_array_equal(mine, other)

@@ -255,7 +255,10 @@ class Learner:
         return TrainState(params, target_params, opt_state, key, step), packed
 
     def compile(self, state: TrainState, batch: Batch) -> dict[bool, dict[str, float]]:
-        """Compiles both executables for `batch`'s shapes; returns GFLOP and temporary MB of each, by `update_actor`."""
+        """Compiles both executables for `batch`'s shapes; returns GFLOP and temporary MB of each, by `update_actor`.
+
+        XLA counts no GFLOP for the convolutions that `cpu_conv` computes.
+        """
         costs = {}
         for update_actor in (False, True):
             if update_actor not in self._executables:

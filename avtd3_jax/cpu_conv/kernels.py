@@ -171,7 +171,7 @@ def forward(module: ir.Module, name: str, layer: Layer, registers: Registers) ->
     block = VECTORS * registers.lanes
     row_in = layer.width * layer.channels
     run = layer.kernel * layer.channels  # floats of a kernel row, contiguous in x and in the kernel
-    rows = max(1, registers.pixels // layer.out_width)  # of y in a tile
+    rows = max(1, min(layer.out_height, registers.pixels // layer.out_width))  # of y in a tile
     groups = [(0, layer.out_height // rows, rows), (layer.out_height // rows * rows, 1, layer.out_height % rows)]
     with emitter.loop(layer.features, block) as feature:
         for first, repeats, rows in (group for group in groups if group[2]):

@@ -5,8 +5,6 @@ end only. A chunk is computed by whichever thread comes first, and always in the
 number of threads.
 """
 
-from collections.abc import Callable
-
 from llvmlite import ir
 
 from avtd3_jax.cpu_conv.kernels import I8, I32, I64, POINTER
@@ -20,8 +18,6 @@ EXTENSION_TYPE, EXTENSION_METADATA, METADATA_TYPE = 8, 24, 1
 METADATA_MAJOR, METADATA_MINOR, METADATA_TRAITS = 24, 28, 32
 # The shared state of a call: next chunk, chunks done, owners, number of chunks, batch, operands, results.
 NEXT, DONE, OWNERS, CHUNKS, BATCH, ARGS, RESULTS, STATE_SIZE = 0, 8, 16, 24, 32, 40, 48, 56
-
-EmitChunk = Callable[[ir.IRBuilder, ir.Value, ir.Value, ir.Value, ir.Value, ir.Value], None]
 
 
 def field(builder: ir.IRBuilder, base: ir.Value, offset: int) -> ir.Value:
@@ -67,9 +63,9 @@ def handler(module: ir.Module, name: str, chunk: ir.Function, chunks_of: int) ->
     builder = ir.IRBuilder(function.append_basic_block("entry"))
     extension = read(builder, frame, FRAME_EXTENSION)
     with builder.if_then(builder.icmp_unsigned("!=", extension, POINTER(None))):
-        with builder.if_then(
-            builder.icmp_signed("==", read(builder, extension, EXTENSION_TYPE, I32), I32(METADATA_TYPE))
-        ):
+        kind = read(builder, extension, EXTENSION_TYPE, I32)
+        asked = builder.icmp_signed("==", kind, I32(METADATA_TYPE))
+        with builder.if_then(asked):
             metadata = read(builder, extension, EXTENSION_METADATA)
             builder.store(I32(API_MAJOR), field(builder, metadata, METADATA_MAJOR))
             builder.store(I32(API_MINOR), field(builder, metadata, METADATA_MINOR))

@@ -214,9 +214,7 @@ class _Stack:
                 if len(joined) % 2:
                     joined.append(ir.Constant(joined[0].type, ir.Undefined))
                 mask = ir.Constant(ir.VectorType(I32, 2 * width), list(range(2 * width)))
-                joined = [
-                    builder.shuffle_vector(a, b, mask) for a, b in zip(joined[::2], joined[1::2], strict=True)
-                ]
+                joined = [builder.shuffle_vector(a, b, mask) for a, b in zip(joined[::2], joined[1::2], strict=True)]
                 width *= 2
             order = [channel * lanes + lane for lane in range(lanes) for channel in range(channels)]
             mask = ir.Constant(ir.VectorType(I32, len(order)), order)

@@ -19,6 +19,7 @@ STACKS = {
     "one layer": ((1, 9, 11), ((32, 3, 1),)),
     "rest of a vector of pixels": ((3, 13, 15), ((32, 3, 2), (64, 2, 1))),
     "unused border": ((2, 23, 30), ((32, 4, 3), (96, 3, 2), (32, 1, 1))),
+    "one pixel left": ((4, 36, 36), NATURE),
     "wide row": ((5, 8, 70), ((32, 3, 1), (32, 2, 2))),
 }
 WIDTHS = {"16 lanes": Registers(16, 14), "8 lanes": Registers(8, 6), "4 lanes": Registers(4, 6)}
@@ -93,11 +94,12 @@ def test_every_image_of_a_batch_counts_once(batch):
 
 def test_results_do_not_depend_on_the_number_of_threads():
     script = (
-        "import hashlib, sys; sys.path.insert(0, {path!r}); from avtd3_jax import runtime; runtime.setup('cpu', None);"
+        f"import hashlib, sys; sys.path.insert(0, {os.path.dirname(__file__)!r});"
+        "from avtd3_jax import runtime; runtime.setup('cpu', None);"
         "import jax; from test_cpu_conv import *;"
         "arrays = jax.tree.leaves(outputs_and_gradients(conv_stack, *random_stack(STACKS['nature'], 40)));"
         "print(hashlib.sha256(b''.join(a.tobytes() for a in arrays)).hexdigest())"
-    ).format(path=os.path.dirname(__file__))
+    )
     digests = set()
     for cores in (1, 2):
         allowed = sorted(os.sched_getaffinity(0))[:cores]
@@ -152,7 +154,8 @@ def test_split_covers_everything_evenly():
             covered = [position for start, size in parts for position in range(start, start + size)]
             assert covered == list(range(count))
             sizes = {size for _, size in parts}
-            assert max(sizes) <= most and max(sizes) - min(sizes) <= 1
+            assert max(sizes) <= most
+            assert max(sizes) - min(sizes) <= 1
 
 
 def test_layers_chain_their_shapes():

@@ -52,7 +52,9 @@ def load(encoder: str, path: str, stack: int) -> dict[str, dict[str, NDArray[np.
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(f"{where} is not a whole .safetensors file ({error}): download or convert it again.") from error
+        raise ValueError(
+            f"{where} is not a whole .safetensors file ({error}): download or convert it again."
+        ) from error
     chosen = image_encoder(encoder)
     shape = jax.ShapeDtypeStruct((1, 64, 64, stack), np.float32)
     template = jax.eval_shape(chosen.module().init, jax.random.key(0), shape)["params"]

@@ -8,6 +8,7 @@ from learner_cases import BOTH, VECTOR, make_learner
 from avtd3_jax.encoders import image_encoder
 from avtd3_jax.pictures import first_layer_sheet, heat_panel, panel_height
 from avtd3_jax.saliency import GradCam
+from avtd3_jax.spaces import ObsSpec
 
 
 def dense(x, layer):
@@ -20,20 +21,22 @@ def mlp(x, layers):
     return dense(x, layers["Dense_2"])
 
 
+def random_observation(spec):
+    rng = np.random.default_rng(0)
+    return {"image": rng.integers(0, 256, spec.image, np.uint8), "vector": rng.standard_normal(5, np.float32)}
+
+
 @pytest.fixture(scope="module")
 def case():
     learner = make_learner()
-    params = learner.init(0).params
-    rng = np.random.default_rng(0)
-    observation = {"image": rng.integers(0, 256, BOTH.image, np.uint8), "vector": rng.standard_normal(5, np.float32)}
-    return learner, params, observation
+    return learner, learner.init(0).params, random_observation(BOTH)
 
 
-def test_cams_match_finite_differences(case):
+def test_cams_match_finite_differences():
     """A map's weight is the change of the output as the whole map is raised, over its number of places."""
-    learner = make_learner(encoder="impala")
+    spec = ObsSpec(image=(4, 44, 52), vector=5)  # 2x3 maps
+    learner, observation = make_learner(spec), random_observation(spec)
     params = learner.init(1).params
-    observation = case[2]
     explanation = GradCam(learner)(params, observation)
     maps = learner.encoder.apply({"params": params["encoder"]}, observation["image"][None], method="maps")
     maps = np.asarray(maps[0], np.float64)
@@ -76,7 +79,7 @@ def test_first_layer_is_the_first_convolution(case):
 
 def test_a_cell_is_drawn_where_it_looks():
     """Nature's cell 2 of 7 has its centre at pixel 17.5 + 16 of 84: in a picture of twice the width at 67.5 of 168."""
-    grad_cam = GradCam(make_learner(BOTH.__class__(image=(4, 84, 84), vector=None)))
+    grad_cam = GradCam(make_learner(ObsSpec(image=(4, 84, 84), vector=None)))
     assert image_encoder("nature").cells == (17.5, 8.0)
     cam = np.zeros((7, 7), np.float32)
     cam[4, 2] = 1.0

@@ -22,7 +22,7 @@ from avtd3_jax.encoders.resnet import ResNet18
 class ImageEncoder:
     """One encoder.
 
-    module: makes it; takes `dtype` and `name`.
+    module: makes it; takes `dtype`.
     first_conv: name of the first convolution among its parameters.
     cells: (offset, stride) in pixels of its input: the last maps' cell i looks at around offset + stride * i.
     torchvision: parameter's name -> torchvision's names of the convolution and of the BatchNorm after it; empty where

@@ -24,7 +24,8 @@ import numpy as np
 import optax
 
 from avtd3_jax import losses
-from avtd3_jax.networks import IMAGE_ENCODERS, Actor, Encoder, TwinCritic
+from avtd3_jax.encoders import image_encoder, torchvision_weights
+from avtd3_jax.networks import Actor, Encoder, TwinCritic
 from avtd3_jax.replay import Batch
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 
@@ -40,12 +41,15 @@ class NonFiniteError(FloatingPointError):
 class TD3Config:
     """Hyperparameters; the defaults are the task's defaults of record.
 
+    encoder: name of the image encoder, see `avtd3_jax.encoders`.
+    encoder_weights: path of a .safetensors file of ImageNet weights that it begins with; "" for random ones.
     encoder_grad: "both" trains the encoder by the critic's and the actor's loss, "critic" by the critic's alone.
     trunk_width: width of the LayerNorm and tanh trunk in place of the encoder's Dense(512); 0 for none.
     compute_dtype: "float32" or "bfloat16"; parameters, targets and losses are float32 either way.
     """
 
     encoder: str = "nature"
+    encoder_weights: str = ""
     trunk_width: int = 0
     hidden: tuple[int, ...] = (256, 256)
     num_critics: int = 2
@@ -65,7 +69,9 @@ class TD3Config:
             if not valid:
                 raise ValueError(sentence)
 
-        require(self.encoder in IMAGE_ENCODERS, f"encoder is {self.encoder!r}: choose one of {sorted(IMAGE_ENCODERS)}.")
+        image_encoder(self.encoder)
+        if self.encoder_weights:
+            torchvision_weights.check(self.encoder, self.encoder_weights)
         require(self.encoder_grad in ("critic", "both"), f"encoder_grad is {self.encoder_grad!r}: 'critic' or 'both'.")
         require(
             self.compute_dtype in ("float32", "bfloat16"),
@@ -144,17 +150,27 @@ class Learner:
         self._executables: dict[bool, jax.stages.Compiled] = {}
 
     def init(self, seed: int) -> TrainState:
-        """A fresh state; the same seed gives the same parameters, bit for bit."""
-        return self._jit_init(jax.random.key(seed))
+        """A fresh state; the same seed gives the same parameters, bit for bit.
 
-    def _init(self, key: jax.Array) -> TrainState:
+        Raises:
+          ValueError: `encoder_weights` cannot be used.
+        """
+        config, image, pretrained = self.config, self.obs_spec.image, None
+        if config.encoder_weights:
+            if image is None:
+                raise ValueError("encoder_weights is given, but the observation has no image: leave it empty.")
+            pretrained = torchvision_weights.load(config.encoder, config.encoder_weights, stack=image[0])
+        return self._jit_init(jax.random.key(seed), pretrained)
+
+    def _init(self, key: jax.Array, pretrained: Params | None) -> TrainState:
         encoder_key, actor_key, critic_key, state_key = jax.random.split(key, 4)
         image = None if self.obs_spec.image is None else jnp.zeros((1, *self.obs_spec.image), jnp.uint8)
         vector = None if self.obs_spec.vector is None else jnp.zeros((1, self.obs_spec.vector), jnp.float32)
         features, encoder = self.encoder.init_with_output(encoder_key, image, vector)
         action = jnp.zeros((1, self.action_spec.size), jnp.float32)
+        encoder_params = encoder.get("params", {})
         params = {
-            "encoder": encoder.get("params", {}),
+            "encoder": encoder_params if pretrained is None else {**encoder_params, "cnn": pretrained},
             "actor": self.actor.init(actor_key, features)["params"],
             "critic": self.critic.init(critic_key, features, action)["params"],
         }

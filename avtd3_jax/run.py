@@ -1,4 +1,4 @@
-"""A run's configuration as one typed whole; here, in train.py and in evaluate.py alone do learner and world meet."""
+"""A run's configuration as one typed whole; learner and world meet here and in the commands alone."""
 
 import dataclasses
 from collections.abc import Mapping

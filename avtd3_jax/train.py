@@ -22,7 +22,7 @@ from avtd3_jax import evaluate, runtime
 from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
-from avtd3_jax.learner import Learner, NonFiniteError
+from avtd3_jax.learner import Learner, NonFiniteError, TD3Config
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
 from avtd3_jax.prefetch import Prefetcher
@@ -198,7 +198,7 @@ def _print_header(
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
         "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
         "device": str(info),
-        "encoder": f"{run.agent.encoder}, trained by {_encoder_losses(run.agent.encoder_grad)}",
+        "encoder": f"{_encoder_origin(run.agent)}, trained by {_encoder_losses(run.agent.encoder_grad)}",
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
         "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
         "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
@@ -211,6 +211,10 @@ def _print_header(
             "learns nothing; lower --config.exploration_steps.",
             stacklevel=2,
         )
+
+
+def _encoder_origin(agent: TD3Config) -> str:
+    return agent.encoder + (f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else "")
 
 
 def _encoder_losses(encoder_grad: str) -> str:

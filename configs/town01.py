@@ -46,7 +46,8 @@ def agent() -> ConfigDict:
     """TD3 and its networks."""
     return ConfigDict(
         {
-            "encoder": "nature",
+            "encoder": "nature",  # or "small", "impala", "resnet18", "mobilenet_v2"
+            "encoder_weights": "",  # a .safetensors file of torchvision's ImageNet weights, for the last two
             "encoder_grad": "both",  # "both": critic's and actor's loss, "critic": the critic's alone
             "trunk_width": 0,
             "hidden": (256, 256),

@@ -150,6 +150,37 @@ def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path)
     assert frames[0].std() > 20
 
 
+def test_a_checkpoint_explains_itself_in_a_video_and_a_sheet(trained, tmp_path):
+    workdir, _ = trained
+    done = run(
+        [
+            *(sys.executable, "-m", "avtd3_jax.explain", "--checkpoint", str(workdir), "--seed", "7"),
+            *("--out", str(tmp_path / "looked")),
+        ]
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("policy")
+    (video,), (sheet,) = (list((tmp_path / "looked").glob(f"*_seed-7_*.{kind}")) for kind in ("mp4", "png"))
+    assert f"written to {video} and {sheet}" in done.stdout
+    import av
+    import cv2
+
+    with av.open(str(video)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) > 10
+    assert frames[0].shape == (432 + 32 + 224, 768 + 432, 3)
+    panels = np.stack(frames)[:, 464:].astype(int)  # grey pictures, coloured only where there is heat
+    assert (panels.max(axis=-1) - panels.min(axis=-1) > 60).any()
+    assert cv2.imread(str(sheet)).shape[1] == 1280
+
+
+def test_explain_refuses_a_directory_that_is_no_run(tmp_path):
+    done = run([sys.executable, "-m", "avtd3_jax.explain", "--checkpoint", str(tmp_path), "--out", str(tmp_path)])
+    assert done.returncode == 1
+    assert done.stderr.startswith("explain: There is no checkpoint directory")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     workdir, _ = trained
     refused = run(command(workdir))
@@ -254,6 +285,11 @@ def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
         (["--config.typo=1"], "typo"),
         (["--config.batch_size=lots"], "batch_size"),
         (["--config.agent.encoder_grad=none"], "encoder_grad is 'none'"),
+        (["--config.agent.encoder=resnet"], "encoder is 'resnet': choose one of nature"),
+        (
+            ["--config.agent.encoder=resnet18", "--config.agent.encoder_weights=no.safetensors"],
+            "no file 'no.safetensors'",
+        ),
         (["--config.env.route=nowhere"], "Unknown route 'nowhere'"),
         (["--config.scenario=7"], "Unknown scenario '7'"),
         (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),

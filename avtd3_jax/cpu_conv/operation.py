@@ -87,7 +87,8 @@ _conv_stack.defvjp(_forward, _backward)
 
 def _layers(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> tuple[Layer, ...]:
     shapes = [(kernel.shape[3], kernel.shape[0], stride) for (kernel, _), stride in zip(weights, strides, strict=True)]
-    layers = layers_of(frames.shape[1:], shapes)
+    _, channels, height, width = frames.shape
+    layers = layers_of((channels, height, width), shapes)
     for layer, (kernel, bias) in zip(layers, weights, strict=True):
         chex.assert_shape(kernel, (layer.kernel, layer.kernel, layer.channels, layer.features))
         chex.assert_shape(bias, (layer.features,))

@@ -1,5 +1,8 @@
 """Small learners and random batches for the tests of this folder."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -54,6 +57,12 @@ def run_updates(learner: Learner, state: TrainState, count: int, first: int = 0)
     for update in range(first, first + count):
         state, _ = learner.step(state, random_batch(learner.obs_spec, seed=update), update)
     return state
+
+
+def once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, compiled for a single use: XLA's optimisations would take longer than they save."""
+    lowered = jax.jit(function).lower(*arguments)
+    return lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
 
 
 def on_host(tree: object) -> list[np.ndarray]:

@@ -89,16 +89,25 @@ class ExplorationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """Attributes: capacity: transitions held; prefetch: batches prepared ahead on the device (0: sampled on demand)."""
+    """What is kept and how it is sampled.
+
+    Attributes:
+      capacity: transitions held.
+      prefetch: batches prepared ahead on the device (0: sampled on demand).
+      n_step: rewards in a TD target before it bootstraps, fewer at an episode's end; 1 in TD3, 3 in DrQ-v2.
+    """
 
     capacity: int
     prefetch: int
+    n_step: int
 
     def __post_init__(self) -> None:
         if self.capacity < 1:
             raise ValueError(f"replay.capacity is {self.capacity}: it must hold at least one batch.")
         if self.prefetch < 0:
             raise ValueError(f"replay.prefetch is {self.prefetch}: give 0 or more batches.")
+        if self.n_step < 1:
+            raise ValueError(f"replay.n_step is {self.n_step}: it must be at least 1.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,15 +48,15 @@ def q_gap(learner: Learner, params: Params, batch: Batch) -> float:
 
 def observations_of(batch: Batch) -> Observation:
     """The observations of a batch, apart from its memory: a fixed set to compare features on."""
-    parts = {"image": split_frames(batch.frames)[0], "vector": batch.vector}
+    parts = {"image": split_frames(batch)[0], "vector": batch.vector}
     return {name: np.array(part) for name, part in parts.items() if part is not None}
 
 
 def sample_sheet(batch: Batch, rows: int = 8) -> np.ndarray:
-    """Packed frames of the first `rows` transitions as one picture: a row each, oldest frame left, next one right.
+    """Packed frames of the first `rows` transitions as one picture: a row each, obs at the left, next_obs at the right.
 
     Returns:
-      uint8 [rows * (H + 2), (S + 1) * (W + 2)], a white line between frames.
+      uint8 [rows * (H + 2), frames * (W + 2)] with S + min(n, S) frames a row, a white line between frames.
     """
     if batch.frames is None:
         raise ValueError("The batch has no frames: a sheet needs an observation space with an image.")
@@ -78,7 +78,7 @@ def _compiled(learner: Learner) -> tuple[Any, Any, Any]:
         return jax.tree.map(jnp.linalg.norm, _ravelled(jax.grad(loss)(params["encoder"])))
 
     def gap(params: Params, batch: Batch) -> jax.Array:
-        image, _ = split_frames(batch.frames)
+        image, _ = split_frames(batch)
         features = learner.features(params["encoder"], image, batch.vector)
         pi = learner.actor.apply({"params": params["actor"]}, features)
         q = [learner.critic.apply({"params": params["critic"]}, features, action)[0] for action in (pi, batch.action)]

@@ -103,7 +103,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         )
         stack.callback(loop.close)
         if run.exploration_steps < run.total_steps:
-            loop.prepare(run.batch_size, acting=run.num_envs)
+            loop.prepare(run.batch_size, run.num_envs, run.replay.n_step)
         world = opening.result()
         identity = world.identity
         write_json(workdir / "config.json", values)
@@ -163,8 +163,8 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
 
 def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
     if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed)
-    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed)
+        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed, run.replay.n_step)
+    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
 
 
 def _report_lost(environment: int, error: str) -> None:

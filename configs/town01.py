@@ -36,7 +36,7 @@ def get_config() -> ConfigDict:
             "policy_noise": 0.1,
         }
     )
-    config.replay = ConfigDict({"capacity": 100_000, "prefetch": 0})
+    config.replay = ConfigDict({"capacity": 100_000, "prefetch": 0, "n_step": 1})
     config.sim = simulator()
     config.env = environment(config)
     return config
@@ -60,6 +60,7 @@ def agent() -> ConfigDict:
             "target_noise_clip": 0.5,
             "policy_delay": 2,
             "compute_dtype": "float32",
+            "random_shift": 0,  # pixels; 4 in DrQ
         }
     )
 

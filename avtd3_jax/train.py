@@ -198,7 +198,8 @@ def _print_header(
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
         "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
         "device": str(info),
-        "encoder": f"{run.agent.encoder}, trained by {_encoder_losses(run.agent.encoder_grad)}",
+        "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
+        "encoder": _encoder(learner),
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
         "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
         "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
@@ -213,8 +214,11 @@ def _print_header(
         )
 
 
-def _encoder_losses(encoder_grad: str) -> str:
-    return "the critic's and the actor's loss" if encoder_grad == "both" else "the critic's loss"
+def _encoder(learner: Learner) -> str:
+    if learner.obs_spec.image is None:
+        return "none: the vector is used as it is"
+    losses = "the critic's and the actor's loss" if learner.config.encoder_grad == "both" else "the critic's loss"
+    return f"{learner.config.encoder}, trained by {losses}"
 
 
 def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:

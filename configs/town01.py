@@ -89,6 +89,7 @@ def environment(config: ConfigDict) -> ConfigDict:
         {
             "route": "town01-0",  # or "X,Y -> X,Y" in metres
             "weather": "ClearNoon",
+            "observation": "both",  # or "image", "vector": without the image no camera is rendered
             "action_repeat": 1,
             "random_start_fraction": 0.7,
             "settle_ticks": 8,

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from avtd3_jax.learner import Learner, Params, TrainState, split_frames
 from avtd3_jax.replay import Batch
@@ -16,6 +17,12 @@ def encoder_gradient_norms(learner: Learner, state: TrainState, batch: Batch) ->
     """L2 norm of the loss's gradient for every encoder parameter, by its path; an actor step's gradient."""
     norms, _, _ = _compiled(learner)
     return _by_path(norms(state.params, state.target_params, batch))
+
+
+def encoder_mean_gradients(state: TrainState) -> dict[str, float]:
+    """Largest absolute running mean of the gradient, Adam's own, in every encoder parameter, by its path."""
+    means = optax.tree.get(state.opt_state["critic"].inner_states["encoder"], "mu")["encoder"]
+    return _by_path(_largest(means))
 
 
 def encoder_weight_changes(initial: Params, params: Params) -> dict[str, float]:
@@ -85,6 +92,11 @@ def _compiled(learner: Learner) -> tuple[Any, Any, Any]:
         return jnp.abs(q[0] - q[1]).mean()
 
     return jax.jit(gradient_norms), jax.jit(learner.features), jax.jit(gap)
+
+
+@jax.jit
+def _largest(tree: Params) -> Params:
+    return jax.tree.map(lambda leaf: jnp.abs(leaf).max(), tree)
 
 
 def _ravelled(tree: Any) -> Any:

@@ -25,6 +25,7 @@ from avtd3_jax.config import ConfigError
 from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
@@ -137,6 +138,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             timer=timer,
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), _report_wrong),
             introspection=introspection,
             profile=profile,
         )
@@ -169,6 +171,10 @@ def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> Frame
 
 def _report_lost(environment: int, error: str) -> None:
     tqdm.write(f"environment {environment} is lost and started again, the others go on ({error})", file=sys.stderr)
+
+
+def _report_wrong(sentence: str) -> None:
+    tqdm.write(f"warning: {sentence}", file=sys.stderr)
 
 
 def _report_torn(torn: TornEpisode) -> None:

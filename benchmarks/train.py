@@ -25,6 +25,7 @@ from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.learner import Learner
 from avtd3_jax.learner_loop import LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.replay import FrameReplay
 from avtd3_jax.replay_rings import ReplayRings
@@ -96,6 +97,7 @@ def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, re
             timer=timer,
             evaluate=lambda policy, step: {},
             description={},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), lambda sentence: None),
         )
         stream = world.transitions(trainer, 0, meter.finished)
         trainer.run(meter.watch(stream, trainer), meter.finished)

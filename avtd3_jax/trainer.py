@@ -288,4 +288,6 @@ class Trainer:
             self._log.image("replay/samples", diagnostics.sample_sheet(batch), self.counters.step)
         tqdm.write(f"step {self.counters.step}, update {self.counters.update}:")
         for family, numbers in found.items():
+            if not numbers:  # an observation without an image has no encoder to look into
+                continue
             tqdm.write(f"  {family}: " + ", ".join(f"{name} {value:.3g}" for name, value in numbers.items()))

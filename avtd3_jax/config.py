@@ -89,16 +89,25 @@ class ExplorationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """Attributes: capacity: transitions held; prefetch: batches prepared ahead on the device (0: sampled on demand)."""
+    """What is kept and how it is sampled.
+
+    Attributes:
+      capacity: transitions held.
+      prefetch: batches prepared ahead on the device (0: sampled on demand).
+      n_step: rewards in a TD target before it bootstraps, fewer at an episode's end; 1 in TD3, 3 in DrQ-v2.
+    """
 
     capacity: int
     prefetch: int
+    n_step: int
 
     def __post_init__(self) -> None:
         if self.capacity < 1:
             raise ValueError(f"replay.capacity is {self.capacity}: it must hold at least one batch.")
         if self.prefetch < 0:
             raise ValueError(f"replay.prefetch is {self.prefetch}: give 0 or more batches.")
+        if self.n_step < 1:
+            raise ValueError(f"replay.n_step is {self.n_step}: it must be at least 1.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +126,7 @@ class ScheduleConfig:
       checkpoints_kept: older ones are removed.
       checkpoint_replay: store the replay with it, so that a resumed run goes on exactly.
       debug_every: steps between two looks inside the network with debug=True.
+      warn_window: steps over which training looks for a saturated policy and a parked car.
     """
 
     total_steps: int
@@ -130,9 +140,11 @@ class ScheduleConfig:
     checkpoints_kept: int
     checkpoint_replay: bool
     debug_every: int
+    warn_window: int
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "batch_size", "log_every", "eval_episodes", "checkpoints_kept", "debug_every"):
+        counts = ("total_steps", "batch_size", "log_every", "eval_episodes", "checkpoints_kept")
+        for name in (*counts, "debug_every", "warn_window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         for name in ("exploration_steps", "eval_every", "checkpoint_every", "updates_per_step"):

@@ -29,13 +29,16 @@ class LearnerLoop:
         self._compiled: Future[None] | None = None
         self._sums: dict[str, tuple[float, int]] = {}
 
-    def prepare(self, batch_size: int, acting: int = 1) -> None:
-        """Compiles updates for `batch_size` and the policy for `acting` observations, while the caller goes on."""
+    def prepare(self, batch_size: int, acting: int = 1, n_step: int = 1) -> None:
+        """Compiles, while the caller goes on, the policy for `acting` observations and the updates.
+
+        `batch_size` and `n_step` are those of the batches to come.
+        """
         learner, state = self.learner, self.state
         zeros = learner.obs_spec.zeros(acting)
 
         def compile_all() -> None:
-            shapes = make_batch(learner.obs_spec, learner.action_spec, batch_size, jax.ShapeDtypeStruct)
+            shapes = make_batch(learner.obs_spec, learner.action_spec, batch_size, jax.ShapeDtypeStruct, n_step)
             learner.compile(state, shapes)
             learner.act(state.params, zeros)
 

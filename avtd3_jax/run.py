@@ -19,6 +19,7 @@ CHANGEABLE_ON_RESUME = (
     "device",
     "profile",
     "sim",
+    "warn_window",
 )
 
 

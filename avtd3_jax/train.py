@@ -22,9 +22,10 @@ from avtd3_jax import evaluate, runtime
 from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
-from avtd3_jax.learner import Learner, NonFiniteError, TD3Config
+from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
@@ -103,7 +104,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         )
         stack.callback(loop.close)
         if run.exploration_steps < run.total_steps:
-            loop.prepare(run.batch_size, acting=run.num_envs)
+            loop.prepare(run.batch_size, run.num_envs, run.replay.n_step)
         world = opening.result()
         identity = world.identity
         write_json(workdir / "config.json", values)
@@ -137,6 +138,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             timer=timer,
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), _report_wrong),
             introspection=introspection,
             profile=profile,
         )
@@ -163,12 +165,16 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
 
 def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
     if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed)
-    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed)
+        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed, run.replay.n_step)
+    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
 
 
 def _report_lost(environment: int, error: str) -> None:
     tqdm.write(f"environment {environment} is lost and started again, the others go on ({error})", file=sys.stderr)
+
+
+def _report_wrong(sentence: str) -> None:
+    tqdm.write(f"warning: {sentence}", file=sys.stderr)
 
 
 def _report_torn(torn: TornEpisode) -> None:
@@ -198,7 +204,8 @@ def _print_header(
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
         "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
         "device": str(info),
-        "encoder": f"{_encoder_origin(run.agent)}, trained by {_encoder_losses(run.agent.encoder_grad)}",
+        "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
+        "encoder": _encoder(learner),
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
         "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
         "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
@@ -213,12 +220,13 @@ def _print_header(
         )
 
 
-def _encoder_origin(agent: TD3Config) -> str:
-    return agent.encoder + (f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else "")
-
-
-def _encoder_losses(encoder_grad: str) -> str:
-    return "the critic's and the actor's loss" if encoder_grad == "both" else "the critic's loss"
+def _encoder(learner: Learner) -> str:
+    if learner.obs_spec.image is None:
+        return "none: the vector is used as it is"
+    agent = learner.config
+    losses = "the critic's and the actor's loss" if agent.encoder_grad == "both" else "the critic's loss"
+    weights = f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else ""
+    return f"{agent.encoder}{weights}, trained by {losses}"
 
 
 def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:

@@ -93,7 +93,8 @@ def random_batch(size: int, obs_spec: ObsSpec = OBS, seed: int = 0) -> Batch:
         vector=vectors[0],
         next_vector=vectors[1],
         action=rng.uniform(-1.0, 1.0, (size, ACTION.size)).astype(np.float32),
-        reward=rng.standard_normal(size).astype(np.float32),
+        reward=rng.standard_normal((size, 1)).astype(np.float32),
+        steps=np.ones(size, np.int32),
         terminated=rng.random(size) < 0.01,
     )
 

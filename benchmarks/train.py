@@ -25,6 +25,7 @@ from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.learner import Learner
 from avtd3_jax.learner_loop import LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.replay import FrameReplay
 from avtd3_jax.replay_rings import ReplayRings
@@ -79,7 +80,7 @@ def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, re
         batches = Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch)
         loop = WatchedLoop(learner, learner.init(run.seed), batches, timer, lock_step)
         stack.callback(loop.close)
-        loop.prepare(run.batch_size, acting=envs)
+        loop.prepare(run.batch_size, envs, run.replay.n_step)
         world = open_world(run.environments(), timer, lambda *_: None, lambda torn: None)
         stack.callback(world.close)
         log = RunLog(folder)
@@ -96,6 +97,7 @@ def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, re
             timer=timer,
             evaluate=lambda policy, step: {},
             description={},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), lambda sentence: None),
         )
         stream = world.transitions(trainer, 0, meter.finished)
         trainer.run(meter.watch(stream, trainer), meter.finished)
@@ -126,8 +128,8 @@ def made_replay(run: RunConfig, learner: Learner) -> FrameReplay | ReplayRings:
     """As the training command makes it."""
     spec = learner.obs_spec, learner.action_spec
     if run.num_envs == 1:
-        return FrameReplay(*spec, run.replay.capacity, run.seed)
-    return ReplayRings(*spec, run.replay.capacity, run.num_envs, run.seed)
+        return FrameReplay(*spec, run.replay.capacity, run.seed, run.replay.n_step)
+    return ReplayRings(*spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
 
 
 class WatchedLoop(LearnerLoop):

@@ -26,6 +26,7 @@ def get_config() -> ConfigDict:
     config.checkpoints_kept = 3
     config.checkpoint_replay = True
     config.debug_every = 200
+    config.warn_window = 1_000  # steps over which a saturated policy or a parked car is looked for
 
     config.agent = agent()
     config.exploration = ConfigDict(
@@ -36,7 +37,7 @@ def get_config() -> ConfigDict:
             "policy_noise": 0.1,
         }
     )
-    config.replay = ConfigDict({"capacity": 100_000, "prefetch": 0})
+    config.replay = ConfigDict({"capacity": 100_000, "prefetch": 0, "n_step": 1})
     config.sim = simulator()
     config.env = environment(config)
     return config
@@ -60,6 +61,7 @@ def agent() -> ConfigDict:
             "target_noise": 0.2,
             "target_noise_clip": 0.5,
             "policy_delay": 2,
+            "random_shift": 0,  # pixels; 4 in DrQ
             "compute_dtype": "float32",
         }
     )
@@ -88,6 +90,7 @@ def environment(config: ConfigDict) -> ConfigDict:
     env = ConfigDict(
         {
             "route": "town01-0",  # or "X,Y -> X,Y" in metres
+            "observation": "both",  # or "image", "vector": without the image no camera is rendered
             "weather": "ClearNoon",
             "action_repeat": 1,
             "random_start_fraction": 0.7,

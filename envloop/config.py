@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from envloop.observation import FRAME_SIZE, VectorConfig
 from envloop.reward import RewardConfig, check_ordering
@@ -96,6 +97,7 @@ class EnvConfig:
       simulator: see SimulatorConfig.
       route: a name of `scenario.ROUTES`, or "X,Y -> X,Y" in metres on the simulator's map.
       scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles.
+      observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`.
       action_repeat: ticks per decision.
@@ -109,6 +111,7 @@ class EnvConfig:
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
     route: str = "town01-0"
     scenario: str = "empty"
+    observation: Literal["both", "image", "vector"] = "both"
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -130,6 +133,8 @@ class EnvConfig:
         self.simulator.validate()
         self.camera.validate()
         npc_vehicles(self.scenario)
+        if self.observation not in ("both", "image", "vector"):
+            raise ValueError(f"observation is {self.observation!r}; choose 'both', 'image' or 'vector'.")
         town = route_ends(self.route).town
         if town and not self.simulator.xodr and town != self.simulator.town:
             raise ValueError(

@@ -55,6 +55,8 @@ def test_each_kind_of_mistake_has_its_sentence(change, sentence):
 
 def test_a_value_that_its_class_refuses_is_named_with_its_place():
     with pytest.raises(ConfigError, match=r"config\.replay: replay\.capacity is 0"):
-        build(ReplayConfig, {"capacity": 0, "prefetch": 0}, "config.replay")
+        build(ReplayConfig, {"capacity": 0, "prefetch": 0, "n_step": 1}, "config.replay")
+    with pytest.raises(ConfigError, match=r"config\.replay: replay\.n_step is 0"):
+        build(ReplayConfig, {"capacity": 9, "prefetch": 0, "n_step": 0}, "config.replay")
     with pytest.raises(ConfigError, match="one value per action dimension"):
         build(ExplorationConfig, {"mean": [0.0], "std": [1.0, 1.0], "correlation": 0.5, "policy_noise": 0.1})

@@ -70,7 +70,8 @@ class Recorder:
             np.testing.assert_array_equal(batch.vector[i], [identity, 0.5, -identity])
             np.testing.assert_array_equal(batch.next_vector[i], [identity + 1, 0.5, -identity - 1])
             np.testing.assert_array_equal(batch.action[i], action)
-            assert batch.reward[i] == reward
+            assert batch.reward[i].tolist() == [reward]
+            assert batch.steps[i] == 1
             assert batch.terminated[i] == terminated
         return identities(batch.frames)[:, -2]
 
@@ -328,12 +329,12 @@ def test_a_sample_overtaken_by_adding_is_drawn_again(monkeypatch):
         record.step()
     gather, calls = FrameReplay._gather, []
 
-    def slow_gather(self, slots, batch):
-        calls.append(slots)
+    def slow_gather(self, drawn, batch):
+        calls.append(drawn)
         if len(calls) == 1:
             for _ in range(8):
                 record.step()
-        return gather(self, slots, batch)
+        return gather(self, drawn, batch)
 
     monkeypatch.setattr(replay_module.FrameReplay, "_gather", slow_gather)
     drawn = record.check(record.replay.sample(32))

@@ -31,6 +31,7 @@ def test_the_defaults_of_record_are_valid():
         (EnvConfig(camera=CameraConfig(fov_deg=0.0)), "fov_deg"),
         (EnvConfig(route="town99-9"), "town01-0"),
         (EnvConfig(scenario="3"), "empty, 0, 1, 2"),
+        (EnvConfig(observation="lidar"), "observation is 'lidar'; choose 'both', 'image' or 'vector'"),  # type: ignore
         (EnvConfig(action_repeat=0), "action_repeat"),
         (EnvConfig(random_start_fraction=1.5), "random_start_fraction"),
         (EnvConfig(settle_ticks=0), "settle_ticks"),

@@ -65,8 +65,12 @@ class LearnerLoop:
         self._compiled = self._compiler.submit(compile_all)
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        """The policy's action [A], without noise."""
+        """The policy's action [A], without noise; with `overlap` that from before the dispatch under way."""
         return self.learner.act(self._acting or self.state.params, observation)
+
+    def act_latest(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The action [A] of the policy as it is after all updates dispatched; waits for them."""
+        return self.learner.act(self.state.params, observation)
 
     def update(self, number: int) -> None:
         """Dispatches update `number` (from 0), or the `updates_per_dispatch` from it, and reads earlier metrics.
@@ -92,7 +96,7 @@ class LearnerLoop:
         self._acting = acting
 
     def settle(self) -> None:
-        """Waits for what is under way and reads its metrics. Raises NonFiniteError as `update` does."""
+        """Waits for what is under way, acts with it, and reads its metrics. Raises NonFiniteError as `update` does."""
         self._acting = None
         if self._in_flight is None:
             return

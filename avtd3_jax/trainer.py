@@ -245,9 +245,8 @@ class Trainer:
     def evaluate(self) -> None:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
         self.counters.evaluated_at = self.counters.step
-        self._loop.settle()
         with self._timer("evaluation"):
-            summary = self._evaluate(self._loop.act, self.counters.step)
+            summary = self._evaluate(self._loop.act_latest, self.counters.step)
         self._log.scalars("evaluation", summary, self.counters.step)
         self._log.flush()
 

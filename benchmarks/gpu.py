@@ -173,8 +173,8 @@ def whole(dry_run: bool, budget_s: float) -> Iterator[dict[str, Any]]:
     """The whole of training, lock-step and overlapping."""
     values = {"device": "cpu" if dry_run else "gpu", "scenario": "0", "replay.prefetch": 2 if dry_run else 16}
     values |= {"batch_size": 8 if dry_run else 256, "updates_per_step": 1.0}
-    for contender, at_once in (("overlap", 2 if dry_run else AT_ONCE), ("overlap", 1), ("lock-step", 1)):
-        row = train.row(contender, {**values, "updates_per_dispatch": at_once}, 1, *((0.5, 1) if dry_run else (3.0, 2)))
+    for contender, at_once in (("overlap", 2 if dry_run else AT_ONCE), ("lock-step", 1), ("overlap", 1)):
+        row = train.row(contender, {**values, "updates_per_dispatch": at_once}, 1, *((0.5, 1) if dry_run else (2.0, 2)))
         row["what"] = f"training, {contender}"
         yield row | {"updates/dispatch": at_once}
 
@@ -188,12 +188,12 @@ def limits(dry_run: bool, budget_s: float) -> Iterator[dict[str, Any]]:
 
 # In order of importance; seconds, and work.
 PARTS: dict[str, tuple[float, Callable[[bool, float], Iterator[dict[str, Any]]]]] = {
-    "limits": (30.0, limits),
-    "float32": (170.0, float32),
-    "bfloat16": (95.0, bfloat16),
-    "training": (75.0, whole),
-    "batch-64": (85.0, batch_64),
-    "batch-sizes": (55.0, batch_sizes),
+    "limits": (25.0, limits),
+    "float32": (165.0, float32),
+    "bfloat16": (90.0, bfloat16),
+    "training": (105.0, whole),
+    "batch-64": (80.0, batch_64),
+    "batch-sizes": (50.0, batch_sizes),
 }
 
 

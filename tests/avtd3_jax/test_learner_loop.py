@@ -61,6 +61,7 @@ def test_overlap_acts_with_the_parameters_before_the_update_under_way():
         for loop in (lock_step, overlapping):
             loop.update(number)
         actions.append((before, lock_step.act(observation), overlapping.act(observation)))
+        np.testing.assert_array_equal(overlapping.act_latest(observation), lock_step.act(observation))
     for before, _, late in actions:
         np.testing.assert_array_equal(late, before)
     assert any((after != before).any() for before, after, _ in actions)

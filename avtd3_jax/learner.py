@@ -150,7 +150,7 @@ class Learner:
             ),
             "actor": optax.partition({"actor": optax.adam(config.actor_lr)}, _group_labels),
         }
-        self._jit_update = jax.jit(self._traced_update, static_argnames="update_actor", donate_argnums=0)
+        self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
         self._jit_act = jax.jit(self._act)
         self._jit_init = jax.jit(self._init)
         self._executables: dict[bool, jax.stages.Compiled] = {}
@@ -248,7 +248,7 @@ class Learner:
         }
         return critic_loss + actor_loss, metrics
 
-    def _traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
+    def traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
         self.trace_count += 1  # a Python side effect: runs when JAX traces, not when the executable runs
         key, noise_key = jax.random.split(state.key)
         groups = GROUPS if update_actor else ("encoder", "critic")

@@ -24,8 +24,9 @@ class ReplayRings:
         environments: int,
         seed: int = 0,
         n_step: int = 1,
+        gather_threads: int = 1,
     ) -> None:
-        """Room for `capacity` observations in all, in equal parts; samples span up to `n_step` steps.
+        """Room for `capacity` observations in all, in equal parts; the last two as in `FrameReplay`.
 
         Raises:
           ValueError: as `FrameReplay` does of a part, or the whole is larger than the memory that is available.
@@ -34,7 +35,10 @@ class ReplayRings:
             raise ValueError(f"environments is {environments}: a replay needs at least one ring.")
         check_memory(FrameReplay.bytes_at_capacity(obs_spec, action_spec, capacity))
         part = capacity // environments
-        self.rings = tuple(FrameReplay(obs_spec, action_spec, part, n_step=n_step) for _ in range(environments))
+        self.rings = tuple(
+            FrameReplay(obs_spec, action_spec, part, n_step=n_step, gather_threads=gather_threads)
+            for _ in range(environments)
+        )
         self.capacity = part * environments
         self.obs_spec = obs_spec
         self.action_spec = action_spec

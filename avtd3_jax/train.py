@@ -22,6 +22,7 @@ from avtd3_jax import evaluate, runtime
 from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
+from avtd3_jax.device_frames import DeviceFrames
 from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
@@ -91,6 +92,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         learner = Learner(*spec, run.agent)
         replay = _replay(run, *spec)
+        source = DeviceFrames(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
         counters = Counters()
@@ -99,9 +101,8 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             state, counters = restored.state, Counters(**restored.extras["counters"])
             if restored.replay is not None:
                 replay.set_state(restored.replay)
-        loop = LearnerLoop(
-            learner, state, Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch), timer
-        )
+        batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
+        loop = LearnerLoop(learner, state, batches, timer, run.updates_per_dispatch, run.overlap)
         stack.callback(loop.close)
         if run.exploration_steps < run.total_steps:
             loop.prepare(run.batch_size, run.num_envs, run.replay.n_step)
@@ -164,9 +165,10 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
 
 
 def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
+    capacity, threads = run.replay.capacity, run.replay.gather_threads
     if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed, run.replay.n_step)
-    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
+        return FrameReplay(obs_spec, action_spec, capacity, run.seed, run.replay.n_step, threads)
+    return ReplayRings(obs_spec, action_spec, capacity, run.num_envs, run.seed, run.replay.n_step, threads)
 
 
 def _report_lost(environment: int, error: str) -> None:
@@ -200,6 +202,7 @@ def _print_header(
     embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
     groups = learner.group_summary(state.params)
     memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
+    on_device = DeviceFrames.bytes_of(replay) if run.replay.device_resident else 0
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
         "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
@@ -207,7 +210,8 @@ def _print_header(
         "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
         "encoder": _encoder(learner),
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
-        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
+        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full"
+        + (f", and its frames on the device, {on_device / 1e9:.2f} GB" if on_device else ""),
         "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
     }
     for name, text in rows.items():

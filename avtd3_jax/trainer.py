@@ -167,11 +167,12 @@ class Trainer:
             return {i: noise[i].perturb(action) for i, action in actions.items()}
 
     def learn(self) -> None:
-        """Dispatches the updates that are due; waits for all but the last of them."""
+        """Dispatches the updates that are due, in whole dispatches; waits for all but the last of them."""
         learned_for = self.counters.step - self._schedule.exploration_steps
-        while self.counters.update < int(learned_for * self._schedule.updates_per_step):
+        at_once = self._loop.updates_per_dispatch
+        while self.counters.update + at_once <= int(learned_for * self._schedule.updates_per_step):
             self._loop.update(self.counters.update)
-            self.counters.update += 1
+            self.counters.update += at_once
 
     def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
         """Trains until `schedule.total_steps`, or until `stop` says so; saves in the end, whatever ends it."""
@@ -256,7 +257,7 @@ class Trainer:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
         self.counters.evaluated_at = self.counters.step
         with self._timer("evaluation"):
-            summary = self._evaluate(self._loop.act, self.counters.step)
+            summary = self._evaluate(self._loop.act_latest, self.counters.step)
         self._log.scalars("evaluation", summary, self.counters.step)
         self._log.flush()
 

@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
     config.total_steps = 30_000
     config.exploration_steps = 10_000
     config.updates_per_step = 1.0
+    config.updates_per_dispatch = 1  # on a GPU 8 or so, a multiple of policy_delay: updates computed in one go
+    config.overlap = False  # act with parameters one update old, so that the environment does not wait for an update
     config.batch_size = 256
     config.log_every = 100
     config.eval_every = 10_000
@@ -37,7 +39,9 @@ def get_config() -> ConfigDict:
             "policy_noise": 0.1,
         }
     )
-    config.replay = ConfigDict({"capacity": 100_000, "prefetch": 0, "n_step": 1})
+    config.replay = ConfigDict(
+        {"capacity": 100_000, "prefetch": 0, "n_step": 1, "gather_threads": 1, "device_resident": False}
+    )
     config.sim = simulator()
     config.env = environment(config)
     return config

@@ -200,10 +200,21 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     assert "300 steps, 99 updates" in done.stdout
 
 
-def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path):
+@pytest.mark.parametrize(
+    ("values", "of_the_second"),
+    [
+        ({}, {}),
+        # What a GPU's learner uses: where the frames lie changes no number.
+        ({"overlap": True, "updates_per_dispatch": 4}, {"replay__device_resident": True, "replay__gather_threads": 2}),
+    ],
+)
+def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path, values, of_the_second):
     runs = [tmp_path / name for name in ("a", "b")]
-    for workdir, eval_every in zip(runs, (0, 70), strict=True):
-        assert run(command(workdir, seed=3, eval_every=eval_every)).returncode == 0
+    for workdir, more in zip(runs, ({"eval_every": 0}, {"eval_every": 70, **of_the_second}), strict=True):
+        done = run(command(workdir, seed=3, **values, **more))
+        assert done.returncode == 0, done.stderr
+    told = next(line for line in done.stdout.splitlines() if line.startswith("replay"))
+    assert ("on the device" in told) == bool(of_the_second)
     assert len(list((runs[1] / "evaluations").iterdir())) >= 3
     assert (runs[0] / "episodes.jsonl").read_text() == (runs[1] / "episodes.jsonl").read_text()
     first, second = (final_parameters(workdir) for workdir in runs)
@@ -295,6 +306,7 @@ def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
         (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
         (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
         (["--config.replay.capacity=10000000000"], "lower its capacity"),
+        (["--config.updates_per_dispatch=3"], "multiple of config.agent.policy_delay, which is 2"),
         (["--config.device=gpu"], "device"),
         (["--resume"], "checkpoint"),
     ],

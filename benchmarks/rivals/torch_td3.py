@@ -166,6 +166,18 @@ class TorchTD3:
                 torch._foreach_lerp_(self._target_list, self._online_list, self.config.tau)
         return losses.detach()
 
+    @torch.no_grad()
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The online policy's action [A] or [B, A] for one observation or a batch, as `Learner.act`."""
+        image, vector = observation.get("image"), observation.get("vector")
+        single = (image is not None and image.ndim == 3) or (vector is not None and vector.ndim == 1)
+        parts = [
+            None if part is None else torch.from_numpy(part[None] if single else part).to(self.device)
+            for part in (image, vector)
+        ]
+        action = torch.tanh(self.online.actor(self.online.encoder(*parts))).cpu().numpy()
+        return action[0] if single else action
+
     def _losses_of(self, batch: Batch, noise: torch.Tensor, update_actor: bool) -> torch.Tensor:
         config, online, target = self.config, self.online, self.target
         image = next_image = None

@@ -23,6 +23,7 @@ class Outer:
     maybe: int | None = None
 
 
+REPLAY = {"capacity": 10, "prefetch": 0, "n_step": 1, "gather_threads": 1, "device_resident": False}
 GOOD = {"count": 3, "pair": [1, 2.5], "inner": {"rate": 1, "kind": "b"}, "on": True, "maybe": None}
 
 
@@ -55,8 +56,9 @@ def test_each_kind_of_mistake_has_its_sentence(change, sentence):
 
 def test_a_value_that_its_class_refuses_is_named_with_its_place():
     with pytest.raises(ConfigError, match=r"config\.replay: replay\.capacity is 0"):
-        build(ReplayConfig, {"capacity": 0, "prefetch": 0, "n_step": 1}, "config.replay")
-    with pytest.raises(ConfigError, match=r"config\.replay: replay\.n_step is 0"):
-        build(ReplayConfig, {"capacity": 9, "prefetch": 0, "n_step": 0}, "config.replay")
+        build(ReplayConfig, {**REPLAY, "capacity": 0}, "config.replay")
+    for name in ("n_step", "gather_threads"):
+        with pytest.raises(ConfigError, match=rf"config\.replay: replay\.{name} is 0: it must be at least 1"):
+            build(ReplayConfig, {**REPLAY, name: 0}, "config.replay")
     with pytest.raises(ConfigError, match="one value per action dimension"):
         build(ExplorationConfig, {"mean": [0.0], "std": [1.0, 1.0], "correlation": 0.5, "policy_noise": 0.1})

@@ -228,6 +228,8 @@ def test_bfloat16_tracks_float32(learner):
         moves.append(np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)]))
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     assert np.corrcoef(*moves)[0, 1] > 0.9
+    # After ten updates the parameters lie nearer to each other than a quarter of the way that they have gone.
+    assert np.linalg.norm(moves[1] - moves[0]) < 0.25 * np.linalg.norm(moves[0])
 
 
 def test_no_key_is_used_twice():

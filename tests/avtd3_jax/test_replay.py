@@ -226,6 +226,15 @@ def test_arrays_are_contiguous_and_never_shared():
         assert not any(np.shares_memory(a, column) for column in replay.get_state()["arrays"].values())
 
 
+@pytest.mark.parametrize("size", [1, 64])
+def test_several_threads_gather_what_one_does(size):
+    one = filled().replay
+    several = FrameReplay(SPEC, ACTION, one.capacity, gather_threads=7)
+    several.set_state(one.get_state())
+    for mine, other in zip(several.sample(size), one.sample(size), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
 @pytest.mark.parametrize("bad", ["action", "reward", "vector"])
 def test_non_finite_numbers_are_refused_and_nothing_is_stored(bad):
     record = recorder(16)

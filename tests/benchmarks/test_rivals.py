@@ -100,6 +100,17 @@ def test_the_other_gradient_routing_would_be_noticed():
         assert_same_moves(start, ours, theirs)
 
 
+def test_the_rivals_policy_is_ours():
+    learner = Learner(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    params = learner.init(0).params
+    rival = TorchTD3(OBS, ACTION, learner.config, jax.tree.map(np.array, params))
+    (batch,) = batches(1)
+    observations = {"image": batch.frames[:, 1:], "vector": batch.vector}
+    one = {name: part[3] for name, part in observations.items()}
+    for observation in (observations, one):
+        np.testing.assert_allclose(rival.act(observation), learner.act(params, observation), atol=1e-5)
+
+
 def test_parameters_survive_the_way_there_and_back():
     learner = Learner(OBS, ACTION, TD3Config(hidden=(32, 32)))
     params = jax.tree.map(np.array, learner.init(0).params)

@@ -78,6 +78,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     Raises:
       ConfigError, CheckpointError, SimulatorError, NonFiniteError, ValueError: with one plain sentence.
     """
+    began = time.perf_counter()
     run = parse(values)
     info = runtime.setup(run.device)
     with ExitStack() as stack:
@@ -98,6 +99,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             state, counters = restored.state, Counters(**restored.extras["counters"])
             if restored.replay is not None:
                 replay.set_state(restored.replay)
+        earlier_s = counters.wall_s
         loop = LearnerLoop(
             learner, state, Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch), timer
         )
@@ -108,7 +110,8 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         identity = world.identity
         write_json(workdir / "config.json", values)
         _print_header(run, world, learner, state, replay, info, workdir, counters)
-        log = RunLog(workdir, resume_step=counters.step if resume else None)
+        write_json(workdir / "provenance.json", {"simulator": identity, "device": _device(info)})
+        log = RunLog(workdir, resume_step=counters.step if resume else None, evaluated_at=counters.evaluated_at)
         stack.callback(log.close)
         profile = ProfileWindow(workdir / "profile", tqdm.write) if run.profile else None
         if profile:
@@ -124,7 +127,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
                 f"evaluation at step {step}: success {means['success']:.0%} of {len(episodes)}, "
                 f"route completion {means['route_completion']:.0%}, return {means['return']:.1f}"
             )
-            return means
+            return {"episodes": len(episodes), **means}
 
         trainer = Trainer(
             schedule=run,
@@ -137,6 +140,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             timer=timer,
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
+            clock=lambda: earlier_s + time.perf_counter() - began,
             introspection=introspection,
             profile=profile,
         )
@@ -211,6 +215,17 @@ def _print_header(
             "learns nothing; lower --config.exploration_steps.",
             stacklevel=2,
         )
+
+
+def _device(info: runtime.RuntimeInfo) -> dict[str, str]:
+    """What computes, and how; the compile cache's place is this machine's own business."""
+    return {
+        "device": info.device,
+        "kind": info.device_kind,
+        "jax": info.jax_version,
+        "jaxlib": info.jaxlib_version,
+        "xla_flags": info.xla_flags,
+    }
 
 
 def _encoder_losses(encoder_grad: str) -> str:

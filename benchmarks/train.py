@@ -96,6 +96,7 @@ def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, re
             timer=timer,
             evaluate=lambda policy, step: {},
             description={},
+            clock=time.perf_counter,
         )
         stream = world.transitions(trainer, 0, meter.finished)
         trainer.run(meter.watch(stream, trainer), meter.finished)

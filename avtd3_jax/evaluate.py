@@ -21,7 +21,7 @@ from avtd3_jax.logs import write_json
 from avtd3_jax.run import RunConfig, parse
 from avtd3_jax.seeding import EVALUATION, episode_seed
 from avtd3_jax.spaces import ActionSpec, ObsSpec
-from envloop.birdseye import BirdsEye, box_corners, lane_polygons
+from envloop.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 from envloop.metrics import summarise
@@ -56,14 +56,16 @@ def drive(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None = N
 
 
 def _drive_once(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None) -> Metrics:
-    obs, _ = env.reset(seed=seed, options={"start": "beginning"})
+    obs, info = env.reset(seed=seed, options={"start": "beginning"})
+    track = [(info["ego"]["x"], info["ego"]["y"])]
     while True:
         action = policy(obs)
         obs, _, terminated, truncated, info = env.step(action)
+        track.append((info["ego"]["x"], info["ego"]["y"]))
         if on_step is not None:
             on_step(env, action, info)
         if terminated or truncated:
-            return {"seed": seed, **info["episode"]}
+            return {"seed": seed, **info["episode"], "track": thin_track(track)}
 
 
 def evaluate(

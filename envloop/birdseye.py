@@ -8,6 +8,7 @@ import numpy as np
 
 _PIXELS_PER_METRE = 4.0
 _MARGIN = 40.0  # m around the road network
+_TRACK_TOLERANCE_M = 0.2  # between a driven line and its thinned form
 _SHIFT = 4  # OpenCV's fixed-point bits: sub-pixel edges
 GRASS, ROAD, EDGE, ROUTE, EGO, NPC = (
     (58, 84, 52),
@@ -37,6 +38,23 @@ def box_corners(x: float, y: float, yaw_deg: float, half_length: float, half_wid
     forward, right = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
     signs = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
     return np.array([x, y]) + half_length * signs[:, :1] * forward + half_width * signs[:, 1:] * right
+
+
+def thin_track(positions: Sequence[tuple[float, float]], most: int = 100) -> list[tuple[float, float]]:
+    """The fewest of `positions` (x, y in m) that draw the same line to 0.2 m, coarser where more than `most` would do.
+
+    Douglas and Peucker 1973, as OpenCV has it; the first and the last position stay, all are rounded to 0.01 m.
+
+    Raises:
+      ValueError: no positions, or `most` below 2.
+    """
+    if not positions or most < 2:
+        raise ValueError(f"A track has at least one position and at most 2 or more, not {len(positions)} and {most}.")
+    line = np.asarray(positions, np.float32)[:, None]
+    tolerance = _TRACK_TOLERANCE_M
+    while len(thin := cv2.approxPolyDP(line, tolerance, False)) > most:
+        tolerance *= 1.5
+    return [(round(float(x), 2), round(float(y), 2)) for x, y in thin[:, 0]]
 
 
 class BirdsEye:

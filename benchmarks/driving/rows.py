@@ -2,10 +2,12 @@
 
 import ast
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ml_collections import ConfigDict
 
 from avtd3_jax.run import parse
 from benchmarks.driving.experiments import EXPERIMENTS, Changes, Experiment, Variant
@@ -101,16 +103,29 @@ def factor(variant: str) -> str:
 
 def changes_of(arguments: Sequence[str]) -> dict[str, Any]:
     """Changes of "--config.KEY=VALUE" arguments. Raises ValueError for any other."""
-    changes = {}
+    defaults = dict(_leaves(get_config()))
+    changes: dict[str, Any] = {}
     for argument in arguments:
         key, separator, text = argument.removeprefix("--config.").partition("=")
         if not (argument.startswith("--config.") and separator):
             raise ValueError(f"Unknown argument {argument!r}: config keys are set as --config.KEY=VALUE.")
-        try:
-            changes[key] = ast.literal_eval(text)
-        except (SyntaxError, ValueError):
-            changes[key] = text
+        changes[key] = text if isinstance(defaults.get(key), str) else _literal(text)
     return changes
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _leaves(config: ConfigDict, where: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            yield from _leaves(value, f"{where}{key}.")
+        else:
+            yield f"{where}{key}", value
 
 
 def _config_or_none(row: Row) -> dict[str, Any] | None:

@@ -1,8 +1,13 @@
-"""python -m avtd3_jax.evaluate --checkpoint runs/NAME: drives a trained policy without noise and measures it."""
+"""python -m avtd3_jax.evaluate --checkpoint runs/NAME: drives a policy without noise and measures it.
+
+Either the trained policy, or a scripted one (--policy follower or random) that drives the very same episodes.
+"""
 
 import argparse
 import dataclasses
+import json
 import re
+import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,23 +28,28 @@ from avtd3_jax.seeding import EVALUATION, episode_seed
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 from envloop.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
 from envloop.config import EnvConfig
-from envloop.env import CarlaEnv
+from envloop.env import CarlaEnv, action_space, observation_space
 from envloop.metrics import summarise
+from envloop.policies import SCRIPTED, Policy, PolicyMaker
 from envloop.simulator import SimulatorError
+from envloop.suites import Suite, load_suite, suite_names, suite_route
 from envloop.traffic import Npc
 from envloop.video import VideoWriter, check_video_path, compose
 
-Policy = Callable[[dict[str, np.ndarray]], np.ndarray]
 StepHook = Callable[[CarlaEnv, np.ndarray, Mapping[str, Any]], None]
 Metrics = dict[str, Any]
 
+NETWORK = "network"
+_EPISODES = 10  # where there is no suite, each of whose routes is driven once
 _LOST_LIMIT = 3  # times that one episode is begun again after its simulator died
 _VIEW_PIXELS, _VIEW_METRES = 432, 60.0
 _EGO_HALF_SIZE = (2.4, 0.95)  # m, a Tesla Model 3's
 
 
-def drive(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None = None) -> Metrics:
-    """One episode from the route's beginning, at rest; its metrics.
+def drive(
+    env: CarlaEnv, make_policy: PolicyMaker, seed: int, on_step: StepHook | None = None, route: str | None = None
+) -> Metrics:
+    """One episode from the beginning of `route` (None: the environment's own), at rest; its metrics.
 
     An episode is a pure function of its seed, so one whose simulator dies is driven again from its beginning.
 
@@ -48,15 +58,19 @@ def drive(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None = N
     """
     for attempt in range(_LOST_LIMIT):
         try:
-            return _drive_once(env, policy, seed, on_step)
+            return _drive_once(env, make_policy, seed, on_step, route)
         except SimulatorError:
             if attempt == _LOST_LIMIT - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def _drive_once(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None) -> Metrics:
-    obs, info = env.reset(seed=seed, options={"start": "beginning"})
+def _drive_once(
+    env: CarlaEnv, make_policy: PolicyMaker, seed: int, on_step: StepHook | None, route: str | None
+) -> Metrics:
+    options = {"start": "beginning"} if route is None else {"start": "beginning", "route": route}
+    obs, info = env.reset(seed=seed, options=options)
+    policy = make_policy(env, seed)
     track = [(info["ego"]["x"], info["ego"]["y"])]
     while True:
         action = policy(obs)
@@ -69,31 +83,87 @@ def _drive_once(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | No
 
 
 def evaluate(
-    env: CarlaEnv, policy: Policy, episodes: int, seed: int, on_step: StepHook | None = None
+    env: CarlaEnv,
+    make_policy: PolicyMaker,
+    episodes: int,
+    seed: int,
+    on_step: StepHook | None = None,
+    suite: Suite | None = None,
 ) -> Iterator[Metrics]:
-    """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw."""
-    for episode in range(episodes):
-        yield drive(env, policy, episode_seed(seed, EVALUATION, episode), on_step)
+    """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw.
+
+    With a suite, of as many on each of its routes, in rounds. The i-th episode is the same for every policy.
+    """
+    routes: Sequence[str | None] = [None] if suite is None else suite.route_names()
+    for i in range(episodes * len(routes)):
+        yield drive(env, make_policy, episode_seed(seed, EVALUATION, i), on_step, routes[i % len(routes)])
 
 
 def report(
-    episodes: Sequence[Metrics], *, step: int, seed: int, env: EnvConfig, simulator: Mapping[str, Any]
+    episodes: Sequence[Metrics],
+    *,
+    policy: str,
+    run: str | None,
+    step: int | None,
+    seed: int,
+    env: EnvConfig,
+    simulator: Mapping[str, Any],
+    suite: Suite | None = None,
 ) -> dict[str, Any]:
-    """The content of an evaluation file: what was driven where, every episode, and the summary with 95 % intervals."""
+    """The content of an evaluation file: who drove what where, every episode, and the summary with 95 % intervals.
+
+    Args:
+      policy: "network", or the name of a scripted one.
+      run, step: name of the run and environment step that the network comes from; None for a scripted policy.
+      suite: what was driven; None for the route of `env`.
+    """
     return {
+        "policy": policy,
+        "run": run,
         "step": step,
         "seed": seed,
-        "route": env.route,
+        "suite": suite.name if suite else None,
+        "route": None if suite else env.route,
         "scenario": env.scenario,
         "simulator": dict(simulator),
         "episodes": list(episodes),
+        "routes": _by_route(episodes),
         "summary": {name: dataclasses.asdict(value) for name, value in summarise(episodes).items()},
     }
 
 
+def _by_route(episodes: Sequence[Metrics]) -> list[dict[str, Any]]:
+    """One row for every route that was driven, in the order of the first drives; `kind` of a suite's routes alone."""
+    rows = []
+    for route in dict.fromkeys(episode["route"] for episode in episodes):
+        driven = [episode for episode in episodes if episode["route"] == route]
+        rows.append(
+            {
+                "route": route,
+                "kind": suite_route(route)[1].kind if "/" in route else None,
+                "length_m": driven[0]["route_m"],
+                "episodes": len(driven),
+                "successes": sum(episode["success"] for episode in driven),
+                "route_completion": float(np.mean([episode["route_completion"] for episode in driven])),
+                "reasons": sorted({episode["reason"] for episode in driven}),
+            }
+        )
+    return rows
+
+
 def table(result: Mapping[str, Any]) -> str:
-    """The summary of a report as text: mean and 95 % interval of every metric."""
-    lines = [f"{'metric':<32}{'mean':>12}   95 % interval"]
+    """A report as text: a row for each route of a suite, then mean and 95 % interval of every metric."""
+    lines = []
+    if result["suite"]:
+        lines += [f"{'route':<18}{'kind':<10}{'length':>8}{'success':>9}{'completion':>12}   ended by"]
+        for row in result["routes"]:
+            success = f"{row['successes']}/{row['episodes']}"
+            lines.append(
+                f"{row['route']:<18}{row['kind']:<10}{row['length_m']:>6.0f} m{success:>9}"
+                f"{row['route_completion']:>12.0%}   {', '.join(row['reasons'])}"
+            )
+        lines.append("")
+    lines.append(f"{'metric':<32}{'mean':>12}   95 % interval")
     for name, value in result["summary"].items():
         interval = "" if value["low"] is None else f"{value['low']:.3f} .. {value['high']:.3f}"
         lines.append(f"{name:<32}{value['mean']:>12.3f}   {interval}")
@@ -103,8 +173,9 @@ def table(result: Mapping[str, Any]) -> str:
 def result_path(workdir: Path, result: Mapping[str, Any]) -> Path:
     """Where a report is written: an evaluation of another policy, task or simulator has another name."""
     simulator = str(result["simulator"]["simulator"]).replace(" ", "-")
-    route = re.sub(r"[^A-Za-z0-9.-]+", "_", result["route"])
-    name = f"step-{result['step']:07d}_{route}_scenario-{result['scenario']}_seed-{result['seed']}_{simulator}.json"
+    route = re.sub(r"[^A-Za-z0-9.-]+", "_", result["suite"] or result["route"])
+    driver = f"step-{result['step']:07d}" if result["policy"] == NETWORK else result["policy"]
+    name = f"{driver}_{route}_scenario-{result['scenario']}_seed-{result['seed']}_{simulator}.json"
     return workdir / "evaluations" / name
 
 
@@ -152,61 +223,118 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m avtd3_jax.evaluate", description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a training run, runs/NAME")
+    parser = argparse.ArgumentParser(prog="python -m avtd3_jax.evaluate", description=(__doc__ or "").split("\n")[0])
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--checkpoint", type=Path, help="directory of a training run, runs/NAME: its policy and its task")
+    task.add_argument("--config", type=Path, help="a configuration file: its task, for a scripted policy")
+    parser.add_argument(
+        "--policy", default=NETWORK, choices=(NETWORK, *SCRIPTED), help="who drives (default: %(default)s)"
+    )
     parser.add_argument("--step", type=int, help="which checkpoint (default: the last one)")
-    parser.add_argument("--episodes", type=int, default=10)
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--suite", choices=suite_names(), help="drive each route of a suite, in the suite's town")
+    where.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
+    parser.add_argument("--episodes", type=int, help=f"default {_EPISODES}; with --suite, on each route: default 1")
     parser.add_argument("--seed", type=int, help="of the evaluation episodes (default: the run's)")
     parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
-    parser.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
     parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
     parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
+    parser.add_argument(
+        "--workdir", type=Path, help="the JSON goes to its evaluations/ (default: the checkpoint's run)"
+    )
     parser.add_argument("--video", type=Path, help="write the drive to this .mp4")
     return parser
 
 
 def _main(args: argparse.Namespace) -> int:
-    if args.episodes < 1:
-        raise ValueError(f"--episodes is {args.episodes}: drive at least 1.")
-    if args.video is not None:
-        check_video_path(args.video)
+    workdir = _checked(args)
     logging.set_verbosity(logging.ERROR)  # orbax warns that it opens a checkpoint read-only, as it was asked to
-    info = runtime.setup(args.device)
-    with Checkpoints(args.checkpoint / "checkpoints", read_only=True) as checkpoints:
-        saved = checkpoints.extras(args.step)
-        run = _overridden(parse(saved["config"]), args)
+    with ExitStack() as stack:
+        checkpoints = None
+        if args.checkpoint is not None:
+            checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
+        values = checkpoints.extras(args.step)["config"] if checkpoints else _config_file(args.config)
+        suite = load_suite(args.suite) if args.suite else None
+        run = _overridden(parse(values), args, suite)
         seed = run.seed if args.seed is None else args.seed
-        with ExitStack() as stack:
-            video = stack.enter_context(VideoWriter(args.video, fps=1.0 / run.env.decision_s)) if args.video else None
-            env = CarlaEnv(run.env, render_mode="rgb_array" if video else None)
-            stack.callback(env.close)
-            learner = Learner(
-                ObsSpec.from_space(env.observation_space), ActionSpec.from_space(env.action_space), run.agent
-            )
-            step, params, _ = checkpoints.restore_params(learner.init(run.seed).params, args.step)
-            simulator = env.simulator.identity()
-            print(f"policy     {args.checkpoint} at step {step}, on {info.device}")
-            print(f"simulator  {simulator['simulator']} at {simulator['host']}, {simulator['map']}")
-            print(
-                f"task       route {run.env.route}, scenario {run.env.scenario}, {args.episodes} episodes, seed {seed}"
-            )
-            drives = evaluate(
-                env, lambda obs: learner.act(params, obs), args.episodes, seed, Recorder(video) if video else None
-            )
-            episodes = list(tqdm(drives, total=args.episodes, unit="episode"))
-    result = report(episodes, step=step, seed=seed, env=run.env, simulator=simulator)
-    path = result_path(args.checkpoint, result)
+        video = stack.enter_context(VideoWriter(args.video, fps=1.0 / run.env.decision_s)) if args.video else None
+        step, device = None, ""
+        if args.policy == NETWORK:
+            assert checkpoints is not None
+            device = f", on {runtime.setup(args.device).device}"
+            make_policy, step = _network(run, checkpoints, args.step)
+        else:
+            make_policy = SCRIPTED[args.policy]
+        env = CarlaEnv(run.env, render_mode="rgb_array" if video else None)
+        stack.callback(env.close)
+        simulator = env.simulator.identity()
+        task = f"suite {suite.name}" if suite else env.task
+        print(f"policy     {args.policy}" + ("" if step is None else f" of {args.checkpoint} at step {step}{device}"))
+        print(f"simulator  {simulator['simulator']} at {simulator['host']}, {simulator['map']}")
+        print(f"task       {task}, scenario {run.env.scenario}, seed {seed}")
+        episodes = args.episodes or (1 if suite else _EPISODES)
+        drives = evaluate(env, make_policy, episodes, seed, Recorder(video) if video else None, suite)
+        total = episodes * (len(suite.routes) if suite else 1)
+        driven = list(tqdm(drives, total=total, unit="episode"))
+    result = report(
+        driven,
+        policy=args.policy,
+        run=None if step is None else args.checkpoint.resolve().name,
+        step=step,
+        seed=seed,
+        env=run.env,
+        simulator=simulator,
+        suite=suite,
+    )
+    path = result_path(workdir, result)
     write_json(path, result)
     print(table(result))
     print(f"written to {path}" + (f" and {args.video}" if args.video else ""))
     return 0
 
 
-def _overridden(run: RunConfig, args: argparse.Namespace) -> RunConfig:
+def _checked(args: argparse.Namespace) -> Path:
+    """Refuses what cannot be driven before anything starts; the directory for the result."""
+    if args.episodes is not None and args.episodes < 1:
+        raise ValueError(f"--episodes is {args.episodes}: drive at least 1.")
+    if args.policy == NETWORK and args.checkpoint is None:
+        raise ValueError("--policy network needs the run that it was trained in: give --checkpoint runs/NAME.")
+    if args.video is not None:
+        check_video_path(args.video)
+    workdir = args.workdir or args.checkpoint
+    if workdir is None:
+        raise ValueError("--config needs --workdir: the directory for the result.")
+    return Path(workdir)
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    """The values of a configuration file, which is Python with a function get_config (see configs/)."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}: give a configuration file, e.g. configs/town01.py.")
+    values: dict[str, Any] = json.loads(json.dumps(runpy.run_path(str(path))["get_config"]().to_dict()))
+    return values
+
+
+def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> tuple[PolicyMaker, int]:
+    """The checkpoint's policy, and its environment step."""
+    learner = Learner(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent)
+    found, params, _ = checkpoints.restore_params(learner.init(run.seed).params, step)
+    return always(lambda obs: learner.act(params, obs)), found
+
+
+def always(policy: Policy) -> PolicyMaker:
+    """The same policy in every episode, for one without memory."""
+    return lambda env, seed: policy
+
+
+def _overridden(run: RunConfig, args: argparse.Namespace, suite: Suite | None) -> RunConfig:
     """The run's configuration with what the command line sets otherwise."""
     simulator = {name: value for name in ("endpoint", "xodr") if (value := getattr(args, name)) is not None}
     env = {name: value for name in ("scenario", "route") if (value := getattr(args, name)) is not None}
+    if suite is not None:
+        simulator["town"] = suite.town
+        env["route"] = suite.route_names()[0]
     first = run.environments()[0]
     changed = dataclasses.replace(first, simulator=dataclasses.replace(first.simulator, **simulator), **env)
     changed.validate()

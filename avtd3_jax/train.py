@@ -119,8 +119,16 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
 
         def evaluation(policy: Policy, step: int) -> Mapping[str, Any]:
             env = cast(CarlaEnv, world.evaluation_env())  # resets and steps as one
-            episodes = list(evaluate.evaluate(env, policy, run.eval_episodes, run.seed))
-            result = evaluate.report(episodes, step=step, seed=run.seed, env=run.env, simulator=identity)
+            episodes = list(evaluate.evaluate(env, evaluate.always(policy), run.eval_episodes, run.seed))
+            result = evaluate.report(
+                episodes,
+                policy=evaluate.NETWORK,
+                run=workdir.name,
+                step=step,
+                seed=run.seed,
+                env=run.env,
+                simulator=identity,
+            )
             write_json(evaluate.result_path(workdir, result), result)
             means = {name: value["mean"] for name, value in result["summary"].items()}
             tqdm.write(
@@ -200,7 +208,7 @@ def _print_header(
     memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
-        "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
+        "task": f"{world.task}, scenario {run.env.scenario}",
         "device": str(info),
         "encoder": f"{run.agent.encoder}, trained by {_encoder_losses(run.agent.encoder_grad)}",
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),

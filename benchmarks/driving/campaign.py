@@ -50,20 +50,24 @@ class Campaign:
         """
         wanted = [(row, row.config()) for row in rows]  # a key that does not exist shows before work starts
         failed = 0
-        for number, (row, config) in enumerate(wanted, start=1):
-            where = f"[{number}/{len(wanted)}] {row}"
-            path = row.path(self._results)
-            if path.exists():
-                print(f"{where}: done already{_drift(json.loads(path.read_text()), config)}", flush=True)
-                continue
-            try:
-                record.write(path, self._make(row, where))
-            except (CampaignError, CommandError) as error:
-                failed += 1
-                print(f"{where}: FAILED: {error}", flush=True)
-            else:
-                print(f"{where}: written", flush=True)
+        with self._processes:
+            for number, (row, config) in enumerate(wanted, start=1):
+                failed += not self._done(row, config, f"[{number}/{len(wanted)}] {row}")
         return failed
+
+    def _done(self, row: Row, config: Mapping[str, Any], where: str) -> bool:
+        """Makes a row unless it is there; whether it is there now."""
+        path = row.path(self._results)
+        if path.exists():
+            print(f"{where}: done already{_drift(json.loads(path.read_text()), config)}", flush=True)
+            return True
+        try:
+            record.write(path, self._make(row, where))
+        except (CampaignError, CommandError) as error:
+            print(f"{where}: FAILED: {error}", flush=True)
+            return False
+        print(f"{where}: written", flush=True)
+        return True
 
     def _make(self, row: Row, where: str) -> dict[str, Any]:
         home = row.trained_as() if row.variant.policy == "network" else row

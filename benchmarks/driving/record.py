@@ -41,7 +41,8 @@ def assemble(row: Row, folder: Path, evaluations: Mapping[str, Mapping[str, Any]
         launches = _lines(folder / _LAUNCHES)
         curve = _lines(folder / "evaluations.jsonl")
         found["config"] = _portable(json.loads((folder / "config.json").read_text()))
-        found["machine"] = launches[-1]
+        # The training chose its own XLA flags, and tells them with its device.
+        found["machine"] = {name: value for name, value in launches[-1].items() if name != "xla_flags"}
         found["training"] = {
             "run": f"{row.trained_as().experiment.name}/{row.trained_as().name}",
             "simulator": _portable(provenance["simulator"]),

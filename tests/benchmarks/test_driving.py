@@ -251,18 +251,28 @@ def command(tmp_path: Path) -> list[str]:
     ]
 
 
-def test_a_campaign_that_is_cut_off_goes_on_where_it_was(tmp_path):
+@pytest.fixture
+def interrupted(tmp_path) -> tuple[str, str, int]:
+    """What a campaign said that was told to stop within its training, and its exit code."""
+    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = tmp_path / "runs" / "route-0" / "td3-seed3"
+    try:
+        deadline = time.monotonic() + 200
+        while not (record.last_line(run / "evaluations.jsonl") and campaign._checkpoints(run)):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        said, told = process.communicate(timeout=100)
+    return said, told, process.returncode
+
+
+def test_a_campaign_that_is_cut_off_goes_on_where_it_was(tmp_path, interrupted, capsys):
     """Through the real commands: a training, its evaluation, a baseline, the tables and the figures of them."""
-    first = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said, told, code = interrupted
     run, folder = tmp_path / "runs" / "route-0" / "td3-seed3", tmp_path / "results" / "route-0"
-    deadline = time.monotonic() + 150
-    while not (record.last_line(run / "evaluations.jsonl") and list((run / "checkpoints").glob("[0-9]*[0-9]"))):
-        assert first.poll() is None, first.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    first.send_signal(signal.SIGTERM)
-    said, told = first.communicate(timeout=100)
-    assert first.returncode == 128 + signal.SIGTERM, said + told
+    assert code == 128 + signal.SIGTERM, said + told
     assert "the same command goes on" in told
     assert [path.name for path in folder.iterdir()] == ["random.json"], "half a row is no row"
     reached = campaign._checkpoints(run)[-1]
@@ -274,7 +284,7 @@ def test_a_campaign_that_is_cut_off_goes_on_where_it_was(tmp_path):
     assert f"training, from step {reached}" in second.stdout
     made = json.loads((folder / "td3-seed3.json").read_text())
     assert made["training"]["env_steps"] == TINY["total_steps"]
-    assert made["training"]["updates"] == 20
+    assert made["training"]["updates"] == 19  # the last step's comes after it
     assert len(made["training"]["launches"]) == 2
     assert made["config"]["seed"] == 3
     assert made["training"]["simulator"]["simulator"].startswith("minicarla")
@@ -291,9 +301,8 @@ def test_a_campaign_that_is_cut_off_goes_on_where_it_was(tmp_path):
     (chance,) = json.loads((folder / "random.json").read_text())["evaluations"].values()
     assert chance["episodes"][0]["seed"] == driven["episodes"][0]["seed"], "all policies drive the same episodes"
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
-    third = subprocess.run(command(tmp_path), cwd=ROOT, capture_output=True, text=True, timeout=100)
-    assert third.returncode == 0
-    assert third.stdout.count("done already") == 2
+    assert main(command(tmp_path)[3:]) == 0
+    assert capsys.readouterr().out.count("done already") == 2
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
     output = ["--output", str(tmp_path / "results")]

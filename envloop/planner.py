@@ -70,9 +70,16 @@ class Plan:
         return sum(
             max(0.0, min(mine.end_m, its.end_m) - max(mine.begin_m, its.begin_m))
             for mine in self.stretches
-            for its in other.stretches
-            if mine.lane == its.lane
+            for its in other._by_lane.get(mine.lane, ())
         )
+
+    @cached_property
+    def _by_lane(self) -> dict[LaneKey, list[Stretch]]:
+        """A way round a block can drive along two pieces of one lane."""
+        by_lane: dict[LaneKey, list[Stretch]] = {}
+        for stretch in self.stretches:
+            by_lane.setdefault(stretch.lane, []).append(stretch)
+        return by_lane
 
 
 @dataclass(frozen=True)
@@ -105,9 +112,11 @@ class Planner:
         self._ways: dict[LaneKey, tuple[dict[LaneKey, float], dict[LaneKey, list[LaneKey]]]] = {}
         self.graph = nx.DiGraph()
         for entry, successor in carla_map.get_topology():
+            for beginning in (entry, successor):
+                if _key(beginning) not in self._lanes:
+                    self._lanes[_key(beginning)] = _lane_from(beginning)
             # Dijkstra sums edge weights, so an edge costs the lane that it leaves.
-            length_m = self._lane(entry).length_m
-            self.graph.add_edge(_key(entry), _key(successor), weight=length_m)
+            self.graph.add_edge(_key(entry), _key(successor), weight=self._lanes[_key(entry)].length_m)
 
     def plan(self, start: tuple[float, float], goal: tuple[float, float]) -> Plan:
         """The shortest way between two points (x, y) in metres, each moved to the nearest lane centre.
@@ -136,15 +145,32 @@ class Planner:
         Raises:
           PlannerError: the map has no way of such a length.
         """
-        lanes = [key for key in self.graph if not self._lanes[key].is_junction]
-        metres = np.array([self._lanes[key].length_m for key in lanes])
-        for _ in range(_DRAWS):
-            start = lanes[rng.choice(len(lanes), p=metres / metres.sum())]
-            begin_m = rng.uniform(0.0, self._lanes[start].length_m)
+        lanes, ends_m = self._streets
+        for _ in range(_DRAWS if lanes else 0):
+            place_m = rng.uniform(0.0, ends_m[-1])
+            index = int(np.searchsorted(ends_m, place_m, side="right"))
+            start = lanes[index]
+            begin_m = self._lanes[start].length_m - (ends_m[index] - place_m)
             if goals := list(self._goals(start, begin_m, rng.uniform(min_m, max_m))):
                 way, end_m = goals[rng.integers(len(goals))]
                 return self._along([start, *way], begin_m, end_m)
         raise PlannerError(f"{self._map.name} has no way of {min_m:g} to {max_m:g} m; choose other lengths.")
+
+    @cached_property
+    def _unconnected(self) -> dict[LaneKey, carla.Waypoint]:
+        """About the beginning of each lane that the topology leaves out; the client's own search for it can crash."""
+        first: dict[LaneKey, carla.Waypoint] = {}
+        for waypoint in self._map.generate_waypoints(_SPACING_M):
+            key = _key(waypoint)
+            if key not in self._lanes and (key not in first or _map_s(waypoint) < _map_s(first[key])):
+                first[key] = waypoint
+        return first
+
+    @cached_property
+    def _streets(self) -> tuple[list[LaneKey], FloatArray]:
+        """Lanes outside of junctions, and where each ends when they are laid one behind the other, m."""
+        lanes = [key for key in self.graph if not self._lanes[key].is_junction]
+        return lanes, np.cumsum([self._lanes[key].length_m for key in lanes])
 
     def _goals(self, start: LaneKey, begin_m: float, length_m: float) -> Iterator[tuple[list[LaneKey], float]]:
         """Lanes after `start`, and metres into the last of them, of every shortest way of that length."""
@@ -204,20 +230,22 @@ class Planner:
         """The lane that the waypoint lies in."""
         key = _key(waypoint)
         if key not in self._lanes:
-            # At a lane's beginning the client answers with a place in the lane before.
-            earlier = [each for each in waypoint.previous_until_lane_start(_SPACING_M) if _key(each) == key]
-            entry = min([waypoint, *earlier], key=_map_s)
-            waypoints = [entry, *entry.next_until_lane_end(_SPACING_M)]
-            points = np.array([_xyz(each) for each in waypoints], dtype=np.float64)
-            steps = np.hypot(*np.diff(points[:, :2], axis=0).T)
-            self._lanes[key] = _Lane(
-                points=points,
-                driven_m=np.concatenate([[0.0], np.cumsum(steps)]),
-                map_s=np.array([_map_s(each) for each in waypoints]),
-                is_junction=entry.is_junction,
-                width_m=float(entry.lane_width),
-            )
+            beginning = self._unconnected.get(key, waypoint)
+            self._lanes[key] = _lane_from(min(waypoint, beginning, key=_map_s))
         return self._lanes[key]
+
+
+def _lane_from(beginning: carla.Waypoint) -> _Lane:
+    waypoints = [beginning, *beginning.next_until_lane_end(_SPACING_M)]
+    points = np.array([_xyz(each) for each in waypoints], dtype=np.float64)
+    steps = np.hypot(*np.diff(points[:, :2], axis=0).T)
+    return _Lane(
+        points=points,
+        driven_m=np.concatenate([[0.0], np.cumsum(steps)]),
+        map_s=np.array([_map_s(each) for each in waypoints]),
+        is_junction=beginning.is_junction,
+        width_m=float(beginning.lane_width),
+    )
 
 
 def _between(lane: _Lane, begin_m: float, end_m: float) -> FloatArray:

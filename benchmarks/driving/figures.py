@@ -124,7 +124,7 @@ def tracks(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
     """
     names = summary.tasks(experiment, groups)
     boxes = [_box([e for g in groups if name in g.tasks() for e in g.episodes(name)]) for name in names]
-    tall = max(float(np.ptp(box[:, 1]) / np.ptp(box[:, 0])) for box in boxes)
+    tall = min(1.0, max(float(np.ptp(box[:, 1]) / np.ptp(box[:, 0])) for box in boxes))
     width = 9.0 if len(names) == 1 else 5.5
     size = width * len(names), (width * tall + 0.35) * len(groups)
     canvas, axes = plt.subplots(len(groups), len(names), figsize=size, squeeze=False)

@@ -68,7 +68,7 @@ def row(of: Experiment, variant: Variant, seed: int | None, outcomes: list[int],
         "seed": 1000,
         "simulator": {"simulator": "minicarla 0.1.0", "map": "Town01"},
         "episodes": episodes,
-        "routes": [],
+        "routes": [{"route": "a/0", "kind": "left", "episodes": len(outcomes), "successes": sum(outcomes)}],
         "summary": spread,
     }
     points = [
@@ -149,6 +149,7 @@ def test_the_first_all_successful_evaluation_is_told_for_each_seed(results):
     text = tables.section(results, experiment("route-0"))
     assert "| td3 | 0, 1, 2 | 3,000" in text
     assert "| 2 of 3 | 2,000, 3,100, never | 200, 310, never | 100, 75, 25 |" in text
+    assert "| left | 8 of 12 | 2 of 4 | 0 of 4 |" in text
 
 
 def test_tables_go_between_the_marks_and_say_nothing_of_what_was_not_run(results):
@@ -224,6 +225,21 @@ def test_bad_requests_are_refused_in_a_sentence(capsys, tmp_path):
         assert main(["run", *arguments, *where]) == 2
         assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_progress_says_how_far_and_how_well(results, capsys):
+    folder = results / "run"
+    folder.mkdir()
+    progress = campaign.Progress("[1/1] x", folder, total=1000)
+    progress()
+    (folder / "episodes.jsonl").write_text('{"step": 100}\n{"step": 250}\n{"st')
+    (folder / "evaluations.jsonl").write_text('{"step": 240, "success": 0.4, "route_completion": 0.75}\n')
+    progress()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "[1/1] x: 0 of 1,000 steps, 0 min"
+    assert second.startswith(
+        "[1/1] x: 250 of 1,000 steps, 0 min, 0 min left; at 240: success 40%, route completion 75%"
+    )
 
 
 def test_changes_keep_their_types():

@@ -86,6 +86,6 @@ def test_a_suite_is_driven_route_by_route():
     result = report(driven, policy=NETWORK, run="some-run", step=7, seed=5, env=config, simulator=identity, suite=suite)
     assert (result["suite"], result["route"]) == ("grid-nav", None)
     assert [row["kind"] for row in result["routes"]] == ["straight", "straight"]
-    assert result["routes"][0]["length_m"] == pytest.approx(152.9, abs=1.0)
+    assert result["routes"][0]["length_m"] == pytest.approx(suite.routes[0].length_m, abs=1.0)
     rows = table(result).splitlines()
-    assert rows[1].split()[:5] == ["grid-nav/0", "straight", "153", "m", "1/1"]
+    assert rows[1].split()[:5] == ["grid-nav/0", "straight", f"{driven[0]['route_m']:.0f}", "m", "1/1"]

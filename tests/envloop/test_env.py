@@ -16,6 +16,7 @@ from envloop.env import CarlaEnv
 from envloop.observation import VectorConfig, grey_84
 from envloop.reward import TERMS
 from envloop.simulator import Simulator, SimulatorError
+from envloop.suites import load_suite
 from envloop.termination import TerminationConfig
 
 STRAIGHT_ON = np.array([0.0, 0.6], np.float32)
@@ -163,7 +164,7 @@ def test_a_route_can_be_chosen_for_one_episode(env):
     env.reset(seed=1, options={"start": "beginning", "route": "town01-nav/4"})
     episode = follow_route(env)["episode"]
     assert (episode["route"], episode["success"]) == ("town01-nav/4", 1)
-    assert episode["route_m"] == pytest.approx(169.9, abs=1.0)
+    assert episode["route_m"] == pytest.approx(load_suite("town01-nav").routes[4].length_m, abs=1.0)
     assert episode["time_limit_s"] == pytest.approx(episode["route_m"] / (5.0 / 3.6) + 20.0)
     env.reset(seed=1)
     assert (env.course.name, env.course.limit_s) == ("town01-0", 50.0)

@@ -41,7 +41,7 @@ def test_ends_lie_on_lanes_and_outside_of_junctions(suite, town_map):
         for x, y in (route.start, route.goal):
             waypoint = town_map.get_waypoint(carla.Location(x=x, y=y))
             nearest = waypoint.transform.location
-            assert math.hypot(nearest.x - x, nearest.y - y) < 0.1
+            assert math.hypot(nearest.x - x, nearest.y - y) < 0.25
             assert not waypoint.is_junction
 
 
@@ -70,7 +70,7 @@ def test_they_are_spread(suite):
     lengths = [route.length_m for route in suite.routes]
     assert len(suite.routes) == 25
     assert Counter(route.kind for route in suite.routes) == {"straight": 4, "left": 6, "right": 6, "several": 9}
-    assert 150.0 <= min(lengths) < 160.0
+    assert 150.0 <= min(lengths) < 175.0
     assert {"Town01": 950.0, "Grid01": 750.0}[suite.town] < max(lengths) <= 1000.0
 
 

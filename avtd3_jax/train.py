@@ -80,6 +80,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     Raises:
       ConfigError, CheckpointError, SimulatorError, NonFiniteError, ValueError: with one plain sentence.
     """
+    began = time.perf_counter()
     run = parse(values)
     info = runtime.setup(run.device)
     with ExitStack() as stack:
@@ -101,6 +102,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             state, counters = restored.state, Counters(**restored.extras["counters"])
             if restored.replay is not None:
                 replay.set_state(restored.replay)
+        earlier_s = counters.wall_s
         batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
         loop = LearnerLoop(learner, state, batches, timer, run.updates_per_dispatch, run.overlap)
         stack.callback(loop.close)
@@ -110,7 +112,8 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         identity = world.identity
         write_json(workdir / "config.json", values)
         _print_header(run, world, learner, state, replay, info, workdir, counters)
-        log = RunLog(workdir, resume_step=counters.step if resume else None)
+        write_json(workdir / "provenance.json", {"simulator": identity, "device": _device(info)})
+        log = RunLog(workdir, resume_step=counters.step if resume else None, evaluated_at=counters.evaluated_at)
         stack.callback(log.close)
         profile = ProfileWindow(workdir / "profile", tqdm.write) if run.profile else None
         if profile:
@@ -118,15 +121,23 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
 
         def evaluation(policy: Policy, step: int) -> Mapping[str, Any]:
             env = cast(CarlaEnv, world.evaluation_env())  # resets and steps as one
-            episodes = list(evaluate.evaluate(env, policy, run.eval_episodes, run.seed))
-            result = evaluate.report(episodes, step=step, seed=run.seed, env=run.env, simulator=identity)
+            episodes = list(evaluate.evaluate(env, evaluate.always(policy), run.eval_episodes, run.seed))
+            result = evaluate.report(
+                episodes,
+                policy=evaluate.NETWORK,
+                run=workdir.name,
+                step=step,
+                seed=run.seed,
+                env=run.env,
+                simulator=identity,
+            )
             write_json(evaluate.result_path(workdir, result), result)
             means = {name: value["mean"] for name, value in result["summary"].items()}
             tqdm.write(
                 f"evaluation at step {step}: success {means['success']:.0%} of {len(episodes)}, "
                 f"route completion {means['route_completion']:.0%}, return {means['return']:.1f}"
             )
-            return means
+            return {"episodes": len(episodes), **means}
 
         trainer = Trainer(
             schedule=run,
@@ -140,6 +151,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
             monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), _report_wrong),
+            clock=lambda: earlier_s + time.perf_counter() - began,
             introspection=introspection,
             profile=profile,
         )
@@ -205,7 +217,7 @@ def _print_header(
     on_device = DeviceFrames.bytes_of(replay) if run.replay.device_resident else 0
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
-        "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
+        "task": f"{world.task}, scenario {run.env.scenario}",
         "device": str(info),
         "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
         "encoder": _encoder(learner),
@@ -231,6 +243,17 @@ def _encoder(learner: Learner) -> str:
     losses = "the critic's and the actor's loss" if agent.encoder_grad == "both" else "the critic's loss"
     weights = f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else ""
     return f"{agent.encoder}{weights}, trained by {losses}"
+
+
+def _device(info: runtime.RuntimeInfo) -> dict[str, str]:
+    """What computes, and how; the compile cache's place is this machine's own business."""
+    return {
+        "device": info.device,
+        "kind": info.device_kind,
+        "jax": info.jax_version,
+        "jaxlib": info.jaxlib_version,
+        "xla_flags": info.xla_flags,
+    }
 
 
 def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:

@@ -67,13 +67,18 @@ class Replay(Protocol):
 
 @dataclasses.dataclass
 class Counters:
-    """Where a run stands; saved with every checkpoint. `episode` is the next one to begin."""
+    """Where a run stands; saved with every checkpoint. `episode` is the next one to begin.
+
+    `wall_s` is what the run has taken so far, evaluations and the start of each of its parts with it; work that was
+    lost between a checkpoint and a kill is not counted.
+    """
 
     step: int = 0
     episode: int = 0
     update: int = 0
     evaluated_at: int = 0
     saved_at: int = 0
+    wall_s: float = 0.0
 
 
 @dataclasses.dataclass
@@ -101,6 +106,7 @@ class Trainer:
       evaluate: drives the policy it is given at environment step `step` and returns the metrics to log.
       description: saved with every checkpoint (configuration, simulator).
       monitors: watch for what goes wrong without an error.
+      clock: seconds that the run has taken so far, in all its parts.
       introspection: looks inside the network every `schedule.debug_every` steps; None for never.
       profile: told of every step, so that it can trace some; None for no trace.
     """
@@ -119,6 +125,7 @@ class Trainer:
         evaluate: Callable[[Policy, int], Mapping[str, Any]],
         description: Mapping[str, Any],
         monitors: Monitors,
+        clock: Callable[[], float],
         introspection: Introspection | None = None,
         profile: ProfileWindow | None = None,
     ) -> None:
@@ -134,6 +141,7 @@ class Trainer:
         self._evaluate = evaluate
         self._description = description
         self._monitors = monitors
+        self._clock = clock
         self._introspection = introspection
         self._profile = profile
         self._running = [_RunningEpisode(EpisodeNoise(exploration, seed, 0)) for _ in replay.rings]
@@ -197,7 +205,7 @@ class Trainer:
     def save(self) -> None:
         """A checkpoint of everything needed to go on."""
         counters = self.counters
-        counters.saved_at = counters.step
+        counters.saved_at, counters.wall_s = counters.step, self._clock()
         with self._timer("checkpoint"):
             self._checkpoints.save(
                 counters.step,
@@ -255,10 +263,13 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
-        self.counters.evaluated_at = self.counters.step
+        counters = self.counters
+        counters.evaluated_at = counters.step
         with self._timer("evaluation"):
-            summary = self._evaluate(self._loop.act_latest, self.counters.step)
-        self._log.scalars("evaluation", summary, self.counters.step)
+            summary = self._evaluate(self._loop.act_latest, counters.step)
+        self._log.scalars("evaluation", summary, counters.step)
+        where = {"step": counters.step, "update": counters.update, "wall_s": self._clock()}
+        self._log.evaluation({**where, **summary})
         self._log.flush()
 
     def _log_learner(self) -> None:

@@ -155,6 +155,7 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
             evaluate=lambda policy, step: {},
             description={},
             monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), lambda sentence: None),
+            clock=time.perf_counter,
         )
         stream = world.transitions(trainer, 0, meter.finished)
         trainer.run(meter.watch(stream, trainer), meter.finished)

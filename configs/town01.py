@@ -93,11 +93,13 @@ def environment(config: ConfigDict) -> ConfigDict:
     """The driving task; gamma and the speed limit are set in one place and referred to in the others."""
     env = ConfigDict(
         {
-            "route": "town01-0",  # or "X,Y -> X,Y" in metres
+            "route": "town01-0",  # or "X,Y -> X,Y" in metres, a suite's "town01-nav/0", or "random": one per episode
+            "random_route": {"min_m": 100.0, "max_m": 600.0},
             "observation": "both",  # or "image", "vector": without the image no camera is rendered
             "weather": "ClearNoon",
             "action_repeat": 1,
             "random_start_fraction": 0.7,
+            "start_noise": {"along_m": 5.0, "lateral_m": 0.3, "heading_deg": 3.0},  # of starts at the beginning
             "settle_ticks": 8,
             "npc_clearance_m": 20.0,
             "camera": {"width": 256, "height": 144, "fov_deg": 90.0, "x": 1.6, "z": 1.5},
@@ -106,7 +108,7 @@ def environment(config: ConfigDict) -> ConfigDict:
             "termination": {
                 "max_lateral_m": 2.5,
                 "goal_m": 3.0,
-                "min_time_limit_s": 50.0,
+                "min_time_limit_s": 50.0,  # of the empty route of record; others have NoCrash's budget where larger
                 "blocked_s": 5.0,
                 "blocked_m": 5.0,
             },

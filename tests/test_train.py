@@ -121,6 +121,24 @@ def test_the_log_has_one_line_per_episode_and_the_terms_add_up(trained):
         assert episode["return"] == pytest.approx(sum(episode["reward_terms"].values()))
 
 
+def test_the_learning_curve_has_one_line_per_evaluation(trained):
+    workdir, _ = trained
+    curve = [json.loads(line) for line in (workdir / "evaluations.jsonl").read_text().splitlines()]
+    files = [json.loads(path.read_text()) for path in sorted((workdir / "evaluations").glob("step-*seed-42*.json"))]
+    assert [point["step"] for point in curve] == [file["step"] for file in files]
+    assert [point["return"] for point in curve] == [file["summary"]["return"]["mean"] for file in files]
+    assert curve[-1]["step"] == 260
+    assert all(point["episodes"] == 1 for point in curve)
+    walls = [point["wall_s"] for point in curve]
+    assert walls == sorted(walls)
+    assert walls[0] > 0.0
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        assert 0.0 < checkpoints.extras()["counters"]["wall_s"] <= walls[-1]
+    provenance = json.loads((workdir / "provenance.json").read_text())
+    assert provenance["simulator"]["simulator"] == files[0]["simulator"]["simulator"]
+    assert provenance["device"]["device"].startswith("cpu")
+
+
 def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path):
     workdir, _ = trained
     video = tmp_path / "drive.mp4"
@@ -190,6 +208,7 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     assert other.returncode == 1
     assert "config.agent.tau" in other.stderr
     before = (workdir / "episodes.jsonl").read_text().splitlines()
+    evaluated = json.loads((workdir / "evaluations.jsonl").read_text().splitlines()[-1])
     done = run(
         command(workdir, "--resume", debug=True, debug_every=20, eval_every=100, checkpoint_every=100, total_steps=300)
     )
@@ -198,6 +217,10 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     assert after[: len(before)] == before
     assert "step 260 of 300" in done.stdout
     assert "300 steps, 99 updates" in done.stdout
+    curve = [json.loads(line) for line in (workdir / "evaluations.jsonl").read_text().splitlines()]
+    assert len({point["step"] for point in curve}) == len(curve)
+    assert curve[-1]["step"] == 300
+    assert curve[-1]["wall_s"] > evaluated["wall_s"]
 
 
 @pytest.mark.parametrize(

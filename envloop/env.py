@@ -155,7 +155,9 @@ class CarlaEnv(gym.Env):
         if start == "beginning":
             return AT_REST
         fraction = 1.0 if start == "random" else self.config.random_start_fraction
-        return start_of_episode(seed, fraction, self.course, self.config.termination.goal_m)
+        return start_of_episode(
+            seed, fraction, self.course, self.config.termination.goal_m, self.config.bend_start_fraction
+        )
 
     def _guarded(self, work: Callable[..., T], *arguments: Any) -> T:
         """Does `work` on the simulator; when that is lost, the next `reset` will bring it back.

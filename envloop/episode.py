@@ -57,12 +57,21 @@ class TickView:
     at_red: bool = False
 
 
-def start_of_episode(seed: int, random_fraction: float, course: Course, goal_m: float) -> Start:
-    """Start drawn from `seed`: with `random_fraction` anywhere on the route, at any legal speed, else at AT_REST."""
+def start_of_episode(
+    seed: int, random_fraction: float, course: Course, goal_m: float, bend_fraction: float = 0.0
+) -> Start:
+    """Start drawn from `seed`: with `random_fraction` on the way, at any legal speed, else at AT_REST.
+
+    That is anywhere on the route, or with `bend_fraction` in a bend or the run-up to one, where the route has any.
+    """
     rng = np.random.default_rng([seed, 0])
     if rng.random() >= random_fraction:
         return AT_REST
-    s = rng.uniform(0.0, max(0.0, course.route.length - goal_m - _RUN_UP_M))
+    last = max(0.0, course.route.length - goal_m - _RUN_UP_M)
+    s = rng.uniform(0.0, last)
+    slow = course.profile.slow_s
+    if slow.size and slow[0] <= last and rng.random() < bend_fraction:
+        s = float(rng.choice(slow[slow <= last]))
     return Start(s=s, speed_mps=rng.uniform(0.0, course.profile.at(s)))
 
 

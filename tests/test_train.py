@@ -68,7 +68,7 @@ def test_a_run_says_first_what_runs_where(trained):
     assert lines["simulator"].startswith("minicarla")
     assert "127.0.0.1:" in lines["simulator"]
     assert "started here" in lines["simulator"]
-    assert "encoder 1,684,128 (lr 0.0001), actor 203,522 (lr 0.0003), critic 407,554 (lr 0.0003)" in lines["parameters"]
+    assert "encoder 234,934 (lr 0.001), actor 85,250 (lr 0.001), critic 171,010 (lr 0.001)" in lines["parameters"]
     assert lines["replay"].startswith("2,000 transitions, 0.01 GB")
     assert "cpu" in lines["device"]
     assert "trained" in lines["run"]

@@ -47,6 +47,26 @@ def test_the_share_of_random_starts_is_the_configured_one():
     assert all(start_of_episode(seed, 0.0, course(), 3.0) == AT_REST for seed in range(50))
 
 
+def test_a_share_of_the_random_starts_is_in_bends_and_their_run_ups():
+    profile = SpeedProfile(ROUTE_0)
+
+    def slow_share(bend_fraction: float) -> float:
+        starts = [start_of_episode(seed, 1.0, course(ROUTE_0), 3.0, bend_fraction) for seed in range(400)]
+        assert all(start.speed_mps <= profile.at(start.s) for start in starts)
+        assert max(start.s for start in starts) <= ROUTE_0.length - 13.0
+        return float(np.mean([profile.at(start.s) < profile.rules.limit_mps for start in starts]))
+
+    everywhere = slow_share(0.0)
+    assert everywhere < 0.15
+    assert slow_share(0.5) == pytest.approx(0.5 + 0.5 * everywhere, abs=0.07)
+    assert slow_share(1.0) == 1.0
+
+
+def test_a_route_without_bends_is_started_anywhere():
+    starts = {start_of_episode(seed, 1.0, course(), 3.0, 1.0).s for seed in range(20)}
+    assert len(starts) == 20
+
+
 def test_a_route_shorter_than_the_run_up_can_be_started_anyhow():
     short = course(Route([(0.0, 0.0), (8.0, 0.0)]))
     assert start_of_episode(1, 1.0, short, 3.0).s == 0.0

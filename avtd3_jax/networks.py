@@ -8,11 +8,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from avtd3_jax import cpu_conv
+
 kaiming_normal = nn.initializers.kaiming_normal()
 # Variance 1 / (3 * fan_in), as torch.nn.Linear: outputs start well inside tanh's linear part.
 output_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
 Dense = partial(nn.Dense, kernel_init=kaiming_normal)
+
+
+NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # features, kernel, stride
 
 
 class NatureCNN(nn.Module):
@@ -21,14 +26,39 @@ class NatureCNN(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] in [0, 1] -> [B, h * w * 64]; 84x84 gives 7 * 7 * 64 = 3136."""
-        for features, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            x = nn.Conv(
-                features, (kernel, kernel), stride, padding="VALID", kernel_init=kaiming_normal, dtype=self.dtype
-            )(x)
-            x = nn.relu(x)
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, C, H, W] -> [B, h * w * 64]; 84x84 gives 7 * 7 * 64 = 3136."""
+        channels = image.shape[1]
+        weights = []
+        for number, (features, kernel, _) in enumerate(NATURE):
+            weights.append(ConvWeights((kernel, kernel, channels, features), name=f"Conv_{number}")())
+            channels = features
+        strides = tuple(stride for _, _, stride in NATURE)
+        if self.dtype == jnp.float32 and cpu_conv.supports(image.shape[1:], NATURE):
+            x = cpu_conv.conv_stack(image, tuple(weights), strides)
+        else:
+            # Transposed while it is still uint8: a quarter of the bytes to move.
+            x = image.transpose(0, 2, 3, 1).astype(self.dtype) / 255.0
+            for (kernel, bias), stride in zip(weights, strides, strict=True):
+                x = nn.relu(convolve(x, kernel.astype(self.dtype), stride) + bias.astype(self.dtype)[None, None, None])
         return x.reshape(x.shape[0], -1)
+
+
+class ConvWeights(nn.Module):
+    """Parameters of one convolution, named and initialised as Flax's own `nn.Conv` has them."""
+
+    shape: tuple[int, int, int, int]
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        kernel = self.param("kernel", kaiming_normal, self.shape)
+        return kernel, self.param("bias", nn.initializers.zeros, (self.shape[-1],))
+
+
+def convolve(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 IMAGE_ENCODERS: dict[str, Callable[..., nn.Module]] = {"nature": NatureCNN}
@@ -53,9 +83,7 @@ class Encoder(nn.Module):
         if image is not None:
             chex.assert_rank(image, 4)
             chex.assert_type(image, jnp.uint8)
-            # Transposed while it is still uint8: a quarter of the bytes to move.
-            x = image.transpose(0, 2, 3, 1).astype(self.dtype) / 255.0
-            x = IMAGE_ENCODERS[self.image_encoder](dtype=self.dtype, name="cnn")(x)
+            x = IMAGE_ENCODERS[self.image_encoder](dtype=self.dtype, name="cnn")(image)
             if self.trunk_width:
                 x = Dense(self.trunk_width, dtype=self.dtype, name="trunk")(x)
                 x = nn.tanh(nn.LayerNorm(dtype=jnp.float32, name="trunk_norm")(x)).astype(self.dtype)

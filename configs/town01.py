@@ -17,13 +17,13 @@ def get_config() -> ConfigDict:
     config.num_envs = 1  # environments, each with a simulator of its own; several run in a process each
     config.profile = False  # write a trace of 200 steps once learning has begun
 
-    config.total_steps = 12_000
+    config.total_steps = 15_000
     config.exploration_steps = 1_000  # enough to begin with: a policy that fails sees more of what matters
     config.updates_per_step = 1.0
     config.batch_size = 64  # on a CPU, many small updates beat few large ones
     config.log_every = 100
     config.eval_every = 1_000
-    config.eval_episodes = 1
+    config.eval_episodes = 5
     config.checkpoint_every = 5_000
     config.checkpoints_kept = 3
     config.checkpoint_replay = True

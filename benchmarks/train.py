@@ -47,7 +47,7 @@ from avtd3_jax.run import RunConfig, parse
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 from avtd3_jax.trainer import Trainer
 from benchmarks.common import Spread, machine, parser, publish
-from configs.town01 import get_config
+from configs.town01_of_record import get_config
 from envloop.env import action_space, observation_space
 from envloop.rollout import Transition
 from envloop.world import open_world

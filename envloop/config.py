@@ -140,6 +140,8 @@ class EnvConfig:
       action_repeat: ticks per decision.
       random_start_fraction: share of episodes that begin anywhere on the route at any legal speed; the others, and
         every episode reset with options={"start": "beginning"}, begin at the route's start, at rest.
+      bend_start_fraction: share of the random starts that lie in a bend or the run-up to one, where the route has any:
+        a bend is a few metres of a route and most of its difficulty.
       start_noise: see the class.
       settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
         0.32 s, and should not bob in the first pictures.
@@ -159,6 +161,7 @@ class EnvConfig:
     weather: str = "ClearNoon"
     action_repeat: int = 1
     random_start_fraction: float = 0.7
+    bend_start_fraction: float = 0.0
     start_noise: StartNoise = field(default_factory=StartNoise)
     settle_ticks: int = 8
     npc_clearance_m: float = 20.0
@@ -183,6 +186,8 @@ class EnvConfig:
             raise ValueError(f"action_repeat is {self.action_repeat}; it must be at least 1.")
         if not 0.0 <= self.random_start_fraction <= 1.0:
             raise ValueError(f"random_start_fraction is {self.random_start_fraction}; it must be 0 to 1.")
+        if not 0.0 <= self.bend_start_fraction <= 1.0:
+            raise ValueError(f"bend_start_fraction is {self.bend_start_fraction}; it must be 0 to 1.")
         if self.settle_ticks < 1:
             raise ValueError(f"settle_ticks is {self.settle_ticks}; the car is seen in its place only after 1 tick.")
         if self.npc_clearance_m < 0.0:

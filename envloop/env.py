@@ -169,7 +169,14 @@ class CarlaEnv(gym.Env):
     def _start(self, seed: int, start: str | None) -> Start:
         config = self.config
         fraction = {"beginning": 0.0, "random": 1.0}.get(start or "", config.random_start_fraction)
-        return start_of_episode(seed, fraction, config.start_noise, self.course, config.termination.goal_m)
+        return start_of_episode(
+            seed,
+            self.course,
+            config.termination.goal_m,
+            config.start_noise,
+            random_fraction=fraction,
+            bend_fraction=config.bend_start_fraction,
+        )
 
     def _guarded(self, work: Callable[..., T], *arguments: Any) -> T:
         """Does `work` on the simulator; when that is lost, the next `reset` will bring it back.

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -68,7 +69,7 @@ def test_a_run_says_first_what_runs_where(trained):
     assert lines["simulator"].startswith("minicarla")
     assert "127.0.0.1:" in lines["simulator"]
     assert "started here" in lines["simulator"]
-    assert "encoder 1,684,128 (lr 0.0001), actor 203,522 (lr 0.0003), critic 407,554 (lr 0.0003)" in lines["parameters"]
+    assert "encoder 234,934 (lr 0.001), actor 85,250 (lr 0.001), critic 171,010 (lr 0.001)" in lines["parameters"]
     assert lines["replay"].startswith("2,000 transitions, 0.01 GB")
     assert "cpu" in lines["device"]
     assert "trained" in lines["run"]
@@ -103,7 +104,7 @@ def test_every_encoder_parameter_has_a_gradient_and_moves(trained):
     events = EventAccumulator(str(workdir / "tensorboard")).Reload()
     for family in ("encoder_gradient_norm", "encoder_weight_change"):
         tags = [tag for tag in events.Tags()["scalars"] if tag.startswith(f"debug/{family}/")]
-        assert len(tags) == 8  # kernel and bias of three convolutions and a dense layer
+        assert len(tags) == 10  # kernel and bias of three convolutions and the trunk, scale and bias of its norm
         assert all(events.Scalars(tag)[-1].value > 0.0 for tag in tags)
     similarity = events.Scalars("debug/network/feature_cosine_similarity")
     assert 0.0 < similarity[-1].value < 1.0
@@ -162,8 +163,8 @@ def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path)
 
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    ticks = sum(round(episode["duration_s"] / 0.05) for episode in result["episodes"])
-    assert len(frames) == ticks
+    decisions = sum(math.ceil(episode["duration_s"] / 0.1 - 1e-6) for episode in result["episodes"])
+    assert len(frames) == decisions
     assert frames[0].shape == (432, 768 + 432, 3)
     assert frames[0].std() > 20
 

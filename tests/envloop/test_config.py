@@ -41,6 +41,7 @@ def test_the_defaults_of_record_are_valid():
         (EnvConfig(observation="lidar"), "observation is 'lidar'; choose 'both', 'image' or 'vector'"),  # type: ignore
         (EnvConfig(action_repeat=0), "action_repeat"),
         (EnvConfig(random_start_fraction=1.5), "random_start_fraction"),
+        (EnvConfig(bend_start_fraction=-0.1), "bend_start_fraction"),
         (EnvConfig(settle_ticks=0), "settle_ticks"),
         (EnvConfig(npc_clearance_m=-1.0), "npc_clearance_m"),
         (EnvConfig(reward=RewardConfig(limit_mps=10.0)), "limit_mps"),

@@ -33,10 +33,11 @@ def registers() -> Registers:
 
 
 def fits(layers: Sequence[Layer]) -> bool:
-    """Whether the kernels can compute these layers: every layer's features fill the vectors."""
+    """Whether the kernels can compute these layers: no output is empty, and features fill whole vectors."""
     block = kernels.VECTORS * registers().lanes
     plane = layers[0].height * layers[0].width
-    return plane >= registers().lanes and all(layer.features % block == 0 for layer in layers)
+    sizes = [size for layer in layers for size in (layer.out_height, layer.out_width)]
+    return plane >= registers().lanes and min(sizes) > 0 and all(layer.features % block == 0 for layer in layers)
 
 
 @dataclass(frozen=True)

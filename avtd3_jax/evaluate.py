@@ -108,8 +108,9 @@ def task_name(step: int, route: str, scenario: str, seed: int, simulator: str) -
 
 def result_path(workdir: Path, result: Mapping[str, Any]) -> Path:
     """Where a report is written."""
-    task = (result[key] for key in ("step", "route", "scenario", "seed"))
-    return workdir / "evaluations" / f"{task_name(*task, str(result['simulator']['simulator']))}.json"
+    simulator = str(result["simulator"]["simulator"])
+    name = task_name(result["step"], result["route"], result["scenario"], result["seed"], simulator)
+    return workdir / "evaluations" / f"{name}.json"
 
 
 class Scene:

@@ -1,8 +1,13 @@
-"""python -m avtd3_jax.evaluate --checkpoint runs/NAME: drives a trained policy without noise and measures it."""
+"""python -m avtd3_jax.evaluate --checkpoint runs/NAME: drives a policy without noise and measures it.
+
+Either the trained policy, or a scripted one (--policy follower or random) that drives the very same episodes.
+"""
 
 import argparse
 import dataclasses
+import json
 import re
+import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,27 +26,32 @@ from avtd3_jax.logs import write_json
 from avtd3_jax.run import RunConfig, parse
 from avtd3_jax.seeding import EVALUATION, episode_seed
 from avtd3_jax.spaces import ActionSpec, ObsSpec
-from envloop.birdseye import BirdsEye, box_corners, lane_polygons
+from envloop.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
 from envloop.config import EnvConfig
-from envloop.env import CarlaEnv
+from envloop.env import CarlaEnv, action_space, observation_space
+from envloop.episode import Course
 from envloop.metrics import summarise
+from envloop.policies import SCRIPTED, Policy, PolicyMaker
 from envloop.simulator import SimulatorError
+from envloop.suites import Suite, load_suite, suite_names, suite_route
 from envloop.traffic import Npc
 from envloop.video import VideoWriter, check_video_path, compose
 
-Policy = Callable[[dict[str, np.ndarray]], np.ndarray]
 StepHook = Callable[[CarlaEnv, np.ndarray, Mapping[str, Any]], None]
 Metrics = dict[str, Any]
 
 EXPECTED = (CheckpointError, ConfigError, SimulatorError, runtime.RuntimeSetupError, ValueError, OSError)
-
+NETWORK = "network"
+_EPISODES = 10  # where there is no suite, each of whose routes is driven once
 _LOST_LIMIT = 3  # times that one episode is begun again after its simulator died
 _VIEW_PIXELS, _VIEW_METRES = 432, 60.0
 _EGO_HALF_SIZE = (2.4, 0.95)  # m, a Tesla Model 3's
 
 
-def drive(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None = None) -> Metrics:
-    """One episode from the route's beginning, at rest; its metrics.
+def drive(
+    env: CarlaEnv, make_policy: PolicyMaker, seed: int, on_step: StepHook | None = None, route: str | None = None
+) -> Metrics:
+    """One episode from the beginning of `route` (None: the environment's own), at rest; its metrics.
 
     An episode is a pure function of its seed, so one whose simulator dies is driven again from its beginning.
 
@@ -50,66 +60,129 @@ def drive(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None = N
     """
     for attempt in range(_LOST_LIMIT):
         try:
-            return _drive_once(env, policy, seed, on_step)
+            return _drive_once(env, make_policy, seed, on_step, route)
         except SimulatorError:
             if attempt == _LOST_LIMIT - 1:
                 raise
     raise AssertionError("unreachable")
 
 
-def _drive_once(env: CarlaEnv, policy: Policy, seed: int, on_step: StepHook | None) -> Metrics:
-    obs, _ = env.reset(seed=seed, options={"start": "beginning"})
+def _drive_once(
+    env: CarlaEnv, make_policy: PolicyMaker, seed: int, on_step: StepHook | None, route: str | None
+) -> Metrics:
+    options = {"start": "beginning"} if route is None else {"start": "beginning", "route": route}
+    obs, info = env.reset(seed=seed, options=options)
+    policy = make_policy(env, seed)
+    track = [(info["ego"]["x"], info["ego"]["y"])]
     while True:
         action = policy(obs)
         obs, _, terminated, truncated, info = env.step(action)
+        track.append((info["ego"]["x"], info["ego"]["y"]))
         if on_step is not None:
             on_step(env, action, info)
         if terminated or truncated:
-            return {"seed": seed, **info["episode"]}
+            return {"seed": seed, **info["episode"], "track": thin_track(track)}
 
 
 def evaluate(
-    env: CarlaEnv, policy: Policy, episodes: int, seed: int, on_step: StepHook | None = None
+    env: CarlaEnv,
+    make_policy: PolicyMaker,
+    episodes: int,
+    seed: int,
+    on_step: StepHook | None = None,
+    suite: Suite | None = None,
 ) -> Iterator[Metrics]:
-    """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw."""
-    for episode in range(episodes):
-        yield drive(env, policy, episode_seed(seed, EVALUATION, episode), on_step)
+    """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw.
+
+    With a suite, of as many on each of its routes, in rounds. The i-th episode is the same for every policy.
+    """
+    routes: Sequence[str | None] = [None] if suite is None else suite.route_names()
+    for i in range(episodes * len(routes)):
+        yield drive(env, make_policy, episode_seed(seed, EVALUATION, i), on_step, routes[i % len(routes)])
 
 
 def report(
-    episodes: Sequence[Metrics], *, step: int, seed: int, env: EnvConfig, simulator: Mapping[str, Any]
+    episodes: Sequence[Metrics],
+    *,
+    policy: str,
+    run: str | None,
+    step: int | None,
+    seed: int,
+    env: EnvConfig,
+    simulator: Mapping[str, Any],
+    suite: Suite | None = None,
 ) -> dict[str, Any]:
-    """The content of an evaluation file: what was driven where, every episode, and the summary with 95 % intervals."""
+    """The content of an evaluation file: who drove what where, every episode, and the summary with 95 % intervals.
+
+    Args:
+      policy: "network", or the name of a scripted one.
+      run, step: name of the run and environment step that the network comes from; None for a scripted policy.
+      suite: what was driven; None for the route of `env`.
+    """
     return {
+        "policy": policy,
+        "run": run,
         "step": step,
         "seed": seed,
-        "route": env.route,
+        "suite": suite.name if suite else None,
+        "route": None if suite else env.route,
         "scenario": env.scenario,
         "simulator": dict(simulator),
         "episodes": list(episodes),
+        "routes": _by_route(episodes),
         "summary": {name: dataclasses.asdict(value) for name, value in summarise(episodes).items()},
     }
 
 
+def _by_route(episodes: Sequence[Metrics]) -> list[dict[str, Any]]:
+    """One row for every route that was driven, in the order of the first drives; `kind` of a suite's routes alone."""
+    rows = []
+    for route in dict.fromkeys(episode["route"] for episode in episodes):
+        driven = [episode for episode in episodes if episode["route"] == route]
+        rows.append(
+            {
+                "route": route,
+                "kind": suite_route(route)[1].kind if "/" in route else None,
+                "length_m": driven[0]["route_m"],
+                "episodes": len(driven),
+                "successes": sum(episode["success"] for episode in driven),
+                "route_completion": float(np.mean([episode["route_completion"] for episode in driven])),
+                "reasons": sorted({episode["reason"] for episode in driven}),
+            }
+        )
+    return rows
+
+
 def table(result: Mapping[str, Any]) -> str:
-    """The summary of a report as text: mean and 95 % interval of every metric."""
-    lines = [f"{'metric':<32}{'mean':>12}   95 % interval"]
+    """A report as text: a row for each route of a suite, then mean and 95 % interval of every metric."""
+    lines = []
+    if result["suite"]:
+        lines += [f"{'route':<18}{'kind':<10}{'length':>8}{'success':>9}{'completion':>12}   ended by"]
+        for row in result["routes"]:
+            success = f"{row['successes']}/{row['episodes']}"
+            lines.append(
+                f"{row['route']:<18}{row['kind']:<10}{row['length_m']:>6.0f} m{success:>9}"
+                f"{row['route_completion']:>12.0%}   {', '.join(row['reasons'])}"
+            )
+        lines.append("")
+    lines.append(f"{'metric':<32}{'mean':>12}   95 % interval")
     for name, value in result["summary"].items():
         interval = "" if value["low"] is None else f"{value['low']:.3f} .. {value['high']:.3f}"
         lines.append(f"{name:<32}{value['mean']:>12.3f}   {interval}")
     return "\n".join(lines)
 
 
-def task_name(step: int, route: str, scenario: str, seed: int, simulator: str) -> str:
+def task_name(driver: str, route: str, scenario: str, seed: int, simulator: str) -> str:
     """A file's name without its ending: a drive of another policy, task or simulator has another one."""
     route = re.sub(r"[^A-Za-z0-9.-]+", "_", route)
-    return f"step-{step:07d}_{route}_scenario-{scenario}_seed-{seed}_{simulator.replace(' ', '-')}"
+    return f"{driver}_{route}_scenario-{scenario}_seed-{seed}_{simulator.replace(' ', '-')}"
 
 
 def result_path(workdir: Path, result: Mapping[str, Any]) -> Path:
     """Where a report is written."""
+    driver = f"step-{result['step']:07d}" if result["policy"] == NETWORK else result["policy"]
     simulator = str(result["simulator"]["simulator"])
-    name = task_name(result["step"], result["route"], result["scenario"], result["seed"], simulator)
+    name = task_name(driver, result["suite"] or result["route"], result["scenario"], result["seed"], simulator)
     return workdir / "evaluations" / f"{name}.json"
 
 
@@ -148,8 +221,11 @@ class Recorder:
     def __init__(self, video: VideoWriter) -> None:
         self._video = video
         self._scene = Scene()
+        self._course: Course | None = None
 
     def __call__(self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any]) -> None:
+        if env.course is not self._course:  # another route to draw
+            self._scene, self._course = Scene(), env.course
         self._video.add(self._scene(env, action, info))
 
 
@@ -159,55 +235,69 @@ def _npc_outline(npc: Npc) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
+class Network:
+    """A checkpoint's policy; `step` is the environment step that it was saved at."""
+
+    learner: Learner
+    params: Params
+    step: int
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """The action [2], without noise."""
+        return self.learner.act(self.params, obs)
+
+
+@dataclasses.dataclass(frozen=True)
 class Opened:
-    """A checkpoint's policy, and the world that it is to drive in.
+    """A policy, and the world that it is to drive in.
 
     run: the run's configuration, with what the command line sets otherwise.
     seed: of the episodes.
-    step: the checkpoint's.
+    network: None where a scripted policy drives.
     simulator: `Simulator.identity()`.
     """
 
     run: RunConfig
     seed: int
-    step: int
     env: CarlaEnv
-    learner: Learner
-    params: Params
+    make_policy: PolicyMaker
+    network: Network | None
     simulator: Mapping[str, Any]
-
-    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """The policy's action [2], without noise."""
-        return self.learner.act(self.params, obs)
 
 
 @contextmanager
-def opened(args: argparse.Namespace, *, render: bool) -> Iterator[Opened]:
-    """Opens what `policy_parser`'s options name, and says what runs where; the environment is closed afterwards.
+def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None) -> Iterator[Opened]:
+    """Opens what the command line names, and says what runs where; the environment is closed afterwards.
+
+    Args:
+      args: `checkpoint`, `config`, `policy`, `route`, and the options of `add_shared_options`.
 
     Raises:
-      CheckpointError, ConfigError, SimulatorError, RuntimeSetupError, ValueError: with one plain sentence.
+      One of `EXPECTED`, with one plain sentence.
     """
     logging.set_verbosity(logging.ERROR)  # orbax warns that it opens a checkpoint read-only, as it was asked to
-    info = runtime.setup(args.device)
-    with Checkpoints(args.checkpoint / "checkpoints", read_only=True) as checkpoints, ExitStack() as stack:
-        saved = checkpoints.extras(args.step)
-        run = _overridden(parse(saved["config"]), args)
+    with ExitStack() as stack:
+        checkpoints = None
+        if args.checkpoint is not None:
+            checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
+        values = checkpoints.extras(args.step)["config"] if checkpoints else _config_file(args.config)
+        run = _overridden(parse(values), args, suite)
         seed = run.seed if args.seed is None else args.seed
+        network, driver = None, args.policy
+        if args.policy == NETWORK:
+            assert checkpoints is not None
+            device = runtime.setup(args.device).device
+            network = _network(run, checkpoints, args.step)
+            driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
         env = CarlaEnv(run.env, render_mode="rgb_array" if render else None)
         stack.callback(env.close)
-        learner = Learner(
-            ObsSpec.from_space(env.observation_space),
-            ActionSpec.from_space(env.action_space),
-            # What the run began with is in the checkpoint; the file need not be there any more.
-            dataclasses.replace(run.agent, encoder_weights=""),
-        )
-        step, params, _ = checkpoints.restore_params(learner.init(run.seed).params, args.step)
         simulator = env.simulator.identity()
-        print(f"policy     {args.checkpoint} at step {step}, on {info.device}")
+        print(f"policy     {driver}")
         print(f"simulator  {simulator['simulator']} at {simulator['host']}, {simulator['map']}")
-        print(f"task       route {run.env.route}, scenario {run.env.scenario}, seed {seed}", flush=True)
-        yield Opened(run, seed, step, env, learner, params, simulator)
+        task = f"suite {suite.name}" if suite else env.task
+        print(f"task       {task}, scenario {run.env.scenario}, seed {seed}", flush=True)
+        make_policy = always(network.act) if network else SCRIPTED[args.policy]
+        yield Opened(run, seed, env, make_policy, network, simulator)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -222,53 +312,106 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def policy_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
-    """Which checkpoint to drive, and on what: the options that `opened` reads."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
-    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a training run, runs/NAME")
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that drives a checkpoint can be told."""
     parser.add_argument("--step", type=int, help="which checkpoint (default: the last one)")
     parser.add_argument("--seed", type=int, help="of the evaluation episodes (default: the run's)")
     parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
-    parser.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
     parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
     parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
-    return parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = policy_parser("python -m avtd3_jax.evaluate", __doc__)
-    parser.add_argument("--episodes", type=int, default=10)
+    parser = argparse.ArgumentParser(prog="python -m avtd3_jax.evaluate", description=(__doc__ or "").split("\n")[0])
+    task = parser.add_mutually_exclusive_group(required=True)
+    task.add_argument("--checkpoint", type=Path, help="directory of a training run, runs/NAME: its policy and its task")
+    task.add_argument("--config", type=Path, help="a configuration file: its task, for a scripted policy")
+    parser.add_argument(
+        "--policy", default=NETWORK, choices=(NETWORK, *SCRIPTED), help="who drives (default: %(default)s)"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--suite", choices=suite_names(), help="drive each route of a suite, in the suite's town")
+    where.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
+    parser.add_argument("--episodes", type=int, help=f"default {_EPISODES}; with --suite, on each route: default 1")
+    add_shared_options(parser)
+    parser.add_argument(
+        "--workdir", type=Path, help="the JSON goes to its evaluations/ (default: the checkpoint's run)"
+    )
     parser.add_argument("--video", type=Path, help="write the drive to this .mp4")
     return parser
 
 
 def _main(args: argparse.Namespace) -> int:
-    if args.episodes < 1:
-        raise ValueError(f"--episodes is {args.episodes}: drive at least 1.")
-    if args.video is not None:
-        check_video_path(args.video)
-    with opened(args, render=args.video is not None) as policy, ExitStack() as stack:
-        env, config = policy.env, policy.run.env
-        on_step: StepHook | None = None
-        if args.video is not None:
-            video = stack.enter_context(VideoWriter(args.video, fps=1.0 / config.decision_s))
-            on_step = Recorder(video)
-        print(f"drives     {args.episodes} episodes", flush=True)
-        drives = evaluate(env, policy.act, args.episodes, policy.seed, on_step)
-        episodes = list(tqdm(drives, total=args.episodes, unit="episode"))
-    result = report(episodes, step=policy.step, seed=policy.seed, env=config, simulator=policy.simulator)
-    path = result_path(args.checkpoint, result)
+    workdir = _checked(args)
+    suite = load_suite(args.suite) if args.suite else None
+    with opened(args, render=args.video is not None, suite=suite) as opening, ExitStack() as stack:
+        run, network = opening.run, opening.network
+        video = stack.enter_context(VideoWriter(args.video, fps=1.0 / run.env.decision_s)) if args.video else None
+        episodes = args.episodes or (1 if suite else _EPISODES)
+        on_step = Recorder(video) if video else None
+        drives = evaluate(opening.env, opening.make_policy, episodes, opening.seed, on_step, suite)
+        total = episodes * (len(suite.routes) if suite else 1)
+        driven = list(tqdm(drives, total=total, unit="episode"))
+    result = report(
+        driven,
+        policy=args.policy,
+        run=args.checkpoint.resolve().name if network else None,
+        step=network.step if network else None,
+        seed=opening.seed,
+        env=run.env,
+        simulator=opening.simulator,
+        suite=suite,
+    )
+    path = result_path(workdir, result)
     write_json(path, result)
     print(table(result))
     print(f"written to {path}" + (f" and {args.video}" if args.video else ""))
     return 0
 
 
-def _overridden(run: RunConfig, args: argparse.Namespace) -> RunConfig:
+def _checked(args: argparse.Namespace) -> Path:
+    """Refuses what cannot be driven before anything starts; the directory for the result."""
+    if args.episodes is not None and args.episodes < 1:
+        raise ValueError(f"--episodes is {args.episodes}: drive at least 1.")
+    if args.policy == NETWORK and args.checkpoint is None:
+        raise ValueError("--policy network needs the run that it was trained in: give --checkpoint runs/NAME.")
+    if args.video is not None:
+        check_video_path(args.video)
+    workdir = args.workdir or args.checkpoint
+    if workdir is None:
+        raise ValueError("--config needs --workdir: the directory for the result.")
+    return Path(workdir)
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    """The values of a configuration file, which is Python with a function get_config (see configs/)."""
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}: give a configuration file, e.g. configs/town01.py.")
+    values: dict[str, Any] = json.loads(json.dumps(runpy.run_path(str(path))["get_config"]().to_dict()))
+    return values
+
+
+def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:
+    # What the run began with is in the checkpoint; the file need not be there any more.
+    agent = dataclasses.replace(run.agent, encoder_weights="")
+    learner = Learner(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), agent)
+    found, params, _ = checkpoints.restore_params(learner.init(run.seed).params, step)
+    return Network(learner, params, found)
+
+
+def always(policy: Policy) -> PolicyMaker:
+    """The same policy in every episode, for one without memory."""
+    return lambda env, seed: policy
+
+
+def _overridden(run: RunConfig, args: argparse.Namespace, suite: Suite | None) -> RunConfig:
     """The run's configuration with what the command line sets otherwise."""
     simulator = {name: value for name in ("endpoint", "xodr") if (value := getattr(args, name)) is not None}
     env = {name: value for name in ("scenario", "route") if (value := getattr(args, name)) is not None}
+    if suite is not None:
+        simulator["town"] = suite.town
+        env["route"] = suite.route_names()[0]
     first = run.environments()[0]
     changed = dataclasses.replace(first, simulator=dataclasses.replace(first.simulator, **simulator), **env)
     changed.validate()

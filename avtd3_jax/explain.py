@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from avtd3_jax.evaluate import EXPECTED, Opened, Scene, drive, opened, policy_parser, task_name
+from avtd3_jax.evaluate import EXPECTED, NETWORK, Network, Scene, add_shared_options, always, drive, opened, task_name
 from avtd3_jax.pictures import first_layer_sheet, heat_panel, panel_height
 from avtd3_jax.saliency import Explanation, GradCam
 from avtd3_jax.seeding import EVALUATION, episode_seed
@@ -31,10 +31,10 @@ class ExplainedDrive:
     fastest: the observation at the highest speed so far, m/s, where the frames of a stack differ most.
     """
 
-    def __init__(self, policy: Opened, video: VideoWriter, progress: tqdm) -> None:
-        self._cam = GradCam(policy.learner)
-        self._params = policy.params
-        self._env = policy.env
+    def __init__(self, network: Network, env: CarlaEnv, video: VideoWriter, progress: tqdm) -> None:
+        self._cam = GradCam(network.learner)
+        self._params = network.params
+        self._env = env
         self._video = video
         self._progress = progress
         self._scene = Scene()
@@ -90,7 +90,11 @@ class ExplainedDrive:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    parser = policy_parser("python -m avtd3_jax.explain", __doc__)
+    parser = argparse.ArgumentParser(prog="python -m avtd3_jax.explain", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a training run, runs/NAME")
+    parser.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
+    add_shared_options(parser)
+    parser.set_defaults(config=None, policy=NETWORK)
     parser.add_argument("--out", type=Path, help="folder to write to (default: explain in the run's directory)")
     try:
         return _main(parser.parse_args(argv))
@@ -103,18 +107,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(args: argparse.Namespace) -> int:
-    with opened(args, render=True) as policy:
-        env, config = policy.env, policy.run.env
+    with opened(args, render=True) as opening:
+        env, config, network = opening.env, opening.run.env, opening.network
+        assert network is not None
         folder: Path = args.out or args.checkpoint / "explain"
         folder.mkdir(parents=True, exist_ok=True)
-        name = task_name(policy.step, config.route, config.scenario, policy.seed, str(policy.simulator["simulator"]))
+        driver, simulator = f"step-{network.step:07d}", str(opening.simulator["simulator"])
+        name = task_name(driver, config.route, config.scenario, opening.seed, simulator)
         video_path, sheet_path = folder / f"{name}.mp4", folder / f"{name}_first-layer.png"
-        print(f"explains   {policy.run.agent.encoder}: the critic's value and the actor's action, one episode")
+        encoder = opening.run.agent.encoder
+        print(f"explains   {encoder}: the critic's value and the actor's action, one episode")
         limit = round(env.course.limit_s / config.decision_s)
         with VideoWriter(video_path, fps=1.0 / config.decision_s) as video, tqdm(total=limit, unit="step") as progress:
-            explained = ExplainedDrive(policy, video, progress)
-            metrics = drive(env, explained.act, episode_seed(policy.seed, EVALUATION, 0), explained.on_step)
-        title = f"Encoder {policy.run.agent.encoder!r} of run {args.checkpoint.resolve().name!r}, step {policy.step:,}"
+            explained = ExplainedDrive(network, env, video, progress)
+            seed = episode_seed(opening.seed, EVALUATION, 0)
+            metrics = drive(env, always(explained.act), seed, explained.on_step)
+        title = f"Encoder {encoder!r} of run {args.checkpoint.resolve().name!r}, step {network.step:,}"
         if not cv2.imwrite(str(sheet_path), explained.sheet(title)[..., ::-1]):
             raise ValueError(f"{sheet_path} could not be written: is the disk full?")
     print(f"drove      {metrics['route_completion']:.0%} of the route in {metrics['duration_s']:.0f} s")

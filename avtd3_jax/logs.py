@@ -1,4 +1,4 @@
-"""What a run leaves to read: TensorBoard scalars and images, one JSON line per episode, phase timings."""
+"""What a run leaves to read: TensorBoard scalars and images, JSON lines of episodes and evaluations, phase timings."""
 
 import contextlib
 import json
@@ -70,19 +70,23 @@ class PhaseTimer:
 
 
 class RunLog:
-    """TensorBoard and `episodes.jsonl` of one run directory.
+    """TensorBoard, `episodes.jsonl` and `evaluations.jsonl` of one run directory.
 
     A resumed run appends: lines and points that lie beyond the step it resumes at belong to work that was lost, so
-    `episodes.jsonl` is cut there and TensorBoard is told to purge.
+    the lines are cut there and TensorBoard is told to purge.
+
+    Args:
+      workdir: the run directory.
+      resume_step: environment step of the checkpoint that the run goes on from; None for a new run.
+      evaluated_at: step of that checkpoint's last evaluation; a later one will be made again.
     """
 
-    def __init__(self, workdir: Path, resume_step: int | None = None) -> None:
-        self._episodes_path = workdir / "episodes.jsonl"
-        if resume_step is not None and self._episodes_path.exists():
-            lines = self._episodes_path.read_text().splitlines()
-            kept = [line for line in lines if _step_of(line) <= resume_step]
-            self._episodes_path.write_text("".join(line + "\n" for line in kept))
-        self._episodes = self._episodes_path.open("a", buffering=1)
+    def __init__(self, workdir: Path, resume_step: int | None = None, evaluated_at: int = 0) -> None:
+        paths = workdir / "episodes.jsonl", workdir / "evaluations.jsonl"
+        if resume_step is not None:
+            for path, last in zip(paths, (resume_step, evaluated_at), strict=True):
+                _cut(path, last)
+        self._episodes, self._evaluations = (path.open("a", buffering=1) for path in paths)
         self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step)
 
     def scalars(self, prefix: str, values: Mapping[str, Any], step: int) -> None:
@@ -101,14 +105,26 @@ class RunLog:
         """Appends one line to `episodes.jsonl`; `record` must hold `step`."""
         self._episodes.write(json.dumps(to_json(record)) + "\n")
 
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Appends one line to `evaluations.jsonl`, the learning curve; `record` must hold `step`."""
+        self._evaluations.write(json.dumps(to_json(record)) + "\n")
+
     def flush(self) -> None:
         """Brings TensorBoard's file up to date."""
         self._writer.flush()
 
     def close(self) -> None:
-        """Flushes and closes both files."""
+        """Flushes and closes the files."""
         self._writer.close()
         self._episodes.close()
+        self._evaluations.close()
+
+
+def _cut(path: Path, last_step: int) -> None:
+    """Leaves the lines of `path` up to `last_step`, and none that is broken off."""
+    if path.exists():
+        kept = [line for line in path.read_text().splitlines() if _step_of(line) <= last_step]
+        path.write_text("".join(line + "\n" for line in kept))
 
 
 def _step_of(line: str) -> float:

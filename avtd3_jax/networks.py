@@ -50,8 +50,7 @@ class Encoder(nn.Module):
         """
         chex.assert_rank(image, 4)
         chex.assert_type(image, jnp.uint8)
-        # Transposed while it is still uint8: a quarter of the bytes to move.
-        maps = self.cnn(image.transpose(0, 2, 3, 1).astype(self.dtype) / 255.0)
+        maps = self.cnn(image)
         if 0 in maps.shape:
             raise ValueError(f"Images of {image.shape[2]}x{image.shape[3]} are too small for {self.image_encoder!r}.")
         return cast(jax.Array, maps)

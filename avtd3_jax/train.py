@@ -22,9 +22,11 @@ from avtd3_jax import evaluate, runtime
 from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
-from avtd3_jax.learner import Learner, NonFiniteError, TD3Config
+from avtd3_jax.device_frames import DeviceFrames
+from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
@@ -78,6 +80,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     Raises:
       ConfigError, CheckpointError, SimulatorError, NonFiniteError, ValueError: with one plain sentence.
     """
+    began = time.perf_counter()
     run = parse(values)
     info = runtime.setup(run.device)
     with ExitStack() as stack:
@@ -90,6 +93,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         learner = Learner(*spec, run.agent)
         replay = _replay(run, *spec)
+        source = DeviceFrames(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
         counters = Counters()
@@ -98,17 +102,18 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             state, counters = restored.state, Counters(**restored.extras["counters"])
             if restored.replay is not None:
                 replay.set_state(restored.replay)
-        loop = LearnerLoop(
-            learner, state, Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch), timer
-        )
+        earlier_s = counters.wall_s
+        batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
+        loop = LearnerLoop(learner, state, batches, timer, run.updates_per_dispatch, run.overlap)
         stack.callback(loop.close)
         if run.exploration_steps < run.total_steps:
-            loop.prepare(run.batch_size, acting=run.num_envs)
+            loop.prepare(run.batch_size, run.num_envs, run.replay.n_step)
         world = opening.result()
         identity = world.identity
         write_json(workdir / "config.json", values)
         _print_header(run, world, learner, state, replay, info, workdir, counters)
-        log = RunLog(workdir, resume_step=counters.step if resume else None)
+        write_json(workdir / "provenance.json", {"simulator": identity, "device": _device(info)})
+        log = RunLog(workdir, resume_step=counters.step if resume else None, evaluated_at=counters.evaluated_at)
         stack.callback(log.close)
         profile = ProfileWindow(workdir / "profile", tqdm.write) if run.profile else None
         if profile:
@@ -116,15 +121,23 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
 
         def evaluation(policy: Policy, step: int) -> Mapping[str, Any]:
             env = cast(CarlaEnv, world.evaluation_env())  # resets and steps as one
-            episodes = list(evaluate.evaluate(env, policy, run.eval_episodes, run.seed))
-            result = evaluate.report(episodes, step=step, seed=run.seed, env=run.env, simulator=identity)
+            episodes = list(evaluate.evaluate(env, evaluate.always(policy), run.eval_episodes, run.seed))
+            result = evaluate.report(
+                episodes,
+                policy=evaluate.NETWORK,
+                run=workdir.name,
+                step=step,
+                seed=run.seed,
+                env=run.env,
+                simulator=identity,
+            )
             write_json(evaluate.result_path(workdir, result), result)
             means = {name: value["mean"] for name, value in result["summary"].items()}
             tqdm.write(
                 f"evaluation at step {step}: success {means['success']:.0%} of {len(episodes)}, "
                 f"route completion {means['route_completion']:.0%}, return {means['return']:.1f}"
             )
-            return means
+            return {"episodes": len(episodes), **means}
 
         trainer = Trainer(
             schedule=run,
@@ -137,6 +150,8 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             timer=timer,
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), _report_wrong),
+            clock=lambda: earlier_s + time.perf_counter() - began,
             introspection=introspection,
             profile=profile,
         )
@@ -162,13 +177,18 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
 
 
 def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
+    capacity, threads = run.replay.capacity, run.replay.gather_threads
     if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed)
-    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed)
+        return FrameReplay(obs_spec, action_spec, capacity, run.seed, run.replay.n_step, threads)
+    return ReplayRings(obs_spec, action_spec, capacity, run.num_envs, run.seed, run.replay.n_step, threads)
 
 
 def _report_lost(environment: int, error: str) -> None:
     tqdm.write(f"environment {environment} is lost and started again, the others go on ({error})", file=sys.stderr)
+
+
+def _report_wrong(sentence: str) -> None:
+    tqdm.write(f"warning: {sentence}", file=sys.stderr)
 
 
 def _report_torn(torn: TornEpisode) -> None:
@@ -194,13 +214,16 @@ def _print_header(
     embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
     groups = learner.group_summary(state.params)
     memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
+    on_device = DeviceFrames.bytes_of(replay) if run.replay.device_resident else 0
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
-        "task": f"route {run.env.route} ({world.route_m:.0f} m), scenario {run.env.scenario}",
+        "task": f"{world.task}, scenario {run.env.scenario}",
         "device": str(info),
-        "encoder": f"{_encoder_origin(run.agent)}, trained by {_encoder_losses(run.agent.encoder_grad)}",
+        "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
+        "encoder": _encoder(learner),
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
-        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
+        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full"
+        + (f", and its frames on the device, {on_device / 1e9:.2f} GB" if on_device else ""),
         "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
     }
     for name, text in rows.items():
@@ -213,12 +236,24 @@ def _print_header(
         )
 
 
-def _encoder_origin(agent: TD3Config) -> str:
-    return agent.encoder + (f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else "")
+def _encoder(learner: Learner) -> str:
+    if learner.obs_spec.image is None:
+        return "none: the vector is used as it is"
+    agent = learner.config
+    losses = "the critic's and the actor's loss" if agent.encoder_grad == "both" else "the critic's loss"
+    weights = f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else ""
+    return f"{agent.encoder}{weights}, trained by {losses}"
 
 
-def _encoder_losses(encoder_grad: str) -> str:
-    return "the critic's and the actor's loss" if encoder_grad == "both" else "the critic's loss"
+def _device(info: runtime.RuntimeInfo) -> dict[str, str]:
+    """What computes, and how; the compile cache's place is this machine's own business."""
+    return {
+        "device": info.device,
+        "kind": info.device_kind,
+        "jax": info.jax_version,
+        "jaxlib": info.jaxlib_version,
+        "xla_flags": info.xla_flags,
+    }
 
 
 def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:

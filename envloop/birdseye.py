@@ -1,5 +1,6 @@
 """The map from above: for the evaluation video and for pictures of driven routes. Plain geometry, drawn with OpenCV."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 
 _PIXELS_PER_METRE = 4.0
 _MARGIN = 40.0  # m around the road network
+_TRACK_TOLERANCE_M = 0.2  # between a driven line and its thinned form
+_SHEET_SCALE = 0.2
 _SHIFT = 4  # OpenCV's fixed-point bits: sub-pixel edges
 GRASS, ROAD, EDGE, ROUTE, EGO, NPC = (
     (58, 84, 52),
@@ -39,16 +42,33 @@ def box_corners(x: float, y: float, yaw_deg: float, half_length: float, half_wid
     return np.array([x, y]) + half_length * signs[:, :1] * forward + half_width * signs[:, 1:] * right
 
 
+def thin_track(positions: Sequence[tuple[float, float]], most: int = 100) -> list[tuple[float, float]]:
+    """The fewest of `positions` (x, y in m) that draw the same line to 0.2 m, coarser where more than `most` would do.
+
+    Douglas and Peucker 1973, as OpenCV has it; the first and the last position stay, all are rounded to 0.01 m.
+
+    Raises:
+      ValueError: no positions, or `most` below 2.
+    """
+    if not positions or most < 2:
+        raise ValueError(f"A track has at least one position and at most 2 or more, not {len(positions)} and {most}.")
+    line = np.asarray(positions, np.float32)[:, None]
+    tolerance = _TRACK_TOLERANCE_M
+    while len(thin := cv2.approxPolyDP(line, tolerance, False)) > most:
+        tolerance *= 1.5
+    return [(round(float(x), 2), round(float(y), 2)) for x, y in thin[:, 0]]
+
+
 class BirdsEye:
     """Draws a road network with a route once, then windows of it around the ego, heading up.
 
     Args:
       polygons: driving lanes, from `lane_polygons`.
-      route: [N, 2] route points, m.
+      route: [N, 2] route points, m; None for the roads alone.
     """
 
-    def __init__(self, polygons: Sequence[np.ndarray], route: np.ndarray) -> None:
-        points = np.concatenate([*polygons, route])
+    def __init__(self, polygons: Sequence[np.ndarray], route: np.ndarray | None = None) -> None:
+        points = np.concatenate([*polygons, *([] if route is None else [route])])
         self._origin = points.min(axis=0) - _MARGIN
         width, height = np.ceil((points.max(axis=0) + _MARGIN - self._origin) * _PIXELS_PER_METRE).astype(int)
         self._map = np.full((height, width, 3), GRASS, np.uint8)
@@ -57,7 +77,8 @@ class BirdsEye:
             cv2.polylines(self._map, [outline], True, EDGE, 2, cv2.LINE_AA, _SHIFT)
         for outline in outlines:
             cv2.fillPoly(self._map, [outline], ROAD, cv2.LINE_AA, _SHIFT)
-        cv2.polylines(self._map, [self._fixed(route)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
+        if route is not None:
+            cv2.polylines(self._map, [self._fixed(route)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
 
     def window(
         self, pose: tuple[float, float, float], boxes: Sequence[np.ndarray], size: int, metres: float
@@ -102,6 +123,24 @@ class BirdsEye:
             np.ceil(points.max(0) + pad).astype(int),
         )
         return picture[max(top, 0) : bottom, max(left, 0) : right]
+
+    def sheet(self, ways: Sequence[np.ndarray]) -> np.ndarray:
+        """uint8 RGB [H, W, 3]: the map once for each of `ways` ([N, 2] points, m), drawn on it, numbered, in a grid."""
+        small = cv2.resize(self._map, None, fx=_SHEET_SCALE, fy=_SHEET_SCALE, interpolation=cv2.INTER_AREA)
+        columns = math.ceil(math.sqrt(len(ways)))
+        rows = math.ceil(len(ways) / columns)
+        picture = np.full((rows * small.shape[0], columns * small.shape[1], 3), GRASS, np.uint8)
+        for i, way in enumerate(ways):
+            tile = small.copy()
+            pixels = (way - self._origin) * _PIXELS_PER_METRE * _SHEET_SCALE
+            cv2.polylines(tile, [_to_fixed(pixels)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
+            for end, colour in ((0, EGO), (-1, NPC)):
+                cv2.circle(tile, tuple(_to_fixed(pixels[end])), 6 << _SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)
+            cv2.putText(tile, str(i), (8, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+            row, column = divmod(i, columns)
+            top, left = row * small.shape[0], column * small.shape[1]
+            picture[top : top + small.shape[0], left : left + small.shape[1]] = tile
+        return picture
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
         return _to_fixed((points[:, :2] - self._origin) * _PIXELS_PER_METRE)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from envloop.observation import FRAME_SIZE, VectorConfig
 from envloop.reward import RewardConfig, check_ordering
 from envloop.route import SpeedRules
-from envloop.scenario import npc_vehicles, route_ends
+from envloop.scenario import RANDOM, npc_vehicles, route_ends
 from envloop.termination import TerminationConfig
 
 EMBEDDED = "embedded"
@@ -89,18 +90,59 @@ class CameraConfig:
 
 
 @dataclass(frozen=True)
+class RandomRouteConfig:
+    """Lengths of randomly drawn routes: uniform between `min_m` and `max_m`, metres."""
+
+    min_m: float = 100.0
+    max_m: float = 600.0
+
+    def validate(self) -> None:
+        """Raises ValueError with one plain sentence for the first thing that is wrong."""
+        if not 20.0 <= self.min_m <= self.max_m:
+            raise ValueError(
+                f"random_route.min_m is {self.min_m:g} and max_m {self.max_m:g}; give at least 20, the smaller first."
+            )
+
+
+@dataclass(frozen=True)
+class StartNoise:
+    """How far an episode that starts at the beginning of its route is from the route's very first point.
+
+    Uniform, from the episode's seed: up to `along_m` ahead, `lateral_m` and `heading_deg` to either side. On an empty
+    road it is all that distinguishes two evaluation episodes of a policy without noise. The car begins within its lane,
+    at rest. Zeros switch it off.
+    """
+
+    along_m: float = 5.0
+    lateral_m: float = 0.3
+    heading_deg: float = 3.0
+
+    def validate(self) -> None:
+        """Raises ValueError with one plain sentence for the first thing that is wrong."""
+        for name, most in (("along_m", 20.0), ("lateral_m", 0.5), ("heading_deg", 10.0)):
+            if not 0.0 <= getattr(self, name) <= most:
+                raise ValueError(f"start_noise.{name} is {getattr(self, name)}; it must be 0 to {most:g}.")
+
+
+@dataclass(frozen=True)
 class EnvConfig:
     """One environment: where it drives, what it sees, what is rewarded, when an episode ends.
 
     Attributes:
       simulator: see SimulatorConfig.
-      route: a name of `scenario.ROUTES`, or "X,Y -> X,Y" in metres on the simulator's map.
+      route: a name of `scenario.ROUTES`, a suite's route such as "town01-nav/0", "X,Y -> X,Y" in metres on the
+        simulator's map, or "random": a route drawn from each episode's seed, none of a suite's (see suites).
+      random_route: see the class; read where `route` is "random".
       scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles.
+      observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`.
       action_repeat: ticks per decision.
       random_start_fraction: share of episodes that begin anywhere on the route at any legal speed; the others, and
         every episode reset with options={"start": "beginning"}, begin at the route's start, at rest.
+      bend_start_fraction: share of the random starts that lie in a bend or the run-up to one, where the route has any:
+        a bend is a few metres of a route and most of its difficulty.
+      start_noise: see the class.
       settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
         0.32 s, and should not bob in the first pictures.
       npc_clearance_m: no NPC is spawned nearer to the ego.
@@ -108,7 +150,9 @@ class EnvConfig:
 
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
     route: str = "town01-0"
+    random_route: RandomRouteConfig = field(default_factory=RandomRouteConfig)
     scenario: str = "empty"
+    observation: Literal["both", "image", "vector"] = "both"
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -117,6 +161,8 @@ class EnvConfig:
     weather: str = "ClearNoon"
     action_repeat: int = 1
     random_start_fraction: float = 0.7
+    bend_start_fraction: float = 0.0
+    start_noise: StartNoise = field(default_factory=StartNoise)
     settle_ticks: int = 8
     npc_clearance_m: float = 20.0
 
@@ -129,16 +175,19 @@ class EnvConfig:
         """Raises ValueError with one plain sentence for the first thing that is wrong."""
         self.simulator.validate()
         self.camera.validate()
+        self.random_route.validate()
+        self.start_noise.validate()
         npc_vehicles(self.scenario)
-        town = route_ends(self.route).town
-        if town and not self.simulator.xodr and town != self.simulator.town:
-            raise ValueError(
-                f"route {self.route!r} lies in {town}, but simulator.town is {self.simulator.town}; change one of them."
-            )
+        if self.observation not in ("both", "image", "vector"):
+            raise ValueError(f"observation is {self.observation!r}; choose 'both', 'image' or 'vector'.")
+        if self.route != RANDOM:
+            self.check_route(self.route)
         if self.action_repeat < 1:
             raise ValueError(f"action_repeat is {self.action_repeat}; it must be at least 1.")
         if not 0.0 <= self.random_start_fraction <= 1.0:
             raise ValueError(f"random_start_fraction is {self.random_start_fraction}; it must be 0 to 1.")
+        if not 0.0 <= self.bend_start_fraction <= 1.0:
+            raise ValueError(f"bend_start_fraction is {self.bend_start_fraction}; it must be 0 to 1.")
         if self.settle_ticks < 1:
             raise ValueError(f"settle_ticks is {self.settle_ticks}; the car is seen in its place only after 1 tick.")
         if self.npc_clearance_m < 0.0:
@@ -149,3 +198,11 @@ class EnvConfig:
                 "set both to the same speed limit."
             )
         check_ordering(self.reward, self.termination, self.decision_s)
+
+    def check_route(self, route: str) -> None:
+        """Raises ValueError where `route` names no route, or one of another town."""
+        town = route_ends(route).town
+        if town and not self.simulator.xodr and town != self.simulator.town:
+            raise ValueError(
+                f"route {route!r} lies in {town}, but simulator.town is {self.simulator.town}; change one of them."
+            )

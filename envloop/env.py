@@ -12,15 +12,14 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envloop.config import EnvConfig
+from envloop.courses import Courses
 from envloop.ego import SPAWN_HEIGHT_M, Ego
 from envloop.episode import AT_REST, Course, Episode, Start, TickView, plain_numbers, start_of_episode
-from envloop.lanes import Body, Lane
+from envloop.lanes import Body
 from envloop.observation import FRAME_SIZE, STACK, FrameStack, grey_84, vector_observation
-from envloop.planner import plan_route
-from envloop.route import Lead, Other, Route, SpeedProfile, lead_ahead
-from envloop.scenario import ROUTES, npc_vehicles, route_ends
+from envloop.route import Lead, Other, lead_ahead
+from envloop.scenario import RANDOM, npc_vehicles
 from envloop.simulator import Simulator, SimulatorError, as_simulator_error, translated_errors
-from envloop.termination import time_limit_s
 from envloop.traffic import Npc, Traffic
 
 STARTS = ("beginning", "random")
@@ -35,15 +34,16 @@ _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wan
 class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
-    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}.
+    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two.
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
-    may hold {"start": "beginning" | "random"}.
+    may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's}. `course` is that of
+    the last reset's route.
 
     Args:
       config: the defaults of record when left out.
       simulator: a Simulator for this environment alone; one is made from `config.simulator` when left out.
-      render_mode: None or "rgb_array" (`render` gives the last camera picture).
+      render_mode: None or "rgb_array" (`render` gives the last camera picture, whatever is observed).
 
     Raises:
       ValueError: the config is wrong, or the map has no such route.
@@ -73,6 +73,8 @@ class CarlaEnv(gym.Env):
         self._npcs: list[Npc] = []
         self._ego: Ego | None = None
         self._traffic: Traffic | None = None
+        self._courses: Courses | None = None
+        self.course: Course
         try:
             self._ensure_world()
         except BaseException:
@@ -86,10 +88,10 @@ class CarlaEnv(gym.Env):
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(2**31))
-        start = self._start(seed, options or {})
+        options = self._checked_options(options or {})
         if self._lost:
             self.recover()
-        return self._guarded(self._begin, seed, start)
+        return self._guarded(self._begin, seed, options)
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Drives `action_repeat` ticks, fewer where the episode ends.
@@ -103,12 +105,12 @@ class CarlaEnv(gym.Env):
         episode.begin_decision()
         self._guarded(self._decide, episode, steer, accel)
         terms = episode.end_decision()
-        image = self._stack.push(grey_84(self._picture))  # type: ignore[arg-type]
+        observation = self._observation(self._stack.push)
         info = self._info(terms)
         outcome = episode.outcome
         if outcome.ended:
             info["episode"] = episode.result()
-        return self._observation(image), sum(terms.values()), outcome.terminated, outcome.truncated, info
+        return observation, sum(terms.values()), outcome.terminated, outcome.truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """[H, W, 3] RGB: the camera picture of the last tick."""
@@ -136,6 +138,14 @@ class CarlaEnv(gym.Env):
             self.simulator.close()
 
     @property
+    def task(self) -> str:
+        """What is driven, for people."""
+        if self.config.route == RANDOM:
+            lengths = self.config.random_route
+            return f"random routes of {lengths.min_m:g} to {lengths.max_m:g} m"
+        return f"route {self.config.route} ({self.course.route.length:.0f} m)"
+
+    @property
     def episode(self) -> Episode:
         """The running or last episode: ego state, projection, lead, outcome."""
         if self._episode is None:
@@ -147,15 +157,26 @@ class CarlaEnv(gym.Env):
         """NPC vehicles of this episode."""
         return self._npcs
 
-    def _start(self, seed: int, options: dict[str, Any]) -> Start:
-        unknown = set(options) - {"start"}
-        start = options.get("start")
-        if unknown or start not in (None, *STARTS):
-            raise ValueError(f"reset() got options {options!r}; the only one is 'start': one of {', '.join(STARTS)}.")
-        if start == "beginning":
-            return AT_REST
-        fraction = 1.0 if start == "random" else self.config.random_start_fraction
-        return start_of_episode(seed, fraction, self.course, self.config.termination.goal_m)
+    def _checked_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        if set(options) - {"start", "route"} or options.get("start") not in (None, *STARTS):
+            raise ValueError(
+                f"reset() got options {options!r}; there are 'start': one of {', '.join(STARTS)}, and 'route'."
+            )
+        if "route" in options:
+            self.config.check_route(options["route"])
+        return options
+
+    def _start(self, seed: int, start: str | None) -> Start:
+        config = self.config
+        fraction = {"beginning": 0.0, "random": 1.0}.get(start or "", config.random_start_fraction)
+        return start_of_episode(
+            seed,
+            self.course,
+            config.termination.goal_m,
+            config.start_noise,
+            random_fraction=fraction,
+            bend_fraction=config.bend_start_fraction,
+        )
 
     def _guarded(self, work: Callable[..., T], *arguments: Any) -> T:
         """Does `work` on the simulator; when that is lost, the next `reset` will bring it back.
@@ -170,8 +191,11 @@ class CarlaEnv(gym.Env):
             text = str(as_simulator_error(self.simulator.address, error))
         raise SimulatorError(text)
 
-    def _begin(self, seed: int, start: Start) -> tuple[Observation, dict[str, Any]]:
+    def _begin(self, seed: int, options: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
         self._ensure_world()
+        assert self._courses is not None
+        self.course = self._courses.of(options.get("route", self.config.route), seed)
+        start = self._start(seed, options.get("start"))
         return self._observe_first(self._stage(seed, start), start)
 
     def _decide(self, episode: Episode, steer: float, accel: float) -> None:
@@ -188,11 +212,13 @@ class CarlaEnv(gym.Env):
             return
         self._lost = True  # until everything is in place
         world = self.simulator.world
-        self.course = _course(self.config, self.simulator.map)
+        self._courses = Courses(self.config, self.simulator.map)
+        self.course = self._courses.of(self.config.route, seed=0)
         with translated_errors(self.simulator.address):
             self.simulator.claim()  # another environment may have come since the connection was made
             world.set_weather(_weather(self.config.weather))
-            self._ego = Ego(self.simulator, self.config.camera, self._pose(AT_REST))
+            watched = self._observes("image") or self.render_mode is not None
+            self._ego = Ego(self.simulator, self.config.camera if watched else None, self._pose(AT_REST))
             self._traffic = Traffic(self.simulator)
         self._generation = self.simulator.generation
         self._lost = False
@@ -217,12 +243,11 @@ class CarlaEnv(gym.Env):
 
     def _observe_first(self, frame: int, start: Start) -> tuple[Observation, dict[str, Any]]:
         self.frame = frame
-        self._picture = self._ego_car.picture(frame)
+        self._picture = self._ego_car.end_tick(frame)
         self._ego_car.collisions(frame)  # what the teleport touched belongs to no episode
         body = Body(self._ego_car.half_length_m, self._ego_car.half_width_m)
         self._episode = Episode(self.config, self.course, body, start, self._ego_car.state())
-        image = self._stack.reset(grey_84(self._picture))
-        return self._observation(image), self._info({})
+        return self._observation(self._stack.reset), self._info({})
 
     def _drive(self, steer: float, accel: float) -> None:
         throttle, brake = (accel, 0.0) if accel > 0.0 else (0.0, -accel)
@@ -232,8 +257,8 @@ class CarlaEnv(gym.Env):
     def _tick(self, episode: Episode) -> None:
         frame = self.simulator.tick()
         self.frame = frame
-        # The picture is awaited in every tick: behind it all events of the tick have arrived.
-        self._picture = self._ego_car.picture(frame)
+        # Awaited in every tick, looked at or not: with it all events of the tick have arrived.
+        self._picture = self._ego_car.end_tick(frame)
         episode.tick(self._view(frame, episode))
 
     def _view(self, frame: int, episode: Episode) -> TickView:
@@ -264,10 +289,20 @@ class CarlaEnv(gym.Env):
                 others.append(Other(location.x, location.y, velocity.x, velocity.y, npc.half_length_m))
         return lead_ahead(self.course.route, s, speed_mps, others, ego_half_length=self._ego_car.half_length_m)
 
-    def _observation(self, image: NDArray[np.uint8]) -> Observation:
+    def _observes(self, part: str) -> bool:
+        return self.config.observation in ("both", part)
+
+    def _observation(self, stacked: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Observation:
+        """What is observed of the tick just made, its frame put on the stack by `stacked`."""
         episode = self.episode
-        vector = vector_observation(episode.ego, episode.projection, self.course.route, self.config.vector)
-        return {"image": image, "vector": vector}
+        observation: Observation = {}
+        if self._observes("image"):
+            assert self._picture is not None
+            observation["image"] = stacked(grey_84(self._picture))
+        if self._observes("vector"):
+            course, config = self.course, self.config.vector
+            observation["vector"] = vector_observation(episode.ego, episode.projection, course.route, config)
+        return observation
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
         return {
@@ -279,8 +314,10 @@ class CarlaEnv(gym.Env):
 
     def _pose(self, start: Start) -> carla.Transform:
         x, y, z = self.course.route.point_at(start.s)
-        yaw = self.course.route.heading_at(start.s)
-        return carla.Transform(carla.Location(x, y, z + SPAWN_HEIGHT_M), carla.Rotation(yaw=yaw))
+        along = self.course.route.heading_at(start.s)
+        right_x, right_y = -math.sin(math.radians(along)), math.cos(math.radians(along))
+        place = carla.Location(x + start.lateral_m * right_x, y + start.lateral_m * right_y, z + SPAWN_HEIGHT_M)
+        return carla.Transform(place, carla.Rotation(yaw=along + start.heading_deg))
 
     def _running_episode(self) -> Episode:
         if self._lost:
@@ -312,34 +349,16 @@ class CarlaEnv(gym.Env):
 
 def observation_space(config: EnvConfig) -> spaces.Dict:
     """What CarlaEnv observes with this configuration; no simulator is needed to know it."""
-    return spaces.Dict(
-        {
-            "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
-            "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
-        }
-    )
+    parts: dict[str, spaces.Space] = {
+        "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
+        "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
+    }
+    return spaces.Dict({name: part for name, part in parts.items() if config.observation in ("both", name)})
 
 
 def action_space() -> spaces.Box:
     """Steer, then throttle (> 0) or brake (<= 0)."""
     return spaces.Box(-1.0, 1.0, (2,), np.float32)
-
-
-def _course(config: EnvConfig, carla_map: carla.Map) -> Course:
-    ends = route_ends(config.route)
-    route = Route(plan_route(carla_map, ends.start, ends.goal))
-    if route.length <= config.termination.goal_m:
-        raise ValueError(
-            f"Route {config.route!r} is {route.length:.1f} m long and counts as done with "
-            f"{config.termination.goal_m:g} m left; put its start and goal further apart."
-        )
-    lane = [carla_map.get_waypoint(carla.Location(*point)) for point in route.points]
-    return Course(
-        route=route,
-        profile=SpeedProfile(route, config.speed),
-        limit_s=time_limit_s(route.length, config.termination, of_record=config.route in ROUTES),
-        lane=Lane(lane[0].lane_width / 2.0, tuple(not waypoint.is_junction for waypoint in lane)),
-    )
 
 
 def _weather(name: str) -> carla.WeatherParameters:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from envloop.config import EnvConfig
+from envloop.config import EnvConfig, StartNoise
 from envloop.lanes import Body, Lane, over_marking
 from envloop.metrics import EpisodeMetrics, Event, TickFacts, jerk
 from envloop.observation import EgoState, heading_error_deg
@@ -18,10 +18,14 @@ _RUN_UP_M = 10.0  # a random start leaves at least this much to drive before the
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where on the route an episode begins (arc length, m) and how fast (m/s)."""
+    """Where an episode begins: arc length (m), speed (m/s), offset to the right of the route (m) and of its tangent
+    (degrees).
+    """
 
     s: float
     speed_mps: float
+    lateral_m: float = 0.0
+    heading_deg: float = 0.0
 
 
 NOTHING_AHEAD = Lead()
@@ -30,8 +34,9 @@ AT_REST = Start(s=0.0, speed_mps=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What every episode on one route shares."""
+    """What every episode on one route shares; `name` is what brings it back as `EnvConfig.route`."""
 
+    name: str
     route: Route
     profile: SpeedProfile
     limit_s: float
@@ -57,13 +62,34 @@ class TickView:
     at_red: bool = False
 
 
-def start_of_episode(seed: int, random_fraction: float, course: Course, goal_m: float) -> Start:
-    """Start drawn from `seed`: with `random_fraction` anywhere on the route, at any legal speed, else at AT_REST."""
+def start_of_episode(
+    seed: int,
+    course: Course,
+    goal_m: float,
+    noise: StartNoise,
+    *,
+    random_fraction: float,
+    bend_fraction: float = 0.0,
+) -> Start:
+    """Start drawn from `seed`: with `random_fraction` on the way, at any legal speed.
+
+    That is anywhere on the route, or with `bend_fraction` in a bend or the run-up to one, where the route has any.
+    Else it is the route's beginning, at rest, `noise` away from its first point.
+    """
     rng = np.random.default_rng([seed, 0])
-    if rng.random() >= random_fraction:
-        return AT_REST
-    s = rng.uniform(0.0, max(0.0, course.route.length - goal_m - _RUN_UP_M))
-    return Start(s=s, speed_mps=rng.uniform(0.0, course.profile.at(s)))
+    last_s = max(0.0, course.route.length - goal_m - _RUN_UP_M)
+    if rng.random() < random_fraction:
+        s = rng.uniform(0.0, last_s)
+        slow = course.profile.slow_s
+        if slow.size and slow[0] <= last_s and rng.random() < bend_fraction:
+            s = float(rng.choice(slow[slow <= last_s]))
+        return Start(s=s, speed_mps=rng.uniform(0.0, course.profile.at(s)))
+    return Start(
+        s=rng.uniform(0.0, min(noise.along_m, last_s)),
+        speed_mps=0.0,
+        lateral_m=rng.uniform(-noise.lateral_m, noise.lateral_m),
+        heading_deg=rng.uniform(-noise.heading_deg, noise.heading_deg),
+    )
 
 
 class Episode:
@@ -145,8 +171,10 @@ class Episode:
         return self._metrics.route_completion
 
     def result(self) -> dict[str, Any]:
-        """The finished episode's metrics, plain values for JSON."""
-        return self._metrics.result(self.outcome)
+        """The finished episode: what was driven, and its metrics; plain values for JSON."""
+        course = self._course
+        driven = {"route": course.name, "route_m": course.route.length, "time_limit_s": course.limit_s}
+        return {**driven, **self._metrics.result(self.outcome)}
 
     def _facts(self, view: TickView, rough: float) -> TickFacts:
         return TickFacts(

@@ -66,10 +66,10 @@ class Fleet:
         return {**found[0].identity, "hosts": [ready.identity["host"] for ready in found if ready]} if found[0] else {}
 
     @property
-    def route_m(self) -> float:
-        """Length of the route in metres."""
+    def task(self) -> str:
+        """What is driven, for people."""
         ready = self.members[0].process.ready
-        return ready.route_m if ready else 0.0
+        return ready.task if ready else ""
 
     def transitions(
         self,

@@ -8,10 +8,10 @@ from envloop.env import Observation
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The environment has its simulator."""
+    """The environment has its simulator; `task` says what it drives."""
 
     identity: dict[str, Any]
-    route_m: float
+    task: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,8 @@ def wilson(successes: float, n: int) -> Summary:
     scale = 1.0 / (1.0 + z * z / n)
     centre = scale * (p + z * z / (2 * n))
     half = scale * z * math.sqrt(p * (1.0 - p) / n + z * z / (4 * n * n))
-    return Summary(mean=p, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
+    # The exact interval holds p, and ends at it for p of 0 and 1; rounding alone would leave a gap.
+    return Summary(mean=p, low=min(p, max(0.0, centre - half)), high=max(p, min(1.0, centre + half)), n=n)
 
 
 def student(values: Sequence[float]) -> Summary:

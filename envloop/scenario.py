@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from envloop.suites import suite_names, suite_route
+
 # CARLA's NoCrash-like densities of the task: scenario name -> NPC vehicles.
 NPC_VEHICLES = {"empty": 0, "0": 20, "1": 50, "2": 100}
 
@@ -16,21 +18,26 @@ class RouteEnds:
     town: str = ""
 
 
-ROUTES = {"town01-0": RouteEnds(start=(317.74, 129.49), goal=(92.34, 86.73), town="Town01")}
+ROUTE_OF_RECORD = "town01-0"
+ROUTES = {ROUTE_OF_RECORD: RouteEnds(start=(317.74, 129.49), goal=(92.34, 86.73), town="Town01")}
+RANDOM = "random"  # instead of a route: another one in every episode
 
 _NUMBER = r"\s*([-+]?\d+(?:\.\d*)?|[-+]?\.\d+)\s*"
 _COORDINATES = re.compile(rf"{_NUMBER},{_NUMBER}->{_NUMBER},{_NUMBER}")
 
 
 def route_ends(route: str) -> RouteEnds:
-    """Start and goal of a route's name, or of a text "X,Y -> X,Y". Raises ValueError for any other text."""
+    """Start and goal of a route's name, a suite's route NAME/i, or a text "X,Y -> X,Y"; ValueError for any other."""
     if route in ROUTES:
         return ROUTES[route]
+    if "/" in route:
+        suite, found = suite_route(route)
+        return RouteEnds(found.start, found.goal, suite.town)
     numbers = _COORDINATES.fullmatch(route)
     if numbers is None:
         raise ValueError(
-            f"Unknown route {route!r}; give one of {', '.join(ROUTES)}, or start and goal in metres as "
-            "'317.74,129.49 -> 92.34,86.73'."
+            f"Unknown route {route!r}; give one of {', '.join(ROUTES)}, a suite's route such as {suite_names()[-1]}/0, "
+            "or start and goal in metres as '317.74,129.49 -> 92.34,86.73'."
         )
     x0, y0, x1, y1 = (float(number) for number in numbers.groups())
     return RouteEnds(start=(x0, y0), goal=(x1, y1))

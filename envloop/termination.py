@@ -16,7 +16,9 @@ class TerminationConfig:
     Attributes:
       max_lateral_m: distance from the route at which the car counts as off it.
       goal_m: remaining distance at which the route counts as done.
-      min_time_limit_s: time limit of route 0 (1000 ticks of 0.05 s), and the least that any other route gets.
+      min_time_limit_s: time limit of the empty route 0 (1000 ticks of 0.05 s), and the least that any episode gets.
+        All others have NoCrash's budget where that is larger: behind other cars, which wait at red lights, 50 s are
+        too short for route 0 whoever drives (its NoCrash budget is 210 s).
       blocked_s: time within which the car must advance `blocked_m` or the episode is truncated as "blocked"; 0
         switches it off. CARLA's leaderboard has the same criterion (AgentBlockedTest); here it is what bounds the
         price of parking in a whole episode (see reward.py), and it saves the samples of a parked car. Being
@@ -66,7 +68,7 @@ def nocrash_budget_s(route_length_m: float) -> float:
 
 
 def time_limit_s(route_length_m: float, config: TerminationConfig, *, of_record: bool = False) -> float:
-    """Episode limit, s: 50 s on the route of record, elsewhere the NoCrash budget but never less than 50 s."""
+    """Episode limit, s: `min_time_limit_s` on the empty route of record, else NoCrash's budget where that is larger."""
     if of_record:
         return config.min_time_limit_s
     return max(config.min_time_limit_s, nocrash_budget_s(route_length_m))

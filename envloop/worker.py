@@ -31,7 +31,7 @@ def serve(connection: Connection, config: EnvConfig) -> None:
         connection.send(Refused(str(error)))
         return
     with contextlib.closing(env):
-        connection.send(Ready(env.simulator.identity(), env.course.route.length))
+        connection.send(Ready(env.simulator.identity(), env.task))
         while True:
             request = connection.recv()
             try:

@@ -26,7 +26,7 @@ class World(Protocol):
     """The environments of a run."""
 
     identity: dict[str, Any]
-    route_m: float
+    task: str
 
     def transitions(self, actor: Actor, first_episode: int, stop: Callable[[], bool]) -> Iterator[Transition]: ...
 
@@ -59,7 +59,7 @@ class _Alone:
         self._timer = timer
         self._on_torn = on_torn
         self.identity = self._env.simulator.identity()
-        self.route_m = self._env.course.route.length
+        self.task = self._env.task
 
     def transitions(self, actor: Actor, first_episode: int, stop: Callable[[], bool]) -> Iterator[Transition]:
         env = _TimedEnv(self._env, self._timer)
@@ -87,7 +87,7 @@ class _Several:
         self._on_lost = on_lost
         self._on_torn = on_torn
         self.identity = self._fleet.identity()
-        self.route_m = self._fleet.route_m
+        self.task = self._fleet.task
 
     def transitions(self, actor: Actor, first_episode: int, stop: Callable[[], bool]) -> Iterator[Transition]:
         return self._fleet.transitions(

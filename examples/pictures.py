@@ -11,20 +11,15 @@ import numpy as np
 
 from envloop.birdseye import BirdsEye, lane_polygons
 from envloop.config import EnvConfig
-from envloop.driver import RouteFollower
 from envloop.env import CarlaEnv
+from envloop.policies import follower
 
 folder = Path(sys.argv[1])
 env = CarlaEnv(EnvConfig(scenario="0"), render_mode="rgb_array")
 obs, info = env.reset(seed=3, options={"start": "beginning"})
-follower, track, views, ended = RouteFollower(), [], [], False
+policy, track, views, ended = follower(env, 3), [], [], False
 while not ended:
-    episode = env.episode
-    target_mps = env.course.profile.at(episode.projection.s)
-    action = follower.act(
-        episode.ego, env.course.route, episode.projection, target_mps, env.config.decision_s, episode.lead.gap_m
-    )
-    obs, reward, terminated, truncated, info = env.step(action)
+    obs, reward, terminated, truncated, info = env.step(policy(obs))
     ended = terminated or truncated
     track.append((info["ego"]["x"], info["ego"]["y"]))
     grey = cv2.cvtColor(cv2.resize(obs["image"][-1], (144, 144)), cv2.COLOR_GRAY2RGB)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -68,7 +69,7 @@ def test_a_run_says_first_what_runs_where(trained):
     assert lines["simulator"].startswith("minicarla")
     assert "127.0.0.1:" in lines["simulator"]
     assert "started here" in lines["simulator"]
-    assert "encoder 1,684,128 (lr 0.0001), actor 203,522 (lr 0.0003), critic 407,554 (lr 0.0003)" in lines["parameters"]
+    assert "encoder 234,934 (lr 0.001), actor 85,250 (lr 0.001), critic 171,010 (lr 0.001)" in lines["parameters"]
     assert lines["replay"].startswith("2,000 transitions, 0.01 GB")
     assert "cpu" in lines["device"]
     assert "trained" in lines["run"]
@@ -103,7 +104,7 @@ def test_every_encoder_parameter_has_a_gradient_and_moves(trained):
     events = EventAccumulator(str(workdir / "tensorboard")).Reload()
     for family in ("encoder_gradient_norm", "encoder_weight_change"):
         tags = [tag for tag in events.Tags()["scalars"] if tag.startswith(f"debug/{family}/")]
-        assert len(tags) == 8  # kernel and bias of three convolutions and a dense layer
+        assert len(tags) == 10  # kernel and bias of three convolutions and the trunk, scale and bias of its norm
         assert all(events.Scalars(tag)[-1].value > 0.0 for tag in tags)
     similarity = events.Scalars("debug/network/feature_cosine_similarity")
     assert 0.0 < similarity[-1].value < 1.0
@@ -119,6 +120,24 @@ def test_the_log_has_one_line_per_episode_and_the_terms_add_up(trained):
         assert after["step"] == before["step"] + after["length"]
     for episode in episodes:
         assert episode["return"] == pytest.approx(sum(episode["reward_terms"].values()))
+
+
+def test_the_learning_curve_has_one_line_per_evaluation(trained):
+    workdir, _ = trained
+    curve = [json.loads(line) for line in (workdir / "evaluations.jsonl").read_text().splitlines()]
+    files = [json.loads(path.read_text()) for path in sorted((workdir / "evaluations").glob("step-*seed-42*.json"))]
+    assert [point["step"] for point in curve] == [file["step"] for file in files]
+    assert [point["return"] for point in curve] == [file["summary"]["return"]["mean"] for file in files]
+    assert curve[-1]["step"] == 260
+    assert all(point["episodes"] == 1 for point in curve)
+    walls = [point["wall_s"] for point in curve]
+    assert walls == sorted(walls)
+    assert walls[0] > 0.0
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        assert 0.0 < checkpoints.extras()["counters"]["wall_s"] <= walls[-1]
+    provenance = json.loads((workdir / "provenance.json").read_text())
+    assert provenance["simulator"]["simulator"] == files[0]["simulator"]["simulator"]
+    assert provenance["device"]["device"].startswith("cpu")
 
 
 def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path):
@@ -144,8 +163,8 @@ def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path)
 
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    ticks = sum(round(episode["duration_s"] / 0.05) for episode in result["episodes"])
-    assert len(frames) == ticks
+    decisions = sum(math.ceil(episode["duration_s"] / 0.1 - 1e-6) for episode in result["episodes"])
+    assert len(frames) == decisions
     assert frames[0].shape == (432, 768 + 432, 3)
     assert frames[0].std() > 20
 
@@ -190,6 +209,7 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     assert other.returncode == 1
     assert "config.agent.tau" in other.stderr
     before = (workdir / "episodes.jsonl").read_text().splitlines()
+    evaluated = json.loads((workdir / "evaluations.jsonl").read_text().splitlines()[-1])
     done = run(
         command(workdir, "--resume", debug=True, debug_every=20, eval_every=100, checkpoint_every=100, total_steps=300)
     )
@@ -198,12 +218,27 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     assert after[: len(before)] == before
     assert "step 260 of 300" in done.stdout
     assert "300 steps, 99 updates" in done.stdout
+    curve = [json.loads(line) for line in (workdir / "evaluations.jsonl").read_text().splitlines()]
+    assert len({point["step"] for point in curve}) == len(curve)
+    assert curve[-1]["step"] == 300
+    assert curve[-1]["wall_s"] > evaluated["wall_s"]
 
 
-def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path):
+@pytest.mark.parametrize(
+    ("values", "of_the_second"),
+    [
+        ({}, {}),
+        # What a GPU's learner uses: where the frames lie changes no number.
+        ({"overlap": True, "updates_per_dispatch": 4}, {"replay__device_resident": True, "replay__gather_threads": 2}),
+    ],
+)
+def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path, values, of_the_second):
     runs = [tmp_path / name for name in ("a", "b")]
-    for workdir, eval_every in zip(runs, (0, 70), strict=True):
-        assert run(command(workdir, seed=3, eval_every=eval_every)).returncode == 0
+    for workdir, more in zip(runs, ({"eval_every": 0}, {"eval_every": 70, **of_the_second}), strict=True):
+        done = run(command(workdir, seed=3, **values, **more))
+        assert done.returncode == 0, done.stderr
+    told = next(line for line in done.stdout.splitlines() if line.startswith("replay"))
+    assert ("on the device" in told) == bool(of_the_second)
     assert len(list((runs[1] / "evaluations").iterdir())) >= 3
     assert (runs[0] / "episodes.jsonl").read_text() == (runs[1] / "episodes.jsonl").read_text()
     first, second = (final_parameters(workdir) for workdir in runs)
@@ -295,6 +330,7 @@ def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
         (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
         (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
         (["--config.replay.capacity=10000000000"], "lower its capacity"),
+        (["--config.updates_per_dispatch=3"], "multiple of config.agent.policy_delay, which is 2"),
         (["--config.device=gpu"], "device"),
         (["--resume"], "checkpoint"),
     ],

@@ -1,6 +1,6 @@
 """Image encoders by name.
 
-Each is a Flax module that takes float [B, H, W, S] in [0, 1], S stacked grey frames, and gives its last feature maps
+Each is a Flax module that takes uint8 [B, S, H, W], S stacked grey frames, and gives its last feature maps
 [B, h, w, F]. It sows the first convolution's maps as "first_layer" into the collection "intermediates", for whoever
 asks to look.
 """

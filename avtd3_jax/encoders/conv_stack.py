@@ -4,7 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from avtd3_jax import cpu_conv
 from avtd3_jax.encoders.initializers import kaiming_normal
+from avtd3_jax.encoders.pixels import scaled
 
 Layers = tuple[tuple[int, int, int], ...]  # features, kernel, stride
 
@@ -22,16 +24,42 @@ class ConvStack(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] in [0, 1] -> [B, h, w, F]; 84x84 gives 7x7x64 with NATURE, 4x4x32 with SMALL."""
-        for i, (features, kernel, stride) in enumerate(self.layers):
-            x = nn.Conv(
-                features, (kernel, kernel), stride, padding="VALID", kernel_init=kaiming_normal, dtype=self.dtype
-            )(x)
-            x = nn.relu(x)
-            if i == 0:
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> [B, h, w, F]; 84x84 gives 7x7x64 with NATURE, 4x4x32 with SMALL."""
+        _, channels, height, width = image.shape
+        weights = []
+        for number, (features, kernel, _) in enumerate(self.layers):
+            weights.append(ConvWeights((kernel, kernel, channels, features), name=f"Conv_{number}")())
+            channels = features
+        looked_into = self.is_mutable_collection("intermediates") and not self.is_initializing()
+        plain = self.dtype == jnp.float32 and not looked_into
+        if plain and cpu_conv.supports((image.shape[1], height, width), self.layers):
+            return cpu_conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
+        x = scaled(image, self.dtype)
+        for number, ((weight, bias), (_, _, stride)) in enumerate(zip(weights, self.layers, strict=True)):
+            x = jax.lax.conv_general_dilated(
+                x,
+                weight.astype(self.dtype),
+                (stride, stride),
+                "VALID",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+            x = nn.relu(x + bias.astype(self.dtype)[None, None, None])
+            if number == 0:
                 self.sow("intermediates", "first_layer", x)
         return x
+
+
+class ConvWeights(nn.Module):
+    """Parameters of one convolution, named and initialised as `nn.Conv` has them."""
+
+    shape: tuple[int, int, int, int]
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        """Kernel [k, k, C, F] and bias [F]."""
+        kernel = self.param("kernel", kaiming_normal, self.shape)
+        return kernel, self.param("bias", nn.initializers.zeros, self.shape[-1:])
 
 
 def cells(layers: Layers) -> tuple[float, float]:

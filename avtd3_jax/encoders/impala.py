@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from avtd3_jax.encoders.initializers import branch_end, kaiming_normal, linear_normal
+from avtd3_jax.encoders.pixels import scaled
 
 FEATURES = (16, 32, 32)
 BLOCKS = 2  # per section
@@ -20,8 +21,9 @@ class Impala(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] in [0, 1] -> [B, h, w, 32]; 84x84 gives 11x11."""
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> [B, h, w, 32]; 84x84 gives 11x11."""
+        x = scaled(image, self.dtype)
 
         def conv(x: jax.Array, name: str, features: int, init: Initializer) -> jax.Array:
             return nn.Conv(features, (3, 3), padding=1, kernel_init=init, dtype=self.dtype, name=name)(x)

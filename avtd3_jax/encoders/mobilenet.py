@@ -12,6 +12,7 @@ from jax.nn.initializers import Initializer
 
 from avtd3_jax.encoders.initializers import branch_end, kaiming_normal, linear_normal
 from avtd3_jax.encoders.luma import standardised
+from avtd3_jax.encoders.pixels import scaled
 
 # The paper's table 2: expansion, features, blocks, stride of the first of them.
 STAGES = (
@@ -32,8 +33,9 @@ class MobileNetV2(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] in [0, 1] -> [B, h, w, 1280]; 84x84 gives 3x3."""
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> [B, h, w, 1280]; 84x84 gives 3x3."""
+        x = scaled(image, self.dtype)
 
         def conv(
             x: jax.Array,

@@ -13,6 +13,7 @@ from jax.nn.initializers import Initializer
 
 from avtd3_jax.encoders.initializers import branch_end, kaiming_normal, linear_normal
 from avtd3_jax.encoders.luma import standardised
+from avtd3_jax.encoders.pixels import scaled
 
 FEATURES = (64, 128, 256, 512)
 BLOCKS = 2  # per stage
@@ -24,8 +25,9 @@ class ResNet18(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] in [0, 1] -> [B, h, w, 512]; 84x84 gives 3x3."""
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> [B, h, w, 512]; 84x84 gives 3x3."""
+        x = scaled(image, self.dtype)
 
         def conv(
             x: jax.Array, name: str, features: int, kernel: int, stride: int = 1, init: Initializer = kaiming_normal

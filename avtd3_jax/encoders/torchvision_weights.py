@@ -56,7 +56,7 @@ def load(encoder: str, path: str, stack: int) -> dict[str, dict[str, NDArray[np.
             f"{where} is not a whole .safetensors file ({error}): download or convert it again."
         ) from error
     chosen = image_encoder(encoder)
-    shape = jax.ShapeDtypeStruct((1, 64, 64, stack), np.float32)
+    shape = jax.ShapeDtypeStruct((1, stack, 64, 64), np.uint8)
     template = jax.eval_shape(chosen.module().init, jax.random.key(0), shape)["params"]
     _check_tensors(tensors, _wanted(chosen.torchvision, template, chosen.first_conv), encoder, where)
     params = {}

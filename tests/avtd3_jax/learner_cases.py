@@ -18,20 +18,24 @@ def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> Learner:
     return Learner(obs_spec, ActionSpec(2), TD3Config(hidden=(32, 32), **config))
 
 
-def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2) -> Batch:
+def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2, n_step: int = 1) -> Batch:
     rng = np.random.default_rng(seed)
     frames = vector = next_vector = None
     if obs_spec.image is not None:
         stack, height, width = obs_spec.image
-        frames = rng.integers(0, 256, (size, stack + 1, height, width), np.uint8)
+        frames = rng.integers(0, 256, (size, stack + min(n_step, stack), height, width), np.uint8)
     if obs_spec.vector is not None:
         vector, next_vector = rng.standard_normal((2, size, obs_spec.vector)).astype(np.float32)
+    steps = rng.integers(1, n_step + 1, size, np.int32)
     return Batch(
         frames=frames,
         vector=vector,
         next_vector=next_vector,
         action=rng.uniform(-1.0, 1.0, (size, actions)).astype(np.float32),
-        reward=rng.standard_normal(size).astype(np.float32),
+        reward=np.where(np.arange(n_step) < steps[:, None], rng.standard_normal((size, n_step)), 0.0).astype(
+            np.float32
+        ),
+        steps=steps,
         terminated=rng.random(size) < 0.3,
     )
 

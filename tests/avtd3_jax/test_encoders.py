@@ -73,8 +73,8 @@ def test_cells_lie_where_the_encoder_says(name):
         params = jax.tree.map(lambda p: p + jnp.flip(p, axis=1) if p.ndim == 4 else p, params)
         return module.apply({"params": params}, image)
 
-    image = np.random.default_rng(0).random((1, 36, width, 2), np.float32)
-    seen, mirrored = once(maps, np.concatenate([image, image[:, :, ::-1]]))
+    image = np.random.default_rng(0).integers(0, 256, (1, 2, 36, width), np.uint8)
+    seen, mirrored = once(maps, np.concatenate([image, image[..., ::-1]]))
     assert seen.shape[1] == 2
     scale = np.abs(seen).max()
     assert np.abs(seen[:, 0] - seen[:, 1]).max() > 2e-2 * scale  # not the same everywhere

@@ -40,6 +40,19 @@ def test_a_resumed_log_drops_what_lies_beyond_its_checkpoint_and_half_lines(tmp_
     assert [json.loads(line)["step"] for line in lines] == [10, 20, 25]
 
 
+def test_a_resumed_log_drops_evaluations_that_will_be_made_again(tmp_path):
+    """A checkpoint may be older than an evaluation at its very step: the run's last one comes after the last save."""
+    log = RunLog(tmp_path)
+    for step in (10, 20):
+        log.evaluation({"step": step, "success": np.float64(0.5)})
+    log.close()
+    resumed = RunLog(tmp_path, resume_step=20, evaluated_at=10)
+    resumed.evaluation({"step": 20, "success": 1.0})
+    resumed.close()
+    lines = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()]
+    assert lines == [{"step": 10, "success": 0.5}, {"step": 20, "success": 1.0}]
+
+
 def test_phase_times_are_means_since_the_last_look():
     timer = PhaseTimer()
     for _ in range(3):

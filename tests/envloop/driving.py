@@ -8,6 +8,7 @@ import numpy as np
 
 from envloop.driver import RouteFollower
 from envloop.env import CarlaEnv
+from envloop.policies import follower
 
 
 def real_town01() -> Path | None:
@@ -19,9 +20,9 @@ def real_town01() -> Path | None:
 
 def follow_route(env: CarlaEnv, steps: int = 100_000) -> dict[str, Any]:
     """Drives the running episode with PID and pure pursuit; the last info."""
-    driver, info = RouteFollower(), {}
+    act, info = follower(env, 0), {}
     for _ in range(steps):
-        _, _, terminated, truncated, info = env.step(driver_action(env, driver))
+        _, _, terminated, truncated, info = env.step(act(None))
         if terminated or truncated:
             break
     return info

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from envloop.config import CameraConfig, EnvConfig, SimulatorConfig
+from envloop.config import CameraConfig, EnvConfig, RandomRouteConfig, SimulatorConfig, StartNoise
 from envloop.reward import RewardConfig
 from envloop.scenario import NPC_VEHICLES, npc_vehicles, route_ends
 
@@ -30,9 +30,18 @@ def test_the_defaults_of_record_are_valid():
         (EnvConfig(camera=CameraConfig(width=64)), "camera.width"),
         (EnvConfig(camera=CameraConfig(fov_deg=0.0)), "fov_deg"),
         (EnvConfig(route="town99-9"), "town01-0"),
+        (EnvConfig(route="town01-nav/25"), "town01-nav/0 to 24"),
+        (EnvConfig(route="town99-nav/0"), "town01-nav"),
+        (EnvConfig(route="grid-nav/0"), "simulator.town is Town01"),
+        (EnvConfig(random_route=RandomRouteConfig(min_m=300.0, max_m=200.0)), "random_route.min_m"),
+        (EnvConfig(random_route=RandomRouteConfig(min_m=5.0)), "random_route.min_m"),
+        (EnvConfig(start_noise=StartNoise(lateral_m=1.0)), "start_noise.lateral_m"),
+        (EnvConfig(start_noise=StartNoise(heading_deg=-1.0)), "start_noise.heading_deg"),
         (EnvConfig(scenario="3"), "empty, 0, 1, 2"),
+        (EnvConfig(observation="lidar"), "observation is 'lidar'; choose 'both', 'image' or 'vector'"),  # type: ignore
         (EnvConfig(action_repeat=0), "action_repeat"),
         (EnvConfig(random_start_fraction=1.5), "random_start_fraction"),
+        (EnvConfig(bend_start_fraction=-0.1), "bend_start_fraction"),
         (EnvConfig(settle_ticks=0), "settle_ticks"),
         (EnvConfig(npc_clearance_m=-1.0), "npc_clearance_m"),
         (EnvConfig(reward=RewardConfig(limit_mps=10.0)), "limit_mps"),
@@ -56,7 +65,7 @@ def test_every_field_is_read_somewhere():
     validation = "".join(re.findall(r"def validate.*?(?=\n    def |\n@|\Z)", config_source, re.DOTALL))
     source = "".join(path.read_text() for path in sorted(package.glob("*.py")) if path.name != "config.py")
     source += config_source.replace(validation, "")
-    for config in (SimulatorConfig, CameraConfig, EnvConfig):
+    for config in (SimulatorConfig, CameraConfig, RandomRouteConfig, StartNoise, EnvConfig):
         for field in dataclasses.fields(config):
             assert re.search(rf"\.{field.name}\b", source), f"nothing reads {config.__name__}.{field.name}"
 
@@ -70,3 +79,4 @@ def test_a_route_is_a_name_or_two_points():
     assert route_ends("town01-0").start == (317.74, 129.49)
     assert route_ends(" 1.5, -2 ->3,4.25").goal == (3.0, 4.25)
     assert route_ends("1.5,-2->3,4").town == ""
+    assert route_ends("grid-nav/24").town == "Grid01"

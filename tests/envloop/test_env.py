@@ -10,15 +10,17 @@ import pytest
 from driving import driver_action, follow_route, real_town01
 from gymnasium.utils.env_checker import check_env
 
-from envloop.config import CameraConfig, EnvConfig, SimulatorConfig
+from envloop.config import CameraConfig, EnvConfig, RandomRouteConfig, SimulatorConfig, StartNoise
 from envloop.ego import Ego
 from envloop.env import CarlaEnv
 from envloop.observation import VectorConfig, grey_84
 from envloop.reward import TERMS
 from envloop.simulator import Simulator, SimulatorError
+from envloop.suites import load_suite
 from envloop.termination import TerminationConfig
 
 STRAIGHT_ON = np.array([0.0, 0.6], np.float32)
+STILL = StartNoise(0.0, 0.0, 0.0)
 BRAKE = np.array([0.0, -1.0], np.float32)
 
 
@@ -72,16 +74,16 @@ def test_the_picture_is_that_of_the_tick_just_made(env):
 def test_a_picture_that_does_not_come_is_an_error_not_a_stale_one(simulator, env):
     car = env._ego_car
     frame = simulator.tick()
-    with pytest.raises(SimulatorError, match=f"skipped the camera picture of frame {frame - 1}"):
-        car.picture(frame - 1)
+    with pytest.raises(SimulatorError, match=f"skipped the picture of frame {frame - 1}"):
+        car.end_tick(frame - 1)
     car._timeout_s = 0.1
     with pytest.raises(SimulatorError, match=f"no picture of frame {frame + 1}"):
-        car.picture(frame + 1)
+        car.end_tick(frame + 1)
 
 
 def test_pictures_of_earlier_ticks_are_passed_over(simulator, env):
     frame = [simulator.tick() for _ in range(5)][-1]
-    assert env._ego_car.picture(frame).shape == (144, 256, 4)
+    assert env._ego_car.end_tick(frame).shape == (144, 256, 4)
 
 
 def test_the_first_frame_is_real_and_repeated(env):
@@ -118,13 +120,59 @@ def test_resets_without_a_seed_differ_and_repeat(env):
     assert len(set(starts())) == 3
 
 
-def test_the_beginning_is_at_rest_on_the_route(env):
+def test_the_beginning_is_at_rest_on_the_route(make_env):
+    env = make_env(start_noise=STILL)
     _, info = env.reset(seed=2, options={"start": "beginning"})
     ego = info["ego"]
     assert (ego["x"], ego["y"]) == pytest.approx((317.74, 129.5), abs=0.1)
     assert abs(ego["lateral_m"]) < 0.05
     assert ego["speed_mps"] < 0.1
     assert ego["yaw_deg"] % 360.0 == pytest.approx(180.0, abs=0.5)
+
+
+def test_starts_at_the_beginning_differ_and_stay_in_the_lane(env):
+    """On an empty road twenty evaluation episodes are twenty different ones."""
+    egos = [env.reset(seed=seed, options={"start": "beginning"})[1]["ego"] for seed in range(20)]
+    assert len({(ego["x"], ego["y"], ego["yaw_deg"]) for ego in egos}) == 20
+    for ego in egos:
+        assert 312.6 < ego["x"] < 317.9
+        assert abs(ego["lateral_m"]) < 0.35
+        assert abs((ego["yaw_deg"] - 180.0 + 180.0) % 360.0 - 180.0) < 3.2
+        assert ego["speed_mps"] < 0.1
+    assert np.ptp([ego["lateral_m"] for ego in egos]) > 0.3
+
+
+def test_random_routes_are_drawn_anew_and_repeat_with_the_seed(make_env):
+    env = make_env(route="random", random_route=RandomRouteConfig(100.0, 300.0))
+    names = []
+    for seed in (1, 2, 3, 1):
+        _, info = env.reset(seed=seed, options={"start": "beginning"})
+        names.append(env.course.name)
+        assert 99.0 < env.course.route.length < 301.0
+        assert abs(info["ego"]["lateral_m"]) < 0.4
+        assert info["ego"]["s"] < 5.5
+    assert names[0] == names[3]
+    assert len(set(names)) == 3
+    again = make_env(route=names[0])  # what a result says was driven can be driven again
+    assert again.course.route.length == pytest.approx(env.course.route.length, abs=0.1)
+    env = make_env(route="random")
+    far = [env.reset(seed=seed, options={"start": "random"})[1]["ego"]["s"] for seed in range(6)]
+    assert max(far) > 50.0
+
+
+def test_a_route_can_be_chosen_for_one_episode(env):
+    env.reset(seed=1, options={"start": "beginning", "route": "town01-nav/4"})
+    episode = follow_route(env)["episode"]
+    assert (episode["route"], episode["success"]) == ("town01-nav/4", 1)
+    assert episode["route_m"] == pytest.approx(load_suite("town01-nav").routes[4].length_m, abs=1.0)
+    assert episode["time_limit_s"] == pytest.approx(episode["route_m"] / (5.0 / 3.6) + 20.0)
+    env.reset(seed=1)
+    assert (env.course.name, env.course.limit_s) == ("town01-0", 50.0)
+    with pytest.raises(ValueError, match="lies in Grid01"):
+        env.reset(options={"route": "grid-nav/0"})
+    with pytest.raises(ValueError, match="Unknown route"):
+        env.reset(options={"route": "nowhere"})
+    env.step(STRAIGHT_ON)  # and nothing is lost
 
 
 def test_random_starts_roll_along_the_route(env):
@@ -138,8 +186,9 @@ def test_random_starts_roll_along_the_route(env):
         assert info["ego"]["speed_mps"] <= 8.34
 
 
-def test_nothing_of_an_episode_is_left_for_the_next(env):
+def test_nothing_of_an_episode_is_left_for_the_next(make_env):
     """Full lock and full throttle, then a start at rest: the wheels must be straight and the car still."""
+    env = make_env(start_noise=STILL)
     env.reset(seed=2, options={"start": "beginning"})
     for _ in range(20):
         if env.step(np.array([1.0, 1.0], np.float32))[2]:
@@ -206,6 +255,47 @@ def test_a_collision_ends_the_episode(make_env):
     assert info["reward_terms"]["safety"] < -5.0
 
 
+def drive_into_a_building(env: CarlaEnv) -> tuple[list, list]:
+    """Observations of an episode that ends in a collision, and all else that the environment said of each step."""
+    observation, info = env.reset(seed=1, options={"start": "beginning"})
+    observations, said = [observation], [repr(info)]
+    for step in range(400):
+        steer = 0.4 if step < 60 else 0.0
+        observation, *rest = env.step(np.array([steer, 0.6], np.float32))
+        observations.append(observation)
+        said.append(repr(rest))
+        if rest[1]:
+            break
+    assert rest[3]["reason"] == "collision"
+    return observations, said
+
+
+def test_each_part_of_the_observation_can_be_had_alone_and_nothing_else_changes(make_env):
+    """Without a camera a tick ends with another sensor's message: no collision may be seen later for it."""
+    drives = {}
+    for part in ("both", "image", "vector"):
+        env = make_env(observation=part, termination=TerminationConfig(max_lateral_m=100.0))
+        drives[part], said = drive_into_a_building(env)
+        assert drives[part][0] in env.observation_space
+        cameras = env.simulator.world.get_actors().filter("sensor.camera.*")
+        assert len(cameras) == (0 if part == "vector" else 1)
+        if part == "both":
+            expected = said
+        assert said == expected
+    assert [set(drives[part][-1]) for part in drives] == [{"image", "vector"}, {"image"}, {"vector"}]
+    for both, image, vector in zip(*drives.values(), strict=True):
+        np.testing.assert_array_equal(both["image"], image["image"])
+        np.testing.assert_array_equal(both["vector"], vector["vector"])
+
+
+def test_what_is_rendered_is_there_whatever_is_observed(simulator):
+    env = CarlaEnv(EnvConfig(observation="vector"), simulator=simulator, render_mode="rgb_array")
+    env.reset(seed=1)
+    env.step(STRAIGHT_ON)
+    assert env.render().std() > 5.0
+    env.close()
+
+
 def test_a_driver_finishes_route_0(env):
     env.reset(seed=1, options={"start": "beginning"})
     info = follow_route(env)
@@ -245,7 +335,7 @@ def test_the_vector_never_goes_blank_along_the_route(env):
 
 
 def test_any_route_between_two_points(make_env):
-    env = make_env(route="92.4,110.0 -> 92.4,80.0", random_start_fraction=0.0)
+    env = make_env(route="92.4,110.0 -> 92.4,80.0", random_start_fraction=0.0, start_noise=STILL)
     _, info = env.reset(seed=1)
     assert (info["ego"]["x"], info["ego"]["y"]) == pytest.approx((92.4, 110.0), abs=0.3)
     assert env.course.limit_s == 50.0  # the NoCrash budget of 30 m is 41.6 s

@@ -1,0 +1,158 @@
+"""The experiments: what is trained, how long, with which seeds, and what the outcome is measured on.
+
+Every setting that an experiment does not name is what `configs/town01.py` says.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from envloop.scenario import npc_vehicles
+
+EVALUATION_SEED = 1000  # of every final evaluation: all policies drive the same episodes among the same traffic
+
+Changes = Mapping[str, Any]  # dotted config key -> value
+Figure = Literal["curves", "success", "tracks"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a policy is measured on: arguments of `avtd3_jax.evaluate`, and how many episodes (of each route)."""
+
+    name: str
+    arguments: tuple[str, ...]
+    episodes: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A policy of an experiment: "network" is trained with `changes`, the others need no training."""
+
+    name: str
+    changes: Changes = field(default_factory=dict)
+    policy: Literal["network", "follower", "random"] = "network"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A question, and what answers it.
+
+    Attributes:
+      name: of its folder of results.
+      question: heads its tables.
+      changes: config keys that all of its trainings set.
+      seeds: of the trainings; a policy that needs none has one row.
+      every_metric: whether the tables show all metrics, or the chief ones.
+    """
+
+    name: str
+    question: str
+    variants: tuple[Variant, ...]
+    tasks: tuple[Task, ...]
+    seeds: tuple[int, ...]
+    changes: Changes = field(default_factory=dict)
+    figures: tuple[Figure, ...] = ("curves", "success", "tracks")
+    every_metric: bool = False
+
+
+def _schedule(steps: int, every: int, episodes: int = 5) -> dict[str, Any]:
+    return {"total_steps": steps, "eval_every": every, "eval_episodes": episodes}
+
+
+def _route_0(scenario: str) -> Task:
+    return Task(f"route 0, {_traffic(scenario)}", ("--route", "town01-0", "--scenario", scenario), episodes=20)
+
+
+def _suite(name: str, scenario: str) -> Task:
+    return Task(f"{name}, {_traffic(scenario)}", ("--suite", name, "--scenario", scenario), episodes=1)
+
+
+def _traffic(scenario: str) -> str:
+    vehicles = npc_vehicles(scenario)
+    return f"{vehicles} vehicles" if vehicles else "empty"
+
+
+def _levels(key: str, label: str, levels: Iterable[Any]) -> tuple[Variant, ...]:
+    """One variant per value of one config key, everything else as it is by default."""
+    return tuple(Variant(f"{label}={level}", {key: level}) for level in levels)
+
+
+_TD3 = Variant("td3")
+# DDPG (Lillicrap et al. 2016) is TD3 without its three additions (Fujimoto et al. 2018, section 6.1), same networks.
+_DDPG = Variant("ddpg", {"agent.num_critics": 1, "agent.target_noise": 0.0, "agent.policy_delay": 1})
+_UNTRAINED = (Variant("pid", policy="follower"), Variant("random", policy="random"))
+
+_TRAFFIC = {**_schedule(100_000, every=5_000), "scenario": "0"}
+_NAVIGATION = {**_schedule(200_000, every=10_000, episodes=10), "env.route": "random"}
+
+EXPERIMENTS = (
+    Experiment(
+        name="route-0",
+        question="Does it learn to drive route 0 of the empty town, how soon, and with every seed?",
+        variants=(_TD3, *_UNTRAINED),
+        tasks=(_route_0("empty"),),
+        seeds=(0, 1, 2, 3, 4),
+        changes=_schedule(30_000, every=2_000),
+    ),
+    Experiment(
+        name="traffic",
+        question="Does it learn to drive route 0 among 20 other vehicles, and as well as PID with pure pursuit?",
+        variants=(_TD3, *_UNTRAINED),
+        tasks=(_route_0("0"),),
+        seeds=(0, 1, 2),
+        changes=_TRAFFIC,
+    ),
+    Experiment(
+        name="navigation",
+        question="Trained on random routes, does it drive routes of Town01 that it was not trained on?",
+        variants=(_TD3, *_UNTRAINED),
+        tasks=(_suite("town01-nav", "empty"), _suite("town01-nav", "0")),
+        seeds=(0,),
+        changes=_NAVIGATION,
+    ),
+    Experiment(
+        name="new-town",
+        question="Does the same policy drive in a generated town that it has never seen?",
+        variants=(_TD3, *_UNTRAINED),
+        tasks=(_suite("grid-nav", "empty"), _suite("grid-nav", "0")),
+        seeds=(0,),
+        changes=_NAVIGATION,
+        figures=("success", "tracks"),
+    ),
+    Experiment(
+        name="comparison",
+        question="TD3, DDPG with the same networks, PID with pure pursuit, and chance, among 20, 50 and 100 vehicles",
+        variants=(_TD3, _DDPG, *_UNTRAINED),
+        tasks=(_route_0("0"), _route_0("1"), _route_0("2")),
+        seeds=(0, 1, 2),
+        changes=_TRAFFIC,
+        every_metric=True,
+    ),
+    Experiment(
+        name="ablations",
+        question="Which of the choices matter on route 0? One factor at a time, the others as by default",
+        variants=(
+            *_levels("agent.encoder_grad", "encoder_grad", ("critic", "both")),
+            Variant("trunk=plain", {"agent.trunk_width": 0}),
+            Variant("trunk=narrow", {"agent.trunk_width": 50}),
+            *_levels("env.observation", "observation", ("image", "vector", "both")),
+            *_levels("agent.random_shift", "random_shift", (0, 4)),
+            *_levels("replay.n_step", "n_step", (1, 3)),
+            *_levels("env.reward.kind", "reward", ("five_terms", "progress")),
+            *_levels("env.action_repeat", "action_repeat", (1, 2, 4)),
+            *_levels("agent.encoder_lr", "encoder_lr", (5e-5, 1e-4, 3e-4)),
+        ),
+        tasks=(_route_0("empty"),),
+        seeds=(0, 1, 2),
+        changes=_schedule(20_000, every=2_000),
+        figures=("curves", "success"),
+    ),
+)
+
+
+def experiment(name: str) -> Experiment:
+    """The experiment of that name. Raises ValueError for any other."""
+    for found in EXPERIMENTS:
+        if found.name == name:
+            return found
+    raise ValueError(f"There is no experiment {name!r}: choose one of {', '.join(e.name for e in EXPERIMENTS)}.")

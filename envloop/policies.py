@@ -1,0 +1,41 @@
+"""Policies that learn nothing, to compare with: they take the place of a trained one, episode by episode."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.driver import RouteFollower
+from envloop.env import CarlaEnv, action_space
+
+Policy = Callable[[Any], NDArray[np.float32]]  # observation -> action [2]
+# (environment that has just been reset, seed of its episode) -> the policy of this one episode
+PolicyMaker = Callable[[CarlaEnv, int], Policy]
+
+
+def follower(env: CarlaEnv, seed: int) -> Policy:
+    """PID on the legal speed and pure pursuit on the route, with the gains of `DriverConfig`.
+
+    It reads the simulator's state, not the observation: exact pose, route, and the gap to the car ahead, for which it
+    brakes. Traffic lights it does not see.
+    """
+    driver, course = RouteFollower(), env.course
+
+    def act(_: Any) -> NDArray[np.float32]:
+        episode = env.episode
+        target_mps = course.profile.at(episode.projection.s)
+        gap_m = episode.lead.gap_m
+        return driver.act(episode.ego, course.route, episode.projection, target_mps, env.config.decision_s, gap_m)
+
+    return act
+
+
+def uniform(env: CarlaEnv, seed: int) -> Policy:
+    """Uniformly random actions, the same for the same seed."""
+    space = action_space()
+    rng = np.random.default_rng(seed)
+    return lambda _: rng.uniform(space.low, space.high).astype(np.float32)
+
+
+SCRIPTED: Mapping[str, PolicyMaker] = {"follower": follower, "random": uniform}

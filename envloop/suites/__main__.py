@@ -1,0 +1,58 @@
+"""Suites on the command line.
+
+python -m envloop.suites make town01-nav           writes the suite's file anew, the same from the same seed
+python -m envloop.suites draw town01-nav MAP.png   draws its routes over the map
+"""
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import cv2
+
+from envloop.birdseye import BirdsEye, lane_polygons
+from envloop.minicarla.maps import load_town
+from envloop.planner import Planner
+from envloop.suites import FOLDER, Suite, load_suite, suite_names
+from envloop.suites.make import RECIPES, make_suite
+
+
+def write(suite: Suite) -> Path:
+    """Writes a suite's file, one route a line."""
+    path = FOLDER / f"{suite.name}.json"
+    routes = ",\n    ".join(json.dumps(dataclasses.asdict(route)) for route in suite.routes)
+    path.write_text(f'{{\n  "town": "{suite.town}",\n  "routes": [\n    {routes}\n  ]\n}}\n', encoding="utf-8")
+    return path
+
+
+def draw(suite: Suite, path: Path) -> None:
+    """Writes a picture of the suite's routes over its town's map."""
+    carla_map = load_town(suite.town).carla_map
+    planner = Planner(carla_map)
+    ways = [planner.plan(route.start, route.goal).points[:, :2] for route in suite.routes]
+    picture = BirdsEye(lane_polygons(carla_map)).sheet(ways)
+    if not cv2.imwrite(str(path), picture[..., ::-1]):
+        raise SystemExit(f"suites: {path} cannot be written as a picture.")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m envloop.suites", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    make_parser = commands.add_parser("make", help="write a suite's file")
+    make_parser.add_argument("name", choices=sorted(RECIPES))
+    draw_parser = commands.add_parser("draw", help="draw a suite's routes")
+    draw_parser.add_argument("name", choices=suite_names())
+    draw_parser.add_argument("picture", type=Path)
+    args = parser.parse_args()
+    if args.command == "make":
+        print(write(make_suite(args.name, load_town(RECIPES[args.name].town).carla_map)))
+    else:
+        draw(load_suite(args.name), args.picture)
+
+
+if __name__ == "__main__":
+    main()

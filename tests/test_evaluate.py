@@ -1,0 +1,91 @@
+"""The evaluation command with policies that need no training."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from avtd3_jax.evaluate import NETWORK, evaluate, report, table
+from avtd3_jax.seeding import EVALUATION, episode_seed
+from envloop.config import EnvConfig, SimulatorConfig
+from envloop.env import CarlaEnv
+from envloop.policies import follower
+from envloop.suites import Suite, load_suite
+
+ROOT = Path(__file__).parents[1]
+# Every metric that the task names.
+METRICS = {
+    *("success", "nocrash_success", "route_completion", "collisions_per_km", "vehicle_collisions_per_km"),
+    *("static_collisions_per_km", "pedestrian_collisions_per_km", "lane_invasions_per_km", "off_road"),
+    *("mean_speed_kmh", "mean_jerk", "mean_lateral_accel", "mean_lateral_error_m", "mean_heading_error_deg"),
+    *("driving_score", "driving_score_21"),
+}
+
+
+def command(workdir: Path, *extra: str) -> subprocess.CompletedProcess:
+    arguments = ["--config", "configs/town01.py", "--workdir", str(workdir), *extra]
+    return subprocess.run(
+        [sys.executable, "-m", "avtd3_jax.evaluate", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+
+
+def test_scripted_policies_drive_the_same_episodes(tmp_path):
+    results = {}
+    for policy in ("follower", "random"):
+        done = command(
+            tmp_path, "--policy", policy, "--route", "92.4,120 -> 92.4,60", "--episodes", "3", "--scenario", "0"
+        )
+        assert done.returncode == 0, done.stderr
+        (path,) = (tmp_path / "evaluations").glob(f"{policy}_*.json")
+        assert f"written to {path}" in done.stdout
+        results[policy] = json.loads(path.read_text())
+    assert results["follower"]["policy"] == "follower"
+    assert (results["follower"]["run"], results["follower"]["step"]) == (None, None)
+    for result in results.values():
+        assert result["summary"].keys() >= METRICS
+        assert result["seed"] == 42
+        assert [e["seed"] for e in result["episodes"]] == [episode_seed(42, EVALUATION, i) for i in range(3)]
+        assert result["routes"][0]["episodes"] == 3
+    assert results["follower"]["summary"]["route_completion"]["mean"] > 0.9
+    assert results["random"]["summary"]["route_completion"]["mean"] < 0.9
+    assert results["follower"]["summary"]["success"]["n"] == 3
+    assert len({e["duration_s"] for e in results["follower"]["episodes"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("extra", "names"),
+    [
+        (["--policy", "network"], "--checkpoint"),
+        (["--policy", "follower", "--episodes", "0"], "--episodes"),
+        (["--policy", "follower", "--route", "grid-nav/3"], "Grid01"),
+    ],
+)
+def test_what_cannot_be_driven_is_refused(tmp_path, extra, names):
+    done = command(tmp_path, *extra)
+    assert done.returncode == 1
+    assert done.stderr.startswith("evaluate: ")
+    assert names in done.stderr
+
+
+def test_a_suite_is_driven_route_by_route():
+    """On the generated town, where no policy was trained."""
+    whole = load_suite("grid-nav")
+    suite = Suite(whole.name, whole.town, whole.routes[:2])
+    config = EnvConfig(simulator=SimulatorConfig(town=whole.town), route="grid-nav/0")
+    env = CarlaEnv(config)
+    try:
+        driven = list(evaluate(env, follower, 1, 5, suite=suite))
+        identity = env.simulator.identity()
+    finally:
+        env.close()
+    assert identity["map"] == "Grid01"
+    assert [episode["route"] for episode in driven] == ["grid-nav/0", "grid-nav/1"]
+    assert [episode["success"] for episode in driven] == [1, 1]
+    result = report(driven, policy=NETWORK, run="some-run", step=7, seed=5, env=config, simulator=identity, suite=suite)
+    assert (result["suite"], result["route"]) == ("grid-nav", None)
+    assert [row["kind"] for row in result["routes"]] == ["straight", "straight"]
+    assert result["routes"][0]["length_m"] == pytest.approx(suite.routes[0].length_m, abs=1.0)
+    rows = table(result).splitlines()
+    assert rows[1].split()[:5] == ["grid-nav/0", "straight", f"{driven[0]['route_m']:.0f}", "m", "1/1"]

@@ -100,7 +100,7 @@ class Actor(nn.Module):
     @nn.compact
     def logits(self, features: jax.Array) -> jax.Array:
         """[B, F] -> [B, A] float32, the action before its tanh."""
-        return cast(jax.Array, MLP(self.action_size, self.hidden, self.dtype, name="mlp")(features))
+        return MLP(self.action_size, self.hidden, self.dtype, name="mlp")(features)
 
 
 class TwinCritic(nn.Module):

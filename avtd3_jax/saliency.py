@@ -1,6 +1,6 @@
 """What in the picture speaks for what the networks say: Grad-CAM of critic and actor, and the first layer's maps."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import jax
@@ -91,7 +91,7 @@ class GradCam:
 
         def explained(maps: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
             features = learner.encoder.apply(encoder, maps, vector, method="features_of_maps")
-            logits = learner.actor.apply({"params": params["actor"]}, features, method="logits")
+            logits = cast(jax.Array, learner.actor.apply({"params": params["actor"]}, features, method="logits"))
             action = jax.lax.stop_gradient(jnp.tanh(logits))
             value = learner.critic.apply({"params": params["critic"]}, features, action)[0]
             return jnp.concatenate([value, jnp.abs(logits[0])]), (action[0], value[0])

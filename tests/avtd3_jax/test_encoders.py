@@ -77,8 +77,8 @@ def test_cells_lie_where_the_encoder_says(name):
     seen, mirrored = once(maps, np.concatenate([image, image[..., ::-1]]))
     assert seen.shape[1] == 2
     scale = np.abs(seen).max()
-    assert np.abs(seen[:, 0] - seen[:, 1]).max() > 1e-2 * scale  # not the same everywhere
-    np.testing.assert_allclose(mirrored[:, ::-1], seen, rtol=1e-3, atol=1e-4 * scale)
+    assert np.abs(seen[:, 0] - seen[:, 1]).max() > 2e-2 * scale  # not the same everywhere
+    np.testing.assert_allclose(mirrored[:, ::-1], seen, rtol=1e-3, atol=2e-3 * scale)
 
 
 def test_an_unknown_encoder_is_refused_with_the_names_there_are():

@@ -39,6 +39,8 @@ class LearnerLoop:
         self._batches = batches
         self._timer = timer
         self._overlap = overlap
+        # XLA:CPU computes one after the other what one thread dispatches: another one's action need not wait.
+        self._actor = ThreadPoolExecutor(1, thread_name_prefix="act")
         self._acting: Params | None = None  # while an update is under way, with `overlap`
         self._copy = jax.jit(lambda params: jax.tree.map(jnp.copy, params))
         self._in_flight: tuple[jax.Array, bool] | None = None
@@ -69,7 +71,9 @@ class LearnerLoop:
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """The policy's action [A], without noise; with `overlap` that from before the dispatch under way."""
-        return self.learner.act(self._acting or self.state.params, observation)
+        if self._acting is None:
+            return self.act_latest(observation)
+        return self._actor.submit(self.learner.act, self._acting, observation).result()
 
     def act_latest(self, observation: dict[str, np.ndarray]) -> np.ndarray:
         """The action [A] of the policy as it is after all updates dispatched; waits for them."""
@@ -115,8 +119,9 @@ class LearnerLoop:
         return means
 
     def close(self) -> None:
-        """Ends the threads that prefetch and compile."""
+        """Ends the threads that prefetch, act and compile."""
         self._batches.stop()
+        self._actor.shutdown()
         if self._compiler is not None:
             self._compiler.shutdown()
 

@@ -229,7 +229,7 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     [
         ({}, {}),
         # What a GPU's learner uses: where the frames lie changes no number.
-        ({"overlap": True, "updates_per_dispatch": 4}, {"replay__device_resident": True, "replay__gather_threads": 2}),
+        ({"overlap": True, "updates_per_dispatch": 2}, {"replay__device_resident": True, "replay__gather_threads": 2}),
     ],
 )
 def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path, values, of_the_second):

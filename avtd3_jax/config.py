@@ -89,16 +89,30 @@ class ExplorationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayConfig:
-    """Attributes: capacity: transitions held; prefetch: batches prepared ahead on the device (0: sampled on demand)."""
+    """Where transitions wait, how they are sampled, and how they come to the learner.
+
+    Attributes:
+      capacity: transitions held.
+      prefetch: batches prepared ahead on the device (0: sampled on demand).
+      n_step: rewards in a TD target before it bootstraps, fewer at an episode's end; 1 in TD3, 3 in DrQ-v2.
+      gather_threads: threads that copy a batch's frames; on a CPU one is enough, a GPU can ask for more.
+      device_resident: hold the frames on the device too, so that only their indices travel.
+    """
 
     capacity: int
     prefetch: int
+    n_step: int
+    gather_threads: int
+    device_resident: bool
 
     def __post_init__(self) -> None:
         if self.capacity < 1:
             raise ValueError(f"replay.capacity is {self.capacity}: it must hold at least one batch.")
         if self.prefetch < 0:
             raise ValueError(f"replay.prefetch is {self.prefetch}: give 0 or more batches.")
+        for name in ("n_step", "gather_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"replay.{name} is {getattr(self, name)}: it must be at least 1.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +123,10 @@ class ScheduleConfig:
       total_steps: environment steps (decisions) of the run.
       exploration_steps: steps before the first update; actions come from the exploration policy.
       updates_per_step: TD3 updates per environment step once learning.
+      updates_per_dispatch: updates that are computed as one executable, once so many are due; 1, or a multiple of the
+        policy delay. More than 1 pays on a GPU, where dispatching an update costs as much as computing it.
+      overlap: act with the parameters from before the update under way, one dispatch old, so that the environment
+        need not wait for it; False for the latest, which does wait (lock-step). Either way one seed gives one run.
       batch_size: transitions per update.
       log_every: steps between two TensorBoard points of the learner.
       eval_every: steps between evaluations, made at an episode's end (0: none).
@@ -117,11 +135,14 @@ class ScheduleConfig:
       checkpoints_kept: older ones are removed.
       checkpoint_replay: store the replay with it, so that a resumed run goes on exactly.
       debug_every: steps between two looks inside the network with debug=True.
+      warn_window: steps over which training looks for a saturated policy and a parked car.
     """
 
     total_steps: int
     exploration_steps: int
     updates_per_step: float
+    updates_per_dispatch: int
+    overlap: bool
     batch_size: int
     log_every: int
     eval_every: int
@@ -130,9 +151,11 @@ class ScheduleConfig:
     checkpoints_kept: int
     checkpoint_replay: bool
     debug_every: int
+    warn_window: int
 
     def __post_init__(self) -> None:
-        for name in ("total_steps", "batch_size", "log_every", "eval_episodes", "checkpoints_kept", "debug_every"):
+        at_least_one = ("total_steps", "updates_per_dispatch", "batch_size", "log_every", "eval_episodes")
+        for name in (*at_least_one, "checkpoints_kept", "debug_every", "warn_window"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1.")
         for name in ("exploration_steps", "eval_every", "checkpoint_every", "updates_per_step"):

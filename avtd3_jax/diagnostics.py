@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from avtd3_jax.learner import Learner, Params, TrainState, split_frames
 from avtd3_jax.replay import Batch
@@ -16,6 +17,12 @@ def encoder_gradient_norms(learner: Learner, state: TrainState, batch: Batch) ->
     """L2 norm of the loss's gradient for every encoder parameter, by its path; an actor step's gradient."""
     norms, _, _ = _compiled(learner)
     return _by_path(norms(state.params, state.target_params, batch))
+
+
+def encoder_mean_gradients(state: TrainState) -> dict[str, float]:
+    """Largest absolute running mean of the gradient, Adam's own, in every encoder parameter, by its path."""
+    means = optax.tree.get(state.opt_state["critic"].inner_states["encoder"], "mu")["encoder"]
+    return _by_path(_largest(means))
 
 
 def encoder_weight_changes(initial: Params, params: Params) -> dict[str, float]:
@@ -48,15 +55,15 @@ def q_gap(learner: Learner, params: Params, batch: Batch) -> float:
 
 def observations_of(batch: Batch) -> Observation:
     """The observations of a batch, apart from its memory: a fixed set to compare features on."""
-    parts = {"image": split_frames(batch.frames)[0], "vector": batch.vector}
+    parts = {"image": split_frames(batch)[0], "vector": batch.vector}
     return {name: np.array(part) for name, part in parts.items() if part is not None}
 
 
 def sample_sheet(batch: Batch, rows: int = 8) -> np.ndarray:
-    """Packed frames of the first `rows` transitions as one picture: a row each, oldest frame left, next one right.
+    """Packed frames of the first `rows` transitions as one picture: a row each, obs at the left, next_obs at the right.
 
     Returns:
-      uint8 [rows * (H + 2), (S + 1) * (W + 2)], a white line between frames.
+      uint8 [rows * (H + 2), frames * (W + 2)] with S + min(n, S) frames a row, a white line between frames.
     """
     if batch.frames is None:
         raise ValueError("The batch has no frames: a sheet needs an observation space with an image.")
@@ -78,13 +85,18 @@ def _compiled(learner: Learner) -> tuple[Any, Any, Any]:
         return jax.tree.map(jnp.linalg.norm, _ravelled(jax.grad(loss)(params["encoder"])))
 
     def gap(params: Params, batch: Batch) -> jax.Array:
-        image, _ = split_frames(batch.frames)
+        image, _ = split_frames(batch)
         features = learner.features(params["encoder"], image, batch.vector)
         pi = learner.actor.apply({"params": params["actor"]}, features)
         q = [learner.critic.apply({"params": params["critic"]}, features, action)[0] for action in (pi, batch.action)]
         return jnp.abs(q[0] - q[1]).mean()
 
     return jax.jit(gradient_norms), jax.jit(learner.features), jax.jit(gap)
+
+
+@jax.jit
+def _largest(tree: Params) -> Params:
+    return jax.tree.map(lambda leaf: jnp.abs(leaf).max(), tree)
 
 
 def _ravelled(tree: Any) -> Any:

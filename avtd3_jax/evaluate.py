@@ -10,7 +10,7 @@ import re
 import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from avtd3_jax import runtime
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
-from avtd3_jax.learner import Learner
+from avtd3_jax.learner import Learner, Params
 from avtd3_jax.logs import write_json
 from avtd3_jax.run import RunConfig, parse
 from avtd3_jax.seeding import EVALUATION, episode_seed
@@ -29,6 +29,7 @@ from avtd3_jax.spaces import ActionSpec, ObsSpec
 from envloop.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv, action_space, observation_space
+from envloop.episode import Course
 from envloop.metrics import summarise
 from envloop.policies import SCRIPTED, Policy, PolicyMaker
 from envloop.simulator import SimulatorError
@@ -39,6 +40,7 @@ from envloop.video import VideoWriter, check_video_path, compose
 StepHook = Callable[[CarlaEnv, np.ndarray, Mapping[str, Any]], None]
 Metrics = dict[str, Any]
 
+EXPECTED = (CheckpointError, ConfigError, SimulatorError, runtime.RuntimeSetupError, ValueError, OSError)
 NETWORK = "network"
 _EPISODES = 10  # where there is no suite, each of whose routes is driven once
 _LOST_LIMIT = 3  # times that one episode is begun again after its simulator died
@@ -170,39 +172,61 @@ def table(result: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def task_name(driver: str, route: str, scenario: str, seed: int, simulator: str) -> str:
+    """A file's name without its ending: a drive of another policy, task or simulator has another one."""
+    route = re.sub(r"[^A-Za-z0-9.-]+", "_", route)
+    return f"{driver}_{route}_scenario-{scenario}_seed-{seed}_{simulator.replace(' ', '-')}"
+
+
 def result_path(workdir: Path, result: Mapping[str, Any]) -> Path:
-    """Where a report is written: an evaluation of another policy, task or simulator has another name."""
-    simulator = str(result["simulator"]["simulator"]).replace(" ", "-")
-    route = re.sub(r"[^A-Za-z0-9.-]+", "_", result["suite"] or result["route"])
+    """Where a report is written."""
     driver = f"step-{result['step']:07d}" if result["policy"] == NETWORK else result["policy"]
-    name = f"{driver}_{route}_scenario-{result['scenario']}_seed-{result['seed']}_{simulator}.json"
-    return workdir / "evaluations" / name
+    simulator = str(result["simulator"]["simulator"])
+    name = task_name(driver, result["suite"] or result["route"], result["scenario"], result["seed"], simulator)
+    return workdir / "evaluations" / f"{name}.json"
 
 
-class Recorder:
-    """Writes what it is shown step by step to a video: camera, view from above, numbers."""
+class Scene:
+    """Draws one video frame a step: camera, view from above, numbers."""
 
-    def __init__(self, video: VideoWriter) -> None:
-        self._video = video
+    def __init__(self) -> None:
         self._birdseye: BirdsEye | None = None
 
-    def __call__(self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any]) -> None:
+    def __call__(
+        self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any], numbers: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """uint8 RGB [432, W, 3]; `numbers` are written in addition to the drive's own."""
         if self._birdseye is None:
             self._birdseye = BirdsEye(lane_polygons(env.simulator.map), env.course.route.points[:, :2])
         ego = info["ego"]
         pose = (ego["x"], ego["y"], ego["yaw_deg"])
         boxes = [box_corners(*pose, *_EGO_HALF_SIZE), *(_npc_outline(npc) for npc in env.npcs)]
-        numbers = {
+        written = {
             "speed km/h": 3.6 * ego["speed_mps"],
             "steer": float(action[0]),
             "throttle" if action[1] > 0 else "brake": abs(float(action[1])),
             "lateral m": ego["lateral_m"],
             "route": f"{info['route_completion']:.0%}",
+            **(numbers or {}),
             "": info["reason"] or "",
         }
         camera = env.render()
         assert camera is not None
-        self._video.add(compose(camera, self._birdseye.window(pose, boxes, _VIEW_PIXELS, _VIEW_METRES), numbers))
+        return compose(camera, self._birdseye.window(pose, boxes, _VIEW_PIXELS, _VIEW_METRES), written)
+
+
+class Recorder:
+    """Writes a scene a step to a video."""
+
+    def __init__(self, video: VideoWriter) -> None:
+        self._video = video
+        self._scene = Scene()
+        self._course: Course | None = None
+
+    def __call__(self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any]) -> None:
+        if env.course is not self._course:  # another route to draw
+            self._scene, self._course = Scene(), env.course
+        self._video.add(self._scene(env, action, info))
 
 
 def _npc_outline(npc: Npc) -> np.ndarray:
@@ -210,16 +234,92 @@ def _npc_outline(npc: Npc) -> np.ndarray:
     return box_corners(pose.location.x, pose.location.y, pose.rotation.yaw, npc.half_length_m, _EGO_HALF_SIZE[1])
 
 
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A checkpoint's policy; `step` is the environment step that it was saved at."""
+
+    learner: Learner
+    params: Params
+    step: int
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """The action [2], without noise."""
+        return self.learner.act(self.params, obs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A policy, and the world that it is to drive in.
+
+    run: the run's configuration, with what the command line sets otherwise.
+    seed: of the episodes.
+    network: None where a scripted policy drives.
+    simulator: `Simulator.identity()`.
+    """
+
+    run: RunConfig
+    seed: int
+    env: CarlaEnv
+    make_policy: PolicyMaker
+    network: Network | None
+    simulator: Mapping[str, Any]
+
+
+@contextmanager
+def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None) -> Iterator[Opened]:
+    """Opens what the command line names, and says what runs where; the environment is closed afterwards.
+
+    Args:
+      args: `checkpoint`, `config`, `policy`, `route`, and the options of `add_shared_options`.
+
+    Raises:
+      One of `EXPECTED`, with one plain sentence.
+    """
+    logging.set_verbosity(logging.ERROR)  # orbax warns that it opens a checkpoint read-only, as it was asked to
+    with ExitStack() as stack:
+        checkpoints = None
+        if args.checkpoint is not None:
+            checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
+        values = checkpoints.extras(args.step)["config"] if checkpoints else _config_file(args.config)
+        run = _overridden(parse(values), args, suite)
+        seed = run.seed if args.seed is None else args.seed
+        network, driver = None, args.policy
+        if args.policy == NETWORK:
+            assert checkpoints is not None
+            device = runtime.setup(args.device).device
+            network = _network(run, checkpoints, args.step)
+            driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
+        env = CarlaEnv(run.env, render_mode="rgb_array" if render else None)
+        stack.callback(env.close)
+        simulator = env.simulator.identity()
+        print(f"policy     {driver}")
+        print(f"simulator  {simulator['simulator']} at {simulator['host']}, {simulator['map']}")
+        task = f"suite {suite.name}" if suite else env.task
+        print(f"task       {task}, scenario {run.env.scenario}, seed {seed}", flush=True)
+        make_policy = always(network.act) if network else SCRIPTED[args.policy]
+        yield Opened(run, seed, env, make_policy, network, simulator)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     try:
         return _main(_parser().parse_args(argv))
-    except (CheckpointError, ConfigError, SimulatorError, runtime.RuntimeSetupError, ValueError) as error:
+    except EXPECTED as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("evaluate: interrupted; nothing was written.", file=sys.stderr)
         return 130
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that drives a checkpoint can be told."""
+    parser.add_argument("--step", type=int, help="which checkpoint (default: the last one)")
+    parser.add_argument("--seed", type=int, help="of the evaluation episodes (default: the run's)")
+    parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
+    parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
+    parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -230,16 +330,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--policy", default=NETWORK, choices=(NETWORK, *SCRIPTED), help="who drives (default: %(default)s)"
     )
-    parser.add_argument("--step", type=int, help="which checkpoint (default: the last one)")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--suite", choices=suite_names(), help="drive each route of a suite, in the suite's town")
     where.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
     parser.add_argument("--episodes", type=int, help=f"default {_EPISODES}; with --suite, on each route: default 1")
-    parser.add_argument("--seed", type=int, help="of the evaluation episodes (default: the run's)")
-    parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
-    parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
-    parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
+    add_shared_options(parser)
     parser.add_argument(
         "--workdir", type=Path, help="the JSON goes to its evaluations/ (default: the checkpoint's run)"
     )
@@ -249,42 +344,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _main(args: argparse.Namespace) -> int:
     workdir = _checked(args)
-    logging.set_verbosity(logging.ERROR)  # orbax warns that it opens a checkpoint read-only, as it was asked to
-    with ExitStack() as stack:
-        checkpoints = None
-        if args.checkpoint is not None:
-            checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
-        values = checkpoints.extras(args.step)["config"] if checkpoints else _config_file(args.config)
-        suite = load_suite(args.suite) if args.suite else None
-        run = _overridden(parse(values), args, suite)
-        seed = run.seed if args.seed is None else args.seed
+    suite = load_suite(args.suite) if args.suite else None
+    with opened(args, render=args.video is not None, suite=suite) as opening, ExitStack() as stack:
+        run, network = opening.run, opening.network
         video = stack.enter_context(VideoWriter(args.video, fps=1.0 / run.env.decision_s)) if args.video else None
-        step, device = None, ""
-        if args.policy == NETWORK:
-            assert checkpoints is not None
-            device = f", on {runtime.setup(args.device).device}"
-            make_policy, step = _network(run, checkpoints, args.step)
-        else:
-            make_policy = SCRIPTED[args.policy]
-        env = CarlaEnv(run.env, render_mode="rgb_array" if video else None)
-        stack.callback(env.close)
-        simulator = env.simulator.identity()
-        task = f"suite {suite.name}" if suite else env.task
-        print(f"policy     {args.policy}" + ("" if step is None else f" of {args.checkpoint} at step {step}{device}"))
-        print(f"simulator  {simulator['simulator']} at {simulator['host']}, {simulator['map']}")
-        print(f"task       {task}, scenario {run.env.scenario}, seed {seed}")
         episodes = args.episodes or (1 if suite else _EPISODES)
-        drives = evaluate(env, make_policy, episodes, seed, Recorder(video) if video else None, suite)
+        on_step = Recorder(video) if video else None
+        drives = evaluate(opening.env, opening.make_policy, episodes, opening.seed, on_step, suite)
         total = episodes * (len(suite.routes) if suite else 1)
         driven = list(tqdm(drives, total=total, unit="episode"))
     result = report(
         driven,
         policy=args.policy,
-        run=None if step is None else args.checkpoint.resolve().name,
-        step=step,
-        seed=seed,
+        run=args.checkpoint.resolve().name if network else None,
+        step=network.step if network else None,
+        seed=opening.seed,
         env=run.env,
-        simulator=simulator,
+        simulator=opening.simulator,
         suite=suite,
     )
     path = result_path(workdir, result)
@@ -316,11 +392,12 @@ def _config_file(path: Path) -> dict[str, Any]:
     return values
 
 
-def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> tuple[PolicyMaker, int]:
-    """The checkpoint's policy, and its environment step."""
-    learner = Learner(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent)
+def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:
+    # What the run began with is in the checkpoint; the file need not be there any more.
+    agent = dataclasses.replace(run.agent, encoder_weights="")
+    learner = Learner(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), agent)
     found, params, _ = checkpoints.restore_params(learner.init(run.seed).params, step)
-    return always(lambda obs: learner.act(params, obs)), found
+    return Network(learner, params, found)
 
 
 def always(policy: Policy) -> PolicyMaker:

@@ -24,7 +24,9 @@ import numpy as np
 import optax
 
 from avtd3_jax import losses
-from avtd3_jax.networks import IMAGE_ENCODERS, Actor, Encoder, TwinCritic
+from avtd3_jax.augmentation import random_shift
+from avtd3_jax.encoders import image_encoder, torchvision_weights
+from avtd3_jax.networks import Actor, Encoder, TwinCritic
 from avtd3_jax.replay import Batch
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 
@@ -40,12 +42,16 @@ class NonFiniteError(FloatingPointError):
 class TD3Config:
     """Hyperparameters; the defaults are the task's defaults of record.
 
+    encoder: name of the image encoder, see `avtd3_jax.encoders`.
+    encoder_weights: path of a .safetensors file of ImageNet weights that it begins with; "" for random ones.
     encoder_grad: "both" trains the encoder by the critic's and the actor's loss, "critic" by the critic's alone.
     trunk_width: width of the LayerNorm and tanh trunk in place of the encoder's Dense(512); 0 for none.
+    random_shift: pixels by which every image stack of a batch is moved at random, DrQ's is 4; 0 for none.
     compute_dtype: "float32" or "bfloat16"; parameters, targets and losses are float32 either way.
     """
 
     encoder: str = "nature"
+    encoder_weights: str = ""
     trunk_width: int = 0
     hidden: tuple[int, ...] = (256, 256)
     num_critics: int = 2
@@ -58,6 +64,7 @@ class TD3Config:
     target_noise_clip: float = 0.5
     policy_delay: int = 2
     encoder_grad: Literal["critic", "both"] = "both"
+    random_shift: int = 0
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self) -> None:
@@ -65,7 +72,9 @@ class TD3Config:
             if not valid:
                 raise ValueError(sentence)
 
-        require(self.encoder in IMAGE_ENCODERS, f"encoder is {self.encoder!r}: choose one of {sorted(IMAGE_ENCODERS)}.")
+        image_encoder(self.encoder)
+        if self.encoder_weights:
+            torchvision_weights.check(self.encoder, self.encoder_weights)
         require(self.encoder_grad in ("critic", "both"), f"encoder_grad is {self.encoder_grad!r}: 'critic' or 'both'.")
         require(
             self.compute_dtype in ("float32", "bfloat16"),
@@ -76,6 +85,7 @@ class TD3Config:
         require(self.policy_delay >= 1, f"policy_delay is {self.policy_delay}: it must be at least 1.")
         require(self.num_critics >= 1, f"num_critics is {self.num_critics}: it must be at least 1.")
         require(self.trunk_width >= 0, f"trunk_width is {self.trunk_width}: 0 for none, or the trunk's width.")
+        require(self.random_shift >= 0, f"random_shift is {self.random_shift}: 0 for none, or a number of pixels.")
         for name in ("encoder_lr", "actor_lr", "critic_lr"):
             require(getattr(self, name) > 0.0, f"{name} is {getattr(self, name)}: it must be positive.")
         for name in ("target_noise", "target_noise_clip"):
@@ -126,6 +136,8 @@ class Learner:
         self.obs_spec = obs_spec
         self.action_spec = action_spec
         self.config = config = config or TD3Config()
+        if config.random_shift and obs_spec.image is None:
+            raise ValueError(f"random_shift is {config.random_shift} and the observation has no image: set it to 0.")
         self.trace_count = 0
         dtype = jnp.dtype(config.compute_dtype)
         self.encoder = Encoder(config.encoder, config.trunk_width, dtype)
@@ -138,23 +150,33 @@ class Learner:
             ),
             "actor": optax.partition({"actor": optax.adam(config.actor_lr)}, _group_labels),
         }
-        self._jit_update = jax.jit(self._traced_update, static_argnames="update_actor", donate_argnums=0)
+        self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
         self._jit_act = jax.jit(self._act)
         self._jit_init = jax.jit(self._init)
         self._executables: dict[bool, jax.stages.Compiled] = {}
 
     def init(self, seed: int) -> TrainState:
-        """A fresh state; the same seed gives the same parameters, bit for bit."""
-        return self._jit_init(jax.random.key(seed))
+        """A fresh state; the same seed gives the same parameters, bit for bit.
 
-    def _init(self, key: jax.Array) -> TrainState:
+        Raises:
+          ValueError: `encoder_weights` cannot be used.
+        """
+        config, image, pretrained = self.config, self.obs_spec.image, None
+        if config.encoder_weights:
+            if image is None:
+                raise ValueError("encoder_weights is given, but the observation has no image: leave it empty.")
+            pretrained = torchvision_weights.load(config.encoder, config.encoder_weights, stack=image[0])
+        return self._jit_init(jax.random.key(seed), pretrained)
+
+    def _init(self, key: jax.Array, pretrained: Params | None) -> TrainState:
         encoder_key, actor_key, critic_key, state_key = jax.random.split(key, 4)
         image = None if self.obs_spec.image is None else jnp.zeros((1, *self.obs_spec.image), jnp.uint8)
         vector = None if self.obs_spec.vector is None else jnp.zeros((1, self.obs_spec.vector), jnp.float32)
         features, encoder = self.encoder.init_with_output(encoder_key, image, vector)
         action = jnp.zeros((1, self.action_spec.size), jnp.float32)
+        encoder_params = encoder.get("params", {})
         params = {
-            "encoder": encoder.get("params", {}),
+            "encoder": encoder_params if pretrained is None else {**encoder_params, "cnn": pretrained},
             "actor": self.actor.init(actor_key, features)["params"],
             "critic": self.critic.init(critic_key, features, action)["params"],
         }
@@ -189,12 +211,16 @@ class Learner:
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Sum of the critic's loss and, with `update_actor`, the actor's, each routed to its own parameters."""
         config = self.config
-        image, next_image = split_frames(batch.frames)
+        image, next_image = split_frames(batch)
+        if config.random_shift and image is not None and next_image is not None:
+            key, shift, next_shift = jax.random.split(key, 3)
+            image = random_shift(shift, image, config.random_shift)
+            next_image = random_shift(next_shift, next_image, config.random_shift)
         next_features = self.features(target_params["encoder"], next_image, batch.next_vector)
         next_action = _apply(self.actor, target_params["actor"], next_features)
         next_action = losses.smoothed_action(key, next_action, config.target_noise, config.target_noise_clip)
         next_q = _apply(self.critic, target_params["critic"], next_features, next_action)
-        target = losses.td_target(batch.reward, batch.terminated, next_q, config.gamma)
+        target = losses.td_target(batch.reward, batch.steps, batch.terminated, next_q, config.gamma)
 
         features = self.features(params["encoder"], image, batch.vector)
         q = _apply(self.critic, params["critic"], features, batch.action)
@@ -222,7 +248,7 @@ class Learner:
         }
         return critic_loss + actor_loss, metrics
 
-    def _traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
+    def traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
         self.trace_count += 1  # a Python side effect: runs when JAX traces, not when the executable runs
         key, noise_key = jax.random.split(state.key)
         groups = GROUPS if update_actor else ("encoder", "critic")
@@ -255,7 +281,10 @@ class Learner:
         return TrainState(params, target_params, opt_state, key, step), packed
 
     def compile(self, state: TrainState, batch: Batch) -> dict[bool, dict[str, float]]:
-        """Compiles both executables for `batch`'s shapes; returns GFLOP and temporary MB of each, by `update_actor`."""
+        """Compiles both executables for `batch`'s shapes; returns GFLOP and temporary MB of each, by `update_actor`.
+
+        XLA counts no GFLOP for the convolutions that `cpu_conv` computes.
+        """
         costs = {}
         for update_actor in (False, True):
             if update_actor not in self._executables:
@@ -324,9 +353,20 @@ class Learner:
         return {group: (sum(leaf.size for leaf in jax.tree.leaves(params[group])), rates[group]) for group in GROUPS}
 
 
-def split_frames(frames: jax.Array | None) -> tuple[jax.Array | None, jax.Array | None]:
-    """Packed uint8 [B, S + 1, H, W] -> the stacks of obs and of next_obs, each [B, S, H, W]."""
-    return (None, None) if frames is None else (frames[:, :-1], frames[:, 1:])
+def split_frames(batch: Batch) -> tuple[jax.Array | None, jax.Array | None]:
+    """The stacks of obs and of next_obs out of the packed frames, each uint8 [B, S, H, W]; None without an image."""
+    frames = batch.frames
+    if frames is None:
+        return None, None
+    width, n_step = frames.shape[1], batch.reward.shape[1]
+    stack = max(width - n_step, width // 2)
+    next_image = frames[:, -stack:]
+    if n_step < stack:
+        # A choice among the few places where next_obs can begin: cheaper on a CPU than gathering whole frames.
+        for steps in range(1, n_step):
+            ends_here = (batch.steps == steps)[:, None, None, None]
+            next_image = jnp.where(ends_here, frames[:, steps : steps + stack], next_image)
+    return frames[:, :stack], next_image
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> jax.Array:

@@ -3,68 +3,104 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from avtd3_jax import diagnostics
 from avtd3_jax.learner import Learner, Params, TrainState
 from avtd3_jax.logs import PhaseTimer
+from avtd3_jax.multi_update import MultiUpdate
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.replay import Batch, make_batch
 
 
 class LearnerLoop:
-    """Applies TD3 updates to `state` with batches from `batches`.
+    """Applies TD3 updates to `state` with batches from `batches`, `updates_per_dispatch` of them at a time.
 
-    `update` only dispatches: JAX computes while the caller goes on, and waits for it in the next `act`.
+    `update` only dispatches: JAX computes while the caller goes on, and waits for it in the next `act`. With `overlap`
+    not even then: `act` has the parameters from before the dispatch under way, whenever that one ends.
     """
 
-    def __init__(self, learner: Learner, state: TrainState, batches: Prefetcher, timer: PhaseTimer) -> None:
+    def __init__(
+        self,
+        learner: Learner,
+        state: TrainState,
+        batches: Prefetcher,
+        timer: PhaseTimer,
+        updates_per_dispatch: int = 1,
+        overlap: bool = False,
+    ) -> None:
+        """Raises ValueError when `updates_per_dispatch` does not fit the learner's policy delay."""
         self.learner = learner
         self.state = state
+        self.updates_per_dispatch = updates_per_dispatch
         self.last_batch: Batch | None = None
+        self._multi = MultiUpdate(learner, updates_per_dispatch) if updates_per_dispatch > 1 else None
         self._batches = batches
         self._timer = timer
+        self._overlap = overlap
+        self._acting: Params | None = None  # while an update is under way, with `overlap`
+        self._copy = jax.jit(lambda params: jax.tree.map(jnp.copy, params))
         self._in_flight: tuple[jax.Array, bool] | None = None
         self._compiler: ThreadPoolExecutor | None = None
         self._compiled: Future[None] | None = None
         self._sums: dict[str, tuple[float, int]] = {}
 
-    def prepare(self, batch_size: int, acting: int = 1) -> None:
-        """Compiles updates for `batch_size` and the policy for `acting` observations, while the caller goes on."""
+    def prepare(self, batch_size: int, acting: int = 1, n_step: int = 1) -> None:
+        """Compiles, while the caller goes on, the policy for `acting` observations and the updates.
+
+        `batch_size` and `n_step` are those of the batches to come.
+        """
         learner, state = self.learner, self.state
         zeros = learner.obs_spec.zeros(acting)
 
         def compile_all() -> None:
-            shapes = make_batch(learner.obs_spec, learner.action_spec, batch_size, jax.ShapeDtypeStruct)
-            learner.compile(state, shapes)
+            shapes = make_batch(learner.obs_spec, learner.action_spec, batch_size, jax.ShapeDtypeStruct, n_step)
+            if self._multi is None:
+                learner.compile(state, shapes)
+            else:
+                self._multi.compile(state, shapes)
             learner.act(state.params, zeros)
+            if self._overlap:
+                self._copy(_acting(state))
 
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._compiled = self._compiler.submit(compile_all)
 
     def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
-        """The policy's action [A], without noise."""
+        """The policy's action [A], without noise; with `overlap` that from before the dispatch under way."""
+        return self.learner.act(self._acting or self.state.params, observation)
+
+    def act_latest(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The action [A] of the policy as it is after all updates dispatched; waits for them."""
         return self.learner.act(self.state.params, observation)
 
     def update(self, number: int) -> None:
-        """Dispatches update `number` (from 0) and reads the metrics of the one before.
+        """Dispatches update `number` (from 0), or the `updates_per_dispatch` from it, and reads earlier metrics.
 
         Raises:
-          NonFiniteError: the update before was not finite; the state is the last good one.
+          NonFiniteError: an update of the dispatch before was not finite; the state has the finite ones alone.
         """
         if self._compiled is not None:
             with self._timer("compile"):
                 self._compiled.result()
             self._compiled = None
         with self._timer("sample"):
-            self.last_batch = self._batches.get()
+            batches = [self._batches.get() for _ in range(self.updates_per_dispatch)]
+        self.last_batch = batches[-1]
         with self._timer("dispatch_update"):
-            self.state, packed = self.learner.step(self.state, self.last_batch, number)
+            acting = self._copy(_acting(self.state)) if self._overlap else None  # the update takes the state's memory
+            if self._multi is None:
+                self.state, packed = self.learner.step(self.state, batches[0], number)
+            else:
+                self.state, packed = self._multi(self.state, batches)
         self.settle()
-        self._in_flight = packed, self.learner.updates_actor(number)
+        self._in_flight = packed, self._multi is not None or self.learner.updates_actor(number)
+        self._acting = acting
 
     def settle(self) -> None:
-        """Waits for the update under way and reads its metrics. Raises NonFiniteError as `update` does."""
+        """Waits for what is under way, acts with it, and reads its metrics. Raises NonFiniteError as `update` does."""
+        self._acting = None
         if self._in_flight is None:
             return
         (packed, with_actor), self._in_flight = self._in_flight, None
@@ -83,6 +119,10 @@ class LearnerLoop:
         self._batches.stop()
         if self._compiler is not None:
             self._compiler.shutdown()
+
+
+def _acting(state: TrainState) -> Params:
+    return {group: state.params[group] for group in ("encoder", "actor")}
 
 
 class Introspection:

@@ -3,26 +3,35 @@
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
-def td_target(reward: jax.Array, terminated: jax.Array, next_q: jax.Array, discount: float) -> jax.Array:
-    """Clipped double-Q target of TD3.
+def td_target(
+    reward: jax.Array, steps: jax.Array, terminated: jax.Array, next_q: jax.Array, discount: float
+) -> jax.Array:
+    """Clipped double-Q target of TD3, from n-step returns with n > 1.
 
-    y = r + gamma * (1 - terminated) * min_i Q_i'(s', a')   (Fujimoto et al. 2018, eq. 10)
+    y = r_0 + gamma * r_1 + ... + gamma^k * (1 - terminated) * min_i Q_i'(s_k, a')
+
+    with k = n = 1 in Fujimoto et al. 2018, eq. 10, and n = 3 in DrQ-v2 (Yarats et al. 2021, arXiv:2107.09645).
 
     Args:
-      reward: [B] float32.
-      terminated: [B] bool; a time limit is not a termination and keeps its bootstrap.
-      next_q: [C, B] float32, the target critics at the smoothed target action.
+      reward: [B, n] float32, of each step; zero after the k-th.
+      steps: [B] int32, k in 1..n.
+      terminated: [B] bool, after the k-th step; a time limit is not a termination and keeps its bootstrap.
+      next_q: [C, B] float32, the target critics at the smoothed target action, k steps on.
       discount: gamma, per decision.
 
     Returns:
       [B] float32, no gradient flows through it.
     """
-    chex.assert_rank([reward, terminated, next_q], [1, 1, 2])
-    chex.assert_equal_shape([reward, terminated, next_q[0]])
-    chex.assert_type(terminated, bool)
-    return jax.lax.stop_gradient(reward + discount * jnp.where(terminated, 0.0, next_q.min(axis=0)))
+    chex.assert_rank([reward, steps, terminated, next_q], [2, 1, 1, 2])
+    chex.assert_equal_shape([reward[:, 0], steps, terminated, next_q[0]])
+    chex.assert_type([steps, terminated], [int, bool])
+    powers = discount ** np.arange(reward.shape[1] + 1, dtype=np.float32)
+    returns = (reward * powers[None, :-1]).sum(axis=1)
+    bootstrap = jnp.where(terminated, 0.0, next_q.min(axis=0))
+    return jax.lax.stop_gradient(returns + jnp.asarray(powers)[steps] * bootstrap)
 
 
 def smoothed_action(key: jax.Array, action: jax.Array, noise: float, noise_clip: float) -> jax.Array:

@@ -1,44 +1,28 @@
-"""Encoders, actor and critics as Flax modules: float32 parameters, compute in float32 or bfloat16."""
+"""Encoder, actor and critics as Flax modules: float32 parameters, compute in float32 or bfloat16."""
 
-from collections.abc import Callable
 from functools import partial
+from typing import cast
 
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-kaiming_normal = nn.initializers.kaiming_normal()
+from avtd3_jax.encoders import image_encoder
+from avtd3_jax.encoders.initializers import kaiming_normal
+
 # Variance 1 / (3 * fan_in), as torch.nn.Linear: outputs start well inside tanh's linear part.
 output_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
 Dense = partial(nn.Dense, kernel_init=kaiming_normal)
 
 
-class NatureCNN(nn.Module):
-    """Convolutions of Mnih et al. 2015 (doi:10.1038/nature14236): 8x8/4 32, 4x4/2 64, 3x3/1 64, ReLU."""
-
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """[B, H, W, C] in [0, 1] -> [B, h * w * 64]; 84x84 gives 7 * 7 * 64 = 3136."""
-        for features, kernel, stride in ((32, 8, 4), (64, 4, 2), (64, 3, 1)):
-            x = nn.Conv(
-                features, (kernel, kernel), stride, padding="VALID", kernel_init=kaiming_normal, dtype=self.dtype
-            )(x)
-            x = nn.relu(x)
-        return x.reshape(x.shape[0], -1)
-
-
-IMAGE_ENCODERS: dict[str, Callable[..., nn.Module]] = {"nature": NatureCNN}
-
-
 class Encoder(nn.Module):
     """An observation as one feature vector: the image's features, then the vector as it is.
 
-    The image's features are Dense(512) and ReLU, or, with `trunk_width` > 0, the narrow trunk of SAC-AE and DrQ in its
-    place: Dense(trunk_width), LayerNorm, tanh (Yarats et al. 2021, arXiv:1910.01741 and 2004.13649).
+    The image's features are Dense(512) and ReLU of the image encoder's last maps, or, with `trunk_width` > 0, the
+    narrow trunk of SAC-AE and DrQ in its place: Dense(trunk_width), LayerNorm, tanh (Yarats et al. 2021,
+    arXiv:1910.01741 and 2004.13649).
     Without an image there is nothing to learn here, and the module has no parameters.
     """
 
@@ -46,21 +30,40 @@ class Encoder(nn.Module):
     trunk_width: int = 0
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
+    def setup(self) -> None:
+        self.cnn = image_encoder(self.image_encoder).module(dtype=self.dtype)
+        if self.trunk_width:
+            self.trunk = Dense(self.trunk_width, dtype=self.dtype)
+            self.trunk_norm = nn.LayerNorm(dtype=jnp.float32)
+        else:
+            self.dense = Dense(512, dtype=self.dtype)
+
     def __call__(self, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         """uint8 [B, S, H, W] (or None) and float32 [B, D] (or None) -> [B, 512 or trunk_width, + D]."""
+        return self.features_of_maps(None if image is None else self.maps(image), vector)
+
+    def maps(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> the image encoder's last feature maps [B, h, w, F].
+
+        Raises:
+          ValueError: the picture is too small for the encoder.
+        """
+        chex.assert_rank(image, 4)
+        chex.assert_type(image, jnp.uint8)
+        maps = self.cnn(image)
+        if 0 in maps.shape:
+            raise ValueError(f"Images of {image.shape[2]}x{image.shape[3]} are too small for {self.image_encoder!r}.")
+        return cast(jax.Array, maps)
+
+    def features_of_maps(self, maps: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        """The second half of the call: what becomes of the maps."""
         parts = []
-        if image is not None:
-            chex.assert_rank(image, 4)
-            chex.assert_type(image, jnp.uint8)
-            # Transposed while it is still uint8: a quarter of the bytes to move.
-            x = image.transpose(0, 2, 3, 1).astype(self.dtype) / 255.0
-            x = IMAGE_ENCODERS[self.image_encoder](dtype=self.dtype, name="cnn")(x)
+        if maps is not None:
+            x = maps.reshape(maps.shape[0], -1)
             if self.trunk_width:
-                x = Dense(self.trunk_width, dtype=self.dtype, name="trunk")(x)
-                x = nn.tanh(nn.LayerNorm(dtype=jnp.float32, name="trunk_norm")(x)).astype(self.dtype)
+                x = nn.tanh(self.trunk_norm(self.trunk(x))).astype(self.dtype)
             else:
-                x = nn.relu(Dense(512, dtype=self.dtype, name="dense")(x))
+                x = nn.relu(self.dense(x))
             parts.append(x)
         if vector is not None:
             chex.assert_rank(vector, 2)
@@ -90,10 +93,14 @@ class Actor(nn.Module):
     hidden: tuple[int, ...] = (256, 256)
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
     def __call__(self, features: jax.Array) -> jax.Array:
         """[B, F] -> [B, A] float32 in [-1, 1]."""
-        return nn.tanh(MLP(self.action_size, self.hidden, self.dtype, name="mlp")(features))
+        return nn.tanh(self.logits(features))
+
+    @nn.compact
+    def logits(self, features: jax.Array) -> jax.Array:
+        """[B, F] -> [B, A] float32, the action before its tanh."""
+        return cast(jax.Array, MLP(self.action_size, self.hidden, self.dtype, name="mlp")(features))
 
 
 class TwinCritic(nn.Module):

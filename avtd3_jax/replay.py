@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import psutil
@@ -12,13 +13,18 @@ from avtd3_jax.spaces import ActionSpec, ObsSpec
 
 
 class Batch(NamedTuple):
-    """A batch of B transitions; an observation part that the space lacks is None.
+    """A batch of B transitions of up to n steps each; an observation part that the space lacks is None.
 
-    frames: uint8 [B, S + 1, H, W], oldest first; obs is [:, :S], next_obs is [:, 1:].
+    The first step is from obs by `action`, and next_obs follows the last. What a sum of n rewards is worth, and what
+    follows it, is left to the learner: gamma is its own.
+
+    frames: uint8 [B, S + min(n, S), H, W], oldest first; obs is [:, :S]. With n < S they are consecutive and next_obs
+      begins at `steps`, else it is the last S; `split_frames` knows.
     vector, next_vector: float32 [B, D].
     action: float32 [B, A].
-    reward: float32 [B].
-    terminated: bool [B]; a time limit is not a termination.
+    reward: float32 [B, n], one per step, zero after the last.
+    steps: int32 [B], how many steps lie between obs and next_obs: n, or fewer where the episode ends before.
+    terminated: bool [B], after the last step; a time limit is not a termination.
     """
 
     frames: Any
@@ -26,20 +32,39 @@ class Batch(NamedTuple):
     next_vector: Any
     action: Any
     reward: Any
+    steps: Any
     terminated: Any
 
 
-def make_batch(obs_spec: ObsSpec, action_spec: ActionSpec, size: int, make: Callable[..., Any]) -> Batch:
-    """A batch of `size` transitions of `make(shape, dtype)`: arrays, or their shapes alone."""
+def make_batch(
+    obs_spec: ObsSpec, action_spec: ActionSpec, size: int, make: Callable[..., Any], n_step: int = 1
+) -> Batch:
+    """A batch of `size` transitions of up to `n_step` steps of `make(shape, dtype)`: arrays, or their shapes alone."""
     image, vector = obs_spec.image, obs_spec.vector
     return Batch(
-        frames=None if image is None else make((size, image[0] + 1, *image[1:]), np.dtype(np.uint8)),
+        frames=None
+        if image is None
+        else make((size, image[0] + min(n_step, image[0]), *image[1:]), np.dtype(np.uint8)),
         vector=None if vector is None else make((size, vector), np.dtype(np.float32)),
         next_vector=None if vector is None else make((size, vector), np.dtype(np.float32)),
         action=make((size, action_spec.size), np.dtype(np.float32)),
-        reward=make((size,), np.dtype(np.float32)),
+        reward=make((size, n_step), np.dtype(np.float32)),
+        steps=make((size,), np.dtype(np.int32)),
         terminated=make((size,), np.dtype(np.bool_)),
     )
+
+
+class FrameMirror(Protocol):
+    """A copy of a ring's frames from which pictures are taken in place of the ring's own."""
+
+    def follow(self, frames: np.ndarray, head: int) -> None:
+        """Takes over the frames [capacity, H, W] written since the last call, up to the absolute index `head`."""
+
+    def locate(self, slots: np.ndarray) -> np.ndarray:
+        """The ring's slots -> int32 rows of the copy, of the same shape."""
+
+    def forget(self) -> None:
+        """Every frame is another one now."""
 
 
 class FrameReplay:
@@ -49,18 +74,34 @@ class FrameReplay:
     in the slot of the first. Slots are addressed by an absolute index that only grows; `index % capacity` is the slot.
     A stack's frames before the episode's first are that first frame repeated, so no pre-roll is stored.
 
+    A sample spans `n_step` steps, fewer where its episode ends or has not gone on further yet: at a termination there
+    is nothing to bootstrap from, anywhere else the last observation stored is as good as the one n steps on.
+
     One thread may add while others sample.
     """
 
-    def __init__(self, obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        obs_spec: ObsSpec,
+        action_spec: ActionSpec,
+        capacity: int,
+        seed: int = 0,
+        n_step: int = 1,
+        gather_threads: int = 1,
+    ) -> None:
         """Room for `capacity` observations; memory is touched only as it fills.
 
+        `gather_threads` copy the frames of a batch: one copies some 800 batches of 256 a second.
+
         Raises:
-          ValueError: the capacity is too small, or larger than the memory that is available.
+          ValueError: the capacity is too small, or larger than the memory that is available; `n_step` is below 1.
         """
+        if n_step < 1:
+            raise ValueError(f"n_step is {n_step}: a transition has at least 1 step.")
         self.obs_spec = obs_spec
         self.action_spec = action_spec
         self.capacity = capacity
+        self.n_step = n_step
         self._stack = obs_spec.image[0] if obs_spec.image else 1
         if capacity < self._stack + 2:
             raise ValueError(f"The replay's capacity is {capacity}: it must be at least {self._stack + 2}.")
@@ -70,6 +111,9 @@ class FrameReplay:
         }
         self._rng = np.random.default_rng(seed)
         self._lock = threading.Lock()
+        self._mirror: FrameMirror | None = None
+        self._gather_threads = gather_threads
+        self._pool = ThreadPoolExecutor(gather_threads, "gather") if gather_threads > 1 else None
         self._oldest = 0  # first absolute index that is not overwritten
         self._head = 0  # absolute index of the next observation
         self._transitions = 0  # in [oldest, head), sampled or not
@@ -185,16 +229,32 @@ class FrameReplay:
         first = np.maximum(index - (self._stack - 1), self._columns["episode_start"][slot])
         return self._columns["has_transition"][slot] & (first >= self._oldest)
 
-    def _draw(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Absolute indices [size, S + 1] of the frames of transitions, uniform over the valid ones, by rejection."""
+    def _draw(self, size: int, rng: np.random.Generator) -> "_Drawn":
+        """Transitions, uniform over the valid ones, by rejection."""
         if self._count_valid() == 0:
             raise ValueError("The replay holds no transition yet: add some before sampling.")
         index = rng.integers(self._oldest, self._head, size)
         while (rejected := np.flatnonzero(~self._valid(index))).size:
             index[rejected] = rng.integers(self._oldest, self._head, rejected.size)
-        # Before an episode's first frame there is none: repeat it.
         first = self._columns["episode_start"][index % self.capacity]
-        return np.maximum(index[:, None] + np.arange(1 - self._stack, 2), first[:, None])
+        steps = self._steps(index)
+        last = index + steps
+        if self.n_step < self._stack:
+            frames = np.minimum(index[:, None] + np.arange(1 - self._stack, self.n_step + 1), last[:, None])
+        else:
+            frames = (np.stack([index, last], axis=1)[:, :, None] + np.arange(1 - self._stack, 1)).reshape(size, -1)
+        # Before an episode's first frame there is none: repeat it.
+        return _Drawn(index, steps, np.maximum(frames, first[:, None]))
+
+    def _steps(self, index: np.ndarray) -> np.ndarray:
+        """How many of the steps from `index` [B] on follow each other, n at most. -> int [B].
+
+        The last observation of an episode, and the one at the head, have no transition: none is looked at beyond them.
+        """
+        if self.n_step == 1:
+            return np.ones_like(index)
+        following = self._columns["has_transition"][(index[:, None] + np.arange(self.n_step)) % self.capacity]
+        return np.logical_and.accumulate(following, axis=1).sum(axis=1)
 
     @property
     def rings(self) -> tuple["FrameReplay"]:
@@ -209,30 +269,54 @@ class FrameReplay:
 
     def empty_batch(self, size: int) -> Batch:
         """Contiguous arrays for `size` transitions, not initialised."""
-        return make_batch(self.obs_spec, self.action_spec, size, np.empty)
+        batch = make_batch(self.obs_spec, self.action_spec, size, np.empty, self.n_step)
+        return batch if self._mirror is None else batch._replace(frames=np.empty(batch.frames.shape[:2], np.int32))
+
+    def mirror_frames(self, mirror: FrameMirror) -> None:
+        """From now on sampled batches hold `mirror`'s rows, int32 [B, S + min(n, S)], in place of the frames."""
+        self._mirror = mirror
 
     def sample_into(self, batch: Batch, rng: np.random.Generator) -> None:
         """Fills `batch` with transitions drawn uniformly by `rng`, with replacement."""
         while True:
             with self._lock:
-                window = self._draw(len(batch.reward), rng)
+                drawn = self._draw(len(batch.reward), rng)
             # Outside the lock, so that adding never waits for it; repeated in the rare case that adding overtook it.
-            self._gather(window % self.capacity, batch)
+            self._gather(drawn, batch)
             with self._lock:
-                if window.min() >= self._oldest:
+                if drawn.frames.min() >= self._oldest:
                     return
 
-    def _gather(self, slots: np.ndarray, batch: Batch) -> None:
-        """Copies the transitions whose frames lie in `slots` [B, S + 1] into `batch`."""
-        columns, slot, next_slot = self._columns, slots[:, -2], slots[:, -1]
+    def _gather(self, drawn: "_Drawn", batch: Batch) -> None:
+        """Copies what was drawn into `batch`."""
+        columns, slot = self._columns, drawn.first % self.capacity
         if batch.frames is not None:
-            flat = columns["frame"].reshape(self.capacity, -1)
-            _take(flat, slots.ravel(), batch.frames.reshape(slots.size, -1))
+            self._gather_frames(drawn.frames % self.capacity, batch.frames)
         if batch.vector is not None:
             _take(columns["vector"], slot, batch.vector)
-            _take(columns["vector"], next_slot, batch.next_vector)
-        for name in ("action", "reward", "terminated"):
-            _take(columns[name], slot, getattr(batch, name))
+            _take(columns["vector"], (drawn.first + drawn.steps) % self.capacity, batch.next_vector)
+        _take(columns["action"], slot, batch.action)
+        _take(columns["terminated"], (drawn.first + drawn.steps - 1) % self.capacity, batch.terminated)
+        ahead = np.arange(self.n_step)
+        _take(columns["reward"], (drawn.first[:, None] + ahead) % self.capacity, batch.reward)
+        if self.n_step > 1:
+            batch.reward[ahead >= drawn.steps[:, None]] = 0.0
+        batch.steps[:] = drawn.steps
+
+    def _gather_frames(self, slots: np.ndarray, out: np.ndarray) -> None:
+        frames = self._columns["frame"]
+        if self._mirror is not None:
+            self._mirror.follow(frames, self._head)
+            out[:] = self._mirror.locate(slots)
+            return
+        source, rows, target = frames.reshape(self.capacity, -1), slots.ravel(), out.reshape(slots.size, -1)
+        if self._pool is None:
+            _take(source, rows, target)
+            return
+        parts = np.array_split(np.arange(rows.size), self._gather_threads)
+        ranges = [slice(part[0], part[-1] + 1) for part in parts if part.size]
+        for done in [self._pool.submit(_take, source, rows[part], target[part]) for part in ranges]:
+            done.result()
 
     def get_state(self) -> dict[str, Any]:
         """{"arrays": the columns up to the fill, as views, "meta": JSON-able}; save or copy it before adding more."""
@@ -273,6 +357,16 @@ class FrameReplay:
             self._transitions = meta["transitions"]
             self._episode_start, self._first_step = meta["episode_start"], meta["first_step"]
             self._rng.bit_generator.state = meta["rng"]
+        if self._mirror is not None:
+            self._mirror.forget()
+
+
+class _Drawn(NamedTuple):
+    """Transitions by absolute indices: [B] of obs, [B] steps to next_obs, [B, S + min(n, S)] of the frames."""
+
+    first: np.ndarray
+    steps: np.ndarray
+    frames: np.ndarray
 
 
 def check_memory(needed: int) -> None:

@@ -17,18 +17,28 @@ class ReplayRings:
     """
 
     def __init__(
-        self, obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int, environments: int, seed: int = 0
+        self,
+        obs_spec: ObsSpec,
+        action_spec: ActionSpec,
+        capacity: int,
+        environments: int,
+        seed: int = 0,
+        n_step: int = 1,
+        gather_threads: int = 1,
     ) -> None:
-        """Room for `capacity` observations in all, in equal parts.
+        """Room for `capacity` observations in all, in equal parts; the last two as in `FrameReplay`.
 
         Raises:
-          ValueError: a part is too small, or the whole is larger than the memory that is available.
+          ValueError: as `FrameReplay` does of a part, or the whole is larger than the memory that is available.
         """
         if environments < 1:
             raise ValueError(f"environments is {environments}: a replay needs at least one ring.")
         check_memory(FrameReplay.bytes_at_capacity(obs_spec, action_spec, capacity))
         part = capacity // environments
-        self.rings = tuple(FrameReplay(obs_spec, action_spec, part) for _ in range(environments))
+        self.rings = tuple(
+            FrameReplay(obs_spec, action_spec, part, n_step=n_step, gather_threads=gather_threads)
+            for _ in range(environments)
+        )
         self.capacity = part * environments
         self.obs_spec = obs_spec
         self.action_spec = action_spec

@@ -1,4 +1,4 @@
-"""A run's configuration as one typed whole; here, in train.py and in evaluate.py alone do learner and world meet."""
+"""A run's configuration as one typed whole; learner and world meet here and in the commands alone."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ CHANGEABLE_ON_RESUME = (
     "device",
     "profile",
     "sim",
+    "warn_window",
 )
 
 
@@ -84,6 +85,11 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
             env_config.validate()
     except ValueError as error:
         raise ConfigError(f"config: {error}") from error
+    if run.updates_per_dispatch > 1 and run.updates_per_dispatch % run.agent.policy_delay:
+        raise ConfigError(
+            f"config.updates_per_dispatch is {run.updates_per_dispatch}: it must be 1 or a multiple of "
+            f"config.agent.policy_delay, which is {run.agent.policy_delay}."
+        )
     if run.replay.capacity < run.batch_size:
         raise ConfigError(
             f"config.replay.capacity is {run.replay.capacity}, less than one batch of {run.batch_size}: raise it."

@@ -1,5 +1,6 @@
 """Sets up the process for JAX: call `setup` once, before the first array."""
 
+import ctypes
 import hashlib
 import os
 import platform
@@ -70,6 +71,8 @@ def setup(device: str = "auto", cache_dir: str | Path | None = "auto") -> Runtim
         jax.config.update("jax_platforms", "cpu")
     used_cache = _enable_compile_cache(cache_dir)
     found = _first_device(device)
+    if found.platform == "cpu":
+        _keep_freed_memory()
     return RuntimeInfo(
         platform="cpu" if found.platform == "cpu" else "gpu",
         device=f"{found.platform}:{found.id}",
@@ -98,6 +101,20 @@ def _first_device(device: str):  # type: ignore[no-untyped-def]  # jax is not im
     if device == "gpu":
         jax.config.update("jax_default_device", found)
     return found
+
+
+def _keep_freed_memory() -> None:
+    """Lets glibc keep large blocks that XLA frees, for the next update.
+
+    XLA allocates an update's temporary arrays anew each time; as mappings of their own they cost 19,000 page faults an
+    update at batch 256, a tenth of its time. Other C libraries are left alone.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None or platform.libc_ver()[0] != "glibc":
+        return
+    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def _jaxlib_versions() -> dict[str, str]:

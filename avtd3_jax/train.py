@@ -22,9 +22,11 @@ from avtd3_jax import evaluate, runtime
 from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
+from avtd3_jax.device_frames import DeviceFrames
 from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
@@ -91,6 +93,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         learner = Learner(*spec, run.agent)
         replay = _replay(run, *spec)
+        source = DeviceFrames(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
         counters = Counters()
@@ -100,12 +103,11 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             if restored.replay is not None:
                 replay.set_state(restored.replay)
         earlier_s = counters.wall_s
-        loop = LearnerLoop(
-            learner, state, Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch), timer
-        )
+        batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
+        loop = LearnerLoop(learner, state, batches, timer, run.updates_per_dispatch, run.overlap)
         stack.callback(loop.close)
         if run.exploration_steps < run.total_steps:
-            loop.prepare(run.batch_size, acting=run.num_envs)
+            loop.prepare(run.batch_size, run.num_envs, run.replay.n_step)
         world = opening.result()
         identity = world.identity
         write_json(workdir / "config.json", values)
@@ -148,6 +150,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             timer=timer,
             evaluate=evaluation,
             description={"config": to_json(values), "simulator": identity},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), _report_wrong),
             clock=lambda: earlier_s + time.perf_counter() - began,
             introspection=introspection,
             profile=profile,
@@ -174,13 +177,18 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
 
 
 def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
+    capacity, threads = run.replay.capacity, run.replay.gather_threads
     if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed)
-    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed)
+        return FrameReplay(obs_spec, action_spec, capacity, run.seed, run.replay.n_step, threads)
+    return ReplayRings(obs_spec, action_spec, capacity, run.num_envs, run.seed, run.replay.n_step, threads)
 
 
 def _report_lost(environment: int, error: str) -> None:
     tqdm.write(f"environment {environment} is lost and started again, the others go on ({error})", file=sys.stderr)
+
+
+def _report_wrong(sentence: str) -> None:
+    tqdm.write(f"warning: {sentence}", file=sys.stderr)
 
 
 def _report_torn(torn: TornEpisode) -> None:
@@ -206,13 +214,16 @@ def _print_header(
     embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
     groups = learner.group_summary(state.params)
     memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
+    on_device = DeviceFrames.bytes_of(replay) if run.replay.device_resident else 0
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
         "task": f"{world.task}, scenario {run.env.scenario}",
         "device": str(info),
-        "encoder": f"{run.agent.encoder}, trained by {_encoder_losses(run.agent.encoder_grad)}",
+        "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
+        "encoder": _encoder(learner),
         "parameters": ", ".join(f"{name} {count:,} (lr {rate:g})" for name, (count, rate) in groups.items()),
-        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full",
+        "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full"
+        + (f", and its frames on the device, {on_device / 1e9:.2f} GB" if on_device else ""),
         "run": f"{workdir}, seed {run.seed}, step {counters.step:,} of {run.total_steps:,}",
     }
     for name, text in rows.items():
@@ -225,6 +236,15 @@ def _print_header(
         )
 
 
+def _encoder(learner: Learner) -> str:
+    if learner.obs_spec.image is None:
+        return "none: the vector is used as it is"
+    agent = learner.config
+    losses = "the critic's and the actor's loss" if agent.encoder_grad == "both" else "the critic's loss"
+    weights = f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else ""
+    return f"{agent.encoder}{weights}, trained by {losses}"
+
+
 def _device(info: runtime.RuntimeInfo) -> dict[str, str]:
     """What computes, and how; the compile cache's place is this machine's own business."""
     return {
@@ -234,10 +254,6 @@ def _device(info: runtime.RuntimeInfo) -> dict[str, str]:
         "jaxlib": info.jaxlib_version,
         "xla_flags": info.xla_flags,
     }
-
-
-def _encoder_losses(encoder_grad: str) -> str:
-    return "the critic's and the actor's loss" if encoder_grad == "both" else "the critic's loss"
 
 
 def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:

@@ -21,6 +21,7 @@ from avtd3_jax.config import ExplorationConfig, ScheduleConfig
 from avtd3_jax.exploration import EpisodeNoise
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
 from avtd3_jax.seeding import TRAINING, episode_seed
@@ -86,6 +87,7 @@ class _RunningEpisode:
 
     noise: EpisodeNoise
     total: float = 0.0
+    rewards: list[float] = dataclasses.field(default_factory=list)
     term_sums: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
@@ -103,6 +105,7 @@ class Trainer:
       timer: phase timings, shared with `loop`.
       evaluate: drives the policy it is given at environment step `step` and returns the metrics to log.
       description: saved with every checkpoint (configuration, simulator).
+      monitors: watch for what goes wrong without an error.
       clock: seconds that the run has taken so far, in all its parts.
       introspection: looks inside the network every `schedule.debug_every` steps; None for never.
       profile: told of every step, so that it can trace some; None for no trace.
@@ -121,6 +124,7 @@ class Trainer:
         timer: PhaseTimer,
         evaluate: Callable[[Policy, int], Mapping[str, Any]],
         description: Mapping[str, Any],
+        monitors: Monitors,
         clock: Callable[[], float],
         introspection: Introspection | None = None,
         profile: ProfileWindow | None = None,
@@ -136,6 +140,7 @@ class Trainer:
         self._timer = timer
         self._evaluate = evaluate
         self._description = description
+        self._monitors = monitors
         self._clock = clock
         self._introspection = introspection
         self._profile = profile
@@ -164,14 +169,18 @@ class Trainer:
             noise = {i: self._running[i].noise for i in observations}
             if self.counters.step < self._schedule.exploration_steps:
                 return {i: noise[i].explore() for i in observations}
-            return {i: noise[i].perturb(action) for i, action in self._policy(observations).items()}
+            actions = self._policy(observations)
+            for action in actions.values():
+                self._monitors.acted(action)
+            return {i: noise[i].perturb(action) for i, action in actions.items()}
 
     def learn(self) -> None:
-        """Dispatches the updates that are due; waits for all but the last of them."""
+        """Dispatches the updates that are due, in whole dispatches; waits for all but the last of them."""
         learned_for = self.counters.step - self._schedule.exploration_steps
-        while self.counters.update < int(learned_for * self._schedule.updates_per_step):
+        at_once = self._loop.updates_per_dispatch
+        while self.counters.update + at_once <= int(learned_for * self._schedule.updates_per_step):
             self._loop.update(self.counters.update)
-            self.counters.update += 1
+            self.counters.update += at_once
 
     def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
         """Trains until `schedule.total_steps`, or until `stop` says so; saves in the end, whatever ends it."""
@@ -209,7 +218,7 @@ class Trainer:
         ring, running = self._replay.rings[transition.environment], self._running[transition.environment]
         if transition.step == 0:
             ring.begin_episode(transition.observation)
-            running.total, running.term_sums = 0.0, {}
+            running.total, running.rewards, running.term_sums = 0.0, [], {}
         with self._timer("replay_add"):
             ring.add(
                 transition.action,
@@ -219,6 +228,8 @@ class Trainer:
                 transition.truncated,
             )
         running.total += transition.reward
+        running.rewards.append(transition.reward)
+        self._monitors.stepped(transition.info.get("ego", {}).get("speed_mps"))
         for name, value in transition.info.get("reward_terms", {}).items():
             running.term_sums[name] = running.term_sums.get(name, 0.0) + value
         self._last_return = running.total
@@ -236,6 +247,7 @@ class Trainer:
         metrics = transition.info.get("episode", {})
         self._recent.append(float(metrics.get("success", 0.0)))
         running, length = self._running[transition.environment], transition.step + 1
+        self._monitors.ended(running.rewards)
         record = {"step": step, "episode": transition.episode, "length": length, "return": running.total}
         if len(self._running) > 1:
             record["environment"] = transition.environment
@@ -254,7 +266,7 @@ class Trainer:
         counters = self.counters
         counters.evaluated_at = counters.step
         with self._timer("evaluation"):
-            summary = self._evaluate(self._loop.act, counters.step)
+            summary = self._evaluate(self._loop.act_latest, counters.step)
         self._log.scalars("evaluation", summary, counters.step)
         where = {"step": counters.step, "update": counters.update, "wall_s": self._clock()}
         self._log.evaluation({**where, **summary})
@@ -265,7 +277,10 @@ class Trainer:
         now, (then, updates) = time.perf_counter(), self._window
         self._updates_per_s = (self.counters.update - updates) / (now - then)
         self._window = now, self.counters.update
-        self._log.scalars("learner", self._loop.collect(), step)
+        learned = self._loop.collect()
+        self._log.scalars("learner", learned, step)
+        gradients = diagnostics.encoder_mean_gradients(self._loop.state) if self.counters.update else {}
+        self._log.scalars("monitor", self._monitors.check(step, learned.get("q/pi_gap_abs"), gradients), step)
         self._log.scalars("milliseconds", self._timer.collect(), step)
         rates = {"updates_per_s": self._updates_per_s, "steps_per_s": self._schedule.log_every / (now - then)}
         self._log.scalars("run", {**rates, "replay_fill": self._replay.fill, "updates": self.counters.update}, step)
@@ -285,4 +300,6 @@ class Trainer:
             self._log.image("replay/samples", diagnostics.sample_sheet(batch), self.counters.step)
         tqdm.write(f"step {self.counters.step}, update {self.counters.update}:")
         for family, numbers in found.items():
+            if not numbers:  # an observation without an image has no encoder to look into
+                continue
             tqdm.write(f"  {family}: " + ", ".join(f"{name} {value:.3g}" for name, value in numbers.items()))

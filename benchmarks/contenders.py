@@ -5,11 +5,14 @@ A contender is built once and then asked in turns: noise of the machine hits all
 
 import json
 import os
+import queue
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,20 +34,26 @@ class Spec:
 
     variant: one of VARIANTS.
     feed: "fixed" is one batch that lies on the device, "replay" samples every batch and brings it there, one thread
-      ahead; SB3 has "fixed" alone.
+      ahead; "device ring" has the replay's frames on the device, and is ours alone; SB3 has "fixed" alone.
+    at_once: updates per dispatch, ours alone.
     """
 
     variant: str
     batch: int = 256
     encoder_grad: Literal["critic", "both"] = "both"
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
-    feed: Literal["fixed", "replay"] = "fixed"
+    feed: Literal["fixed", "replay", "device ring"] = "fixed"
+    at_once: int = 1
     device: Literal["cpu", "gpu"] = "cpu"
     small: bool = False
 
 
+class ContenderError(RuntimeError):
+    """A contender ended, or did not answer in time."""
+
+
 class Contender:
-    """A process that updates for as long as it is told, and waits in between."""
+    """A process that builds itself, then updates for as long as it is told, and waits in between."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -56,29 +65,57 @@ class Contender:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.ready = self._read()
+        self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def build_s(self, timeout: float) -> float:
+        """Seconds that building, compiling and warming up took; waits for it. Call it first.
+
+        Raises:
+          ContenderError: as `rate`.
+        """
+        return self._answer(timeout)["build_s"]
 
     def rate(self, seconds: float) -> float:
-        """Updates per second over at least `seconds`."""
+        """Updates per second over at least `seconds`.
+
+        Raises:
+          ContenderError: the process has ended, or takes far longer.
+        """
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{seconds}\n")
-        self._process.stdin.flush()
-        return self._read()["rate"]
+        try:
+            self._process.stdin.write(f"{seconds}\n")
+            self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise ContenderError(f"{self.spec.variant} has ended with exit status {self._process.wait()}") from error
+        return self._answer(20.0 + 5.0 * seconds)["rate"]
 
     def close(self) -> None:
-        """Ends the process."""
+        """Ends the process; by force where it does not listen."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait(timeout=30)
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
-    def _read(self) -> dict[str, Any]:
+    def _answer(self, timeout: float) -> dict[str, Any]:
+        try:
+            found = self._answers.get(timeout=timeout)
+        except queue.Empty:
+            raise ContenderError(f"{self.spec.variant} gave no answer within {timeout:.0f} s") from None
+        if found is None:
+            raise ContenderError(f"{self.spec.variant} ended with exit status {self._process.wait()}")
+        return found
+
+    def _listen(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):  # a library may print lines of its own
-                return json.loads(line)
-        raise RuntimeError(f"The contender {self.spec} ended with exit status {self._process.wait()}.")
+                self._answers.put(json.loads(line))
+        self._answers.put(None)
 
 
 def random_batch(size: int, obs_spec: ObsSpec = OBS, seed: int = 0) -> Batch:
@@ -93,16 +130,20 @@ def random_batch(size: int, obs_spec: ObsSpec = OBS, seed: int = 0) -> Batch:
         vector=vectors[0],
         next_vector=vectors[1],
         action=rng.uniform(-1.0, 1.0, (size, ACTION.size)).astype(np.float32),
-        reward=rng.standard_normal(size).astype(np.float32),
+        reward=rng.standard_normal((size, 1)).astype(np.float32),
+        steps=np.ones(size, np.int32),
         terminated=rng.random(size) < 0.01,
     )
 
 
-def random_replay(capacity: int, obs_spec: ObsSpec = OBS, filled: int | None = None) -> FrameReplay:
+def random_replay(
+    capacity: int, obs_spec: ObsSpec = OBS, filled: int | None = None, gather_threads: int = 1
+) -> FrameReplay:
     """A replay with episodes of 200 random steps."""
     assert obs_spec.image is not None
     assert obs_spec.vector is not None
-    replay, rng = FrameReplay(obs_spec, ACTION, capacity), np.random.default_rng(0)
+    replay = FrameReplay(obs_spec, ACTION, capacity, gather_threads=gather_threads)
+    rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (64, *obs_spec.image[1:]), np.uint8)
     vector = np.zeros(obs_spec.vector, np.float32)
     image = np.empty(obs_spec.image, np.uint8)
@@ -124,24 +165,37 @@ def _spec_sizes(spec: Spec) -> tuple[ObsSpec, TD3Config]:
     return obs_spec, TD3Config(encoder_grad=spec.encoder_grad, compute_dtype=spec.compute_dtype, hidden=hidden)
 
 
+def _replay_for(spec: Spec, obs_spec: ObsSpec) -> FrameReplay:
+    """Half a replay of record; a GPU is fed by several threads, whoever uses it."""
+    capacity = 1_000 if spec.small else 50_000
+    return random_replay(capacity, obs_spec, gather_threads=1 if spec.device == "cpu" else 4)
+
+
 def _ours(spec: Spec) -> Callable[[int], None]:
     import jax
 
+    from avtd3_jax.device_frames import DeviceFrames
+    from avtd3_jax.multi_update import MultiUpdate
     from avtd3_jax.prefetch import Prefetcher
 
     obs_spec, config = _spec_sizes(spec)
     learner = Learner(obs_spec, ACTION, config)
+    multi = MultiUpdate(learner, spec.at_once) if spec.at_once > 1 else None
     state = learner.init(0)
-    if spec.feed == "replay":
-        get = Prefetcher(partial(random_replay(10_000, obs_spec).sample, spec.batch), depth=2).get
+    if spec.feed == "fixed":
+        get = partial(_same, jax.device_put(random_batch(spec.batch, obs_spec)))
     else:
-        batch = jax.device_put(random_batch(spec.batch, obs_spec))
-        get = partial(_same, batch)
+        replay = _replay_for(spec, obs_spec)
+        source = DeviceFrames(replay) if spec.feed == "device ring" else replay
+        get = Prefetcher(partial(source.sample, spec.batch), depth=2 * spec.at_once).get
 
     def updates(count: int) -> None:
         nonlocal state
-        for number in range(count):
-            state, packed = learner.step(state, get(), number)
+        for number in range(0, count, spec.at_once):
+            if multi is None:
+                state, packed = learner.step(state, get(), number)
+            else:
+                state, packed = multi(state, [get() for _ in range(spec.at_once)])
         packed.block_until_ready()
 
     return updates
@@ -170,7 +224,7 @@ def _torch(spec: Spec) -> Callable[[int], None]:
     device = "cuda" if spec.device == "gpu" else "cpu"
     rival = TorchTD3(obs_spec, ACTION, config, params, variant, device)
     if spec.feed == "replay":
-        replay, ahead = random_replay(10_000, obs_spec), ThreadPoolExecutor(1)
+        replay, ahead = _replay_for(spec, obs_spec), ThreadPoolExecutor(1)
         waiting = ahead.submit(lambda: rival.to_device(replay.sample(spec.batch)))
     fixed = rival.to_device(random_batch(spec.batch, obs_spec))
 
@@ -207,13 +261,13 @@ def _sb3(spec: Spec) -> Callable[[int], None]:
     return updates
 
 
-def _timed(updates: Callable[[int], None], seconds: float) -> float:
-    """Updates per second, in even numbers of them, over at least `seconds`."""
-    done, chunk, began = 0, 2, time.perf_counter()
+def _timed(updates: Callable[[int], None], at_once: int, seconds: float) -> float:
+    """Updates per second, in even numbers of them and whole dispatches, over at least `seconds`."""
+    done, chunk, began = 0, 2 * at_once, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
         updates(chunk)
         done += chunk
-        chunk = min(2 * chunk, 256) if spent < seconds / 8 else chunk
+        chunk = min(2 * chunk, 256 * at_once) if spent < seconds / 8 else chunk
     return done / spent
 
 
@@ -224,10 +278,10 @@ def _serve(spec: Spec) -> None:
     began = time.perf_counter()
     make = {"ours": _ours, "SB3": _sb3}.get(spec.variant, _torch)
     updates = make(spec)
-    updates(6)  # compiles, and warms up
+    updates(6 * spec.at_once)  # compiles, and warms up
     print(json.dumps({"build_s": time.perf_counter() - began, "xla_flags": info.xla_flags}), flush=True)
     for line in sys.stdin:
-        print(json.dumps({"rate": _timed(updates, float(line))}), flush=True)
+        print(json.dumps({"rate": _timed(updates, spec.at_once, float(line))}), flush=True)
 
 
 if __name__ == "__main__":

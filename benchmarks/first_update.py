@@ -62,7 +62,7 @@ def train_and_mark(batch: int) -> None:
         found.setdefault(f"{name} s", time.time() - born)
 
     from avtd3_jax import learner_loop, train, trainer
-    from configs.town01 import get_config
+    from configs.town01_of_record import get_config
 
     mark("imported")
     values = json.loads(json.dumps(get_config().to_dict()))

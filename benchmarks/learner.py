@@ -8,6 +8,7 @@ over rounds of our rate over theirs. SB3's mathematics is another (see benchmark
 
 import os
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from avtd3_jax import runtime
 from avtd3_jax.learner import TD3Config
 from benchmarks import floor
 from benchmarks.common import Spread, machine, parser, publish
-from benchmarks.contenders import ACTION, OBS, VARIANTS, Contender, Spec, random_batch
+from benchmarks.contenders import ACTION, OBS, VARIANTS, Contender, ContenderError, Spec, random_batch
 
 
 def main() -> None:
@@ -40,59 +41,102 @@ def main() -> None:
             specs = [replace(base, variant=variant) for variant in args.variants]
             rows += race(specs, args.rounds, args.seconds)
     info = runtime.setup(args.device)
-    rows = add_floor(rows, info.platform, args.seconds)
+    rates = floor_rates([row["compute"] for row in rows], info.platform, args.seconds)
+    rows = [with_floor(row, rates) for row in rows] + rates
     publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
-def race(specs: Sequence[Spec], rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """One row a spec: its rate, and the first spec's rate over it."""
-    contenders: list[Contender] = []
+def race(
+    specs: Sequence[Spec], rounds: int, seconds: float, *, at_once: bool = False, build_timeout_s: float = 600.0
+) -> list[dict[str, Any]]:
+    """One row a spec: its rate, and the first spec's rate over it; or, of one that fails, why.
+
+    `at_once` lets them build beside each other, which is quicker and makes "build s" say less.
+    """
+    running: dict[int, Contender] = {}
+    rows: list[dict[str, Any]] = []
+    rates: dict[int, list[float]] = {number: [] for number in range(len(specs))}
     try:
-        for spec in specs:
-            contenders.append(Contender(spec))
-        rates = [[contender.rate(seconds) for contender in contenders] for _ in range(rounds)]
-        builds = [contender.ready["build_s"] for contender in contenders]
+        for number, spec in enumerate(specs):
+            rows.append(
+                {
+                    "what": spec.variant,
+                    "batch": spec.batch,
+                    "encoder_grad": spec.encoder_grad,
+                    "compute": spec.compute_dtype,
+                    "feed": spec.feed,
+                    "updates/dispatch": spec.at_once,
+                }
+            )
+            running[number] = Contender(spec)
+            if not at_once:
+                _built(running, number, rows, build_timeout_s)
+        if at_once:
+            deadline = time.monotonic() + build_timeout_s
+            for number in list(running):
+                _built(running, number, rows, max(deadline - time.monotonic(), 1.0))
+        for _ in range(rounds):
+            for number in list(running):
+                try:
+                    rates[number].append(running[number].rate(seconds))
+                except ContenderError as error:
+                    _out(running, number, rows, error)
     finally:
-        for contender in contenders:
+        for contender in running.values():
             contender.close()
-    rows = []
-    for number, (spec, build) in enumerate(zip(specs, builds, strict=True)):
-        row = {
-            "what": spec.variant,
-            "batch": spec.batch,
-            "encoder_grad": spec.encoder_grad,
-            "compute": spec.compute_dtype,
-            "feed": spec.feed,
-            "updates/s": Spread.of([turn[number] for turn in rates]),
-            "x ours": statistics.median(turn[0] / turn[number] for turn in rates),
-            "build s": build,
-        }
-        rows.append(row)
-        print({name: str(value) for name, value in row.items()}, flush=True)
+    for number in running:
+        rows[number]["updates/s"] = Spread.of(rates[number])
+        if 0 in running:
+            turns = zip(rates[0], rates[number], strict=True)
+            rows[number]["x ours"] = statistics.median(ours / theirs for ours, theirs in turns)
+        print({name: str(value) for name, value in rows[number].items()}, flush=True)
     return rows
 
 
-def add_floor(rows: Sequence[dict[str, Any]], platform: str, seconds: float) -> list[dict[str, Any]]:
-    """`rows` with each rate as a percentage of the floor, and the floor's own two rates.
+def _built(running: dict[int, Contender], number: int, rows: list[dict[str, Any]], timeout: float) -> None:
+    try:
+        rows[number]["build s"] = running[number].build_s(timeout)
+    except ContenderError as error:
+        _out(running, number, rows, error)
 
-    The floor of an update is its matrix products at the measured matrix throughput of its type, or its bytes at the
-    measured bandwidth, whichever takes longer: the two can overlap.
-    """
+
+def _out(running: dict[int, Contender], number: int, rows: list[dict[str, Any]], error: ContenderError) -> None:
+    running.pop(number).close()
+    rows[number]["note"] = str(error)
+    print(rows[number], flush=True)
+
+
+def floor_rates(dtypes: Sequence[str], platform: str, seconds: float) -> list[dict[str, Any]]:
+    """What bounds an update, as rows: the matrix throughput of every type, and the bandwidth from the host."""
     size = 2048 if platform == "cpu" else 8192
-    throughput = {dtype: floor.matmul_gflops(dtype, size, seconds) for dtype in {row["compute"] for row in rows}}
+    rows = [
+        {
+            "what": f"floor: {dtype} matrix product {size}^2, GFLOP/s",
+            "compute": dtype,
+            "value": floor.matmul_gflops(dtype, size, seconds),
+        }
+        for dtype in dict.fromkeys(dtypes)
+    ]
     bandwidth = floor.transfer_gb_s(floor.batch_bytes(random_batch(256)), seconds)
-    done = []
-    for row in rows:
-        config = TD3Config(encoder_grad=row["encoder_grad"])
-        gflop = floor.update_gflop(OBS, ACTION, config, row["batch"])
-        gbytes = floor.batch_bytes(random_batch(row["batch"])) / 1e9
-        limit = min(throughput[row["compute"]] / gflop, bandwidth / gbytes)
-        of_floor = None if row["what"] == "SB3" else 100.0 * row["updates/s"].median / limit
-        done.append(row | {"% of floor": of_floor, "GFLOP": gflop})
-    for dtype, rate in throughput.items():
-        done.append({"what": f"floor: {dtype} matrix product {size}^2, GFLOP/s", "value": rate})
-    done.append({"what": "floor: host to device, GB/s", "value": bandwidth})
-    return done
+    return [*rows, {"what": "floor: host to device, GB/s", "value": bandwidth}]
+
+
+def with_floor(row: dict[str, Any], rates: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """`row` with its rate as a percentage of the floor.
+
+    The floor of an update is its matrix products at the measured matrix throughput of its type, or, where batches come
+    from the host, their bytes at the measured bandwidth, whichever takes longer: the two can overlap.
+    """
+    throughput = {rate["compute"]: rate["value"] for rate in rates if "compute" in rate}
+    (bandwidth,) = [rate["value"] for rate in rates if "compute" not in rate]
+    config = TD3Config(encoder_grad=row["encoder_grad"])
+    gflop = floor.update_gflop(OBS, ACTION, config, row["batch"])
+    limit = throughput[row["compute"]] / gflop
+    if row["feed"] == "replay":
+        limit = min(limit, bandwidth / (floor.batch_bytes(random_batch(row["batch"])) / 1e9))
+    if "updates/s" not in row or row["what"] == "SB3":  # its mathematics is another
+        return row | {"GFLOP": gflop}
+    return row | {"% of floor": 100.0 * row["updates/s"].median / limit, "GFLOP": gflop}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Draws updates/s of the learner, its rivals and the floor from the JSON of `benchmarks.learner`.
+"""Draws updates/s of the learner, its rivals and the floor from the JSON of `benchmarks.learner` or `benchmarks.gpu`.
 
-python -m benchmarks.plots [benchmarks/results/learner.json] [--out benchmarks/results/learner.png]
+python -m benchmarks.plots [benchmarks/results/learner.json] [--out FILE.png]
 """
 
 import argparse
@@ -13,6 +13,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
 COLOURS = {"ours": "C3", "torch": "C0", "SB3": "C7"}
@@ -22,10 +23,16 @@ def main() -> None:
     """The command."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("source", type=Path, nargs="?", default=RESULTS / "learner.json")
-    options.add_argument("--out", type=Path, default=RESULTS / "learner.png")
+    options.add_argument("--out", type=Path, help="default: beside the source, as a PNG")
     args = options.parse_args()
-    found = json.loads(args.source.read_text())
-    rows = [row for row in found["rows"] if "updates/s" in row]
+    out = args.out or args.source.with_suffix(".png")
+    picture(json.loads(args.source.read_text())).savefig(out, dpi=110)
+    print(f"written to {out}")
+
+
+def picture(found: dict[str, Any]) -> Figure:
+    """Updates/s over the batch size, one panel for each way of training the encoder."""
+    rows = [row for row in found["rows"] if "updates/s" in row and "encoder_grad" in row]
     modes = list(dict.fromkeys(row["encoder_grad"] for row in rows))
     figure, axes = plt.subplots(1, len(modes), figsize=(6.0 * len(modes), 4.5), squeeze=False, sharey=True)
     for axis, mode in zip(axes[0], modes, strict=True):
@@ -33,16 +40,18 @@ def main() -> None:
         axis.set_title(f"encoder_grad = {mode!r}")
     axes[0][0].set_ylabel("TD3 updates per second")
     axes[0][-1].legend(fontsize=8)
-    figure.suptitle(f"{found['machine']['processor']}, {found['machine']['cores']} cores", fontsize=10)
+    where = found["machine"]
+    figure.suptitle(where.get("device", where["processor"]).split(", jax")[0], fontsize=10)
     figure.tight_layout()
-    figure.savefig(args.out, dpi=110)
-    print(f"written to {args.out}")
+    return figure
 
 
 def draw(axis: Axes, rows: list[dict[str, Any]]) -> None:
     """One line a contender with its spread, and the floor as its upper limit."""
-    for what in dict.fromkeys(row["what"] for row in rows):
-        line = sorted((row for row in rows if row["what"] == what), key=lambda row: row["batch"])
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: row["batch"]):
+        lines.setdefault(label(row), []).append(row)
+    for name, line in lines.items():
         rate = [row["updates/s"]["median"] for row in line]
         below = [row["updates/s"]["median"] - row["updates/s"]["low"] for row in line]
         above = [row["updates/s"]["high"] - row["updates/s"]["median"] for row in line]
@@ -50,20 +59,34 @@ def draw(axis: Axes, rows: list[dict[str, Any]]) -> None:
             [row["batch"] for row in line],
             rate,
             yerr=[below, above],
-            label=what,
+            label=name,
             marker="o",
             capsize=3,
-            color=COLOURS.get(what.split()[0]),
-            linestyle={True: "--", False: "-"}["compiled" in what],
-            alpha=0.5 if "NHWC" in what else 1.0,
+            color=COLOURS.get(name.split()[0].rstrip(",")),
+            linestyle="--" if "compiled" in name else "-",
+            alpha=0.5 if "NHWC" in name or "," in name else 1.0,
         )
-    ours = sorted((row for row in rows if row["what"] == "ours"), key=lambda row: row["batch"])
-    limit = [100.0 * row["updates/s"]["median"] / row["% of floor"] for row in ours]
-    axis.plot([row["batch"] for row in ours], limit, "k:", label="floor (measured matrix throughput)")
+    floor: dict[int, float] = {}
+    for row in rows:
+        if row["what"] == "ours" and "% of floor" in row:
+            limit = 100.0 * row["updates/s"]["median"] / row["% of floor"]
+            floor[row["batch"]] = max(limit, floor.get(row["batch"], 0.0))
+    if floor:
+        batches = sorted(floor)
+        axis.plot(batches, [floor[batch] for batch in batches], "k:", label="floor (measured matrix throughput)")
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     axis.set_xlabel("batch size")
     axis.grid(True, which="both", alpha=0.2)
+
+
+def label(row: dict[str, Any]) -> str:
+    """A contender's name, with how it computes and is fed where that is not the plain way."""
+    parts = [row["what"]]
+    parts += [row["compute"]] * (row["compute"] != "float32") + [f"from {row['feed']}"] * (row["feed"] != "fixed")
+    if (at_once := row.get("updates/dispatch", 1)) > 1:
+        parts.append(f"{at_once} a dispatch")
+    return ", ".join(parts)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How do speed and memory grow with the batch, the replay and the number of environments? Figures are minicarla's.
 
 python -m benchmarks.scaling [--batches 32 64 128 256 512] [--replays 10000 100000 1000000] [--envs 1 2 4] [--json FILE]
+python -m benchmarks.scaling --quick                    the same rows with small sizes and short repetitions
 
 Each row is a process of its own, so that its memory is its own: the greatest resident set over what the process had
 before. Replays are really filled, and sampled from all over; one that does not fit the machine's memory is left out
@@ -41,6 +42,7 @@ def main() -> None:
     options.add_argument("--envs", type=int, nargs="*", default=[1, 2, 4])
     options.add_argument("--seconds", type=float, default=3.0, help="of each repetition")
     options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--quick", action="store_true", help="small sizes, one short repetition: does it run?")
     options.add_argument("--only", nargs=2, metavar=("KIND", "SIZE"), help="be one row: print it")
     args = options.parse_args()
     if args.only:
@@ -48,6 +50,9 @@ def main() -> None:
         found = {"batch": learner, "replay": replay, "envs": environments}[kind](int(size), args)
         print(json.dumps({name: dataclasses.asdict(v) if isinstance(v, Spread) else v for name, v in found.items()}))
         return
+    if args.quick:
+        args.batches, args.replays, args.envs = [8, 16], [1_000, 10_000], [1]
+        args.seconds, args.repetitions = 0.5, 1
     sizes = [("batch", n) for n in args.batches] + [("replay", n) for n in args.replays]
     sizes += [("envs", n) for n in args.envs]
     rows = [row(kind, size, args) for kind, size in sizes]

@@ -1,57 +1,82 @@
 """How fast does the whole of training run, and who waits for whom? Figures are minicarla's, never CARLA's.
 
-python -m benchmarks.train [--batches 32 256] [--envs 1 2] [--scenarios empty] [--seconds 10] [--json FILE]
+python -m benchmarks.train [--scenarios 0 2] [--batches 64] [--updates-per-step 0.5] [--envs 1] [--contenders ...]
+    [--seconds 6] [--repetitions 3] [--json FILE]
 
-Lock-step waits for every update before the environment steps; the others are the training command's own loops, which
-let the update compute while the environment steps. Busy means: an update was being computed, or an environment was
-within `step`; the rest is idle. The first update's time from the start is benchmarks.first_update's.
+The contenders drive the same environment through the same env loop and sample the same replay:
+  lock-step: ours; the environment stands still while an update is computed.
+  act waits: ours with overlap=False; an update is computed beside the environment's step, and the next action waits.
+  overlap: ours with overlap=True; an update may last until the next one.
+  torch ...: benchmarks/rivals/torch_td3.py in lock-step, as PyTorch users write it.
+
+Busy means: an update was being computed, or an environment was within `step`; the rest is idle. "alone" is the rate of
+the environment with the policy and no updates, and of the updates with no environment; "% of the slower alone" is the
+whole's rate over the lower of the two. "first update s" counts from the process's start, with empty compile caches,
+and includes the exploration. Each row is a process of its own.
 """
 
 import dataclasses
 import json
+import os
 import queue
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from importlib import util
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
+import psutil
 
 from avtd3_jax import runtime
-from avtd3_jax.checkpoint import Checkpoints
+from avtd3_jax.device_frames import DeviceFrames
 from avtd3_jax.learner import Learner
 from avtd3_jax.learner_loop import LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
+from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.replay import FrameReplay
+from avtd3_jax.replay import Batch, FrameReplay
 from avtd3_jax.replay_rings import ReplayRings
 from avtd3_jax.run import RunConfig, parse
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 from avtd3_jax.trainer import Trainer
 from benchmarks.common import Spread, machine, parser, publish
-from configs.town01 import get_config
+from configs.town01_of_record import get_config
 from envloop.env import action_space, observation_space
 from envloop.rollout import Transition
 from envloop.world import open_world
 
 _EXPLORATION = 300
+OURS = ("lock-step", "act waits", "overlap")
+TORCH = ("torch eager NHWC", "torch compiled NHWC")
 
 
 def main() -> None:
     """The command."""
     options = parser(__doc__)
-    options.add_argument("--batches", type=int, nargs="*", default=[32, 256])
-    options.add_argument("--envs", type=int, nargs="*", default=[1, 2])
-    options.add_argument("--scenarios", nargs="*", default=["empty"])
-    options.add_argument("--updates-per-step", type=float, default=1.0)
+    options.add_argument(
+        "--scenarios", nargs="*", default=["0", "2"], help="empty, 0, 1, 2: 0, 20, 50, 100 NPC vehicles"
+    )
+    options.add_argument("--batches", type=int, nargs="*", default=[64])
+    options.add_argument("--updates-per-step", type=float, default=0.5)
+    options.add_argument("--envs", type=int, nargs="*", default=[1])
+    options.add_argument("--contenders", nargs="*", default=[*OURS, *TORCH], choices=[*OURS, *TORCH])
+    options.add_argument("--updates-per-dispatch", type=int, default=1)
     options.add_argument("--prefetch", type=int, default=0)
-    options.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    options.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--only", metavar="JSON", help="be one row: print it")
     args = options.parse_args()
-    info = runtime.setup("auto")
+    if args.only:
+        found = whole(**json.loads(args.only))
+        print(json.dumps({name: dataclasses.asdict(v) if isinstance(v, Spread) else v for name, v in found.items()}))
+        return
     rows = []
     for scenario in args.scenarios:
         for batch in args.batches:
@@ -59,16 +84,43 @@ def main() -> None:
                 "scenario": scenario,
                 "batch_size": batch,
                 "updates_per_step": args.updates_per_step,
+                "updates_per_dispatch": args.updates_per_dispatch,
                 "replay.prefetch": args.prefetch,
             }
-            loops = [(1, True)] * (1 in args.envs) + [(envs, False) for envs in args.envs]
-            rows += [whole(values, envs, lock_step, args.seconds, args.repetitions) for envs, lock_step in loops]
+            for contender in args.contenders:
+                if contender in TORCH and not util.find_spec("torch"):
+                    continue
+                for envs in args.envs:
+                    rows.append(row(contender, values, envs, args.seconds, args.repetitions))
+                    print({name: str(value) for name, value in rows[-1].items()}, flush=True)
+    info = runtime.setup("auto")  # only now: its environment would reach the rows' processes
     publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
-def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, repetitions: int) -> dict[str, Any]:
-    """Trains from scratch and measures `repetitions` windows of `seconds` once it learns."""
-    run = configured({**values, "num_envs": envs})
+def row(contender: str, values: Mapping[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:
+    """The row that a process of its own prints; it finds empty compile caches."""
+    given = {"contender": contender, "values": dict(values), "envs": envs}
+    command = [sys.executable, "-m", "benchmarks.train", "--only"]
+    with tempfile.TemporaryDirectory() as cache:
+        done = subprocess.run(
+            [*command, json.dumps({**given, "seconds": seconds, "repetitions": repetitions})],
+            cwd=Path(__file__).parents[1],
+            env={**os.environ, "XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": cache},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    what = {"scenario": values["scenario"], "batch": values["batch_size"], "environments": envs, "loop": contender}
+    if done.returncode:
+        return what | {"note": done.stderr.strip().splitlines()[-1]}
+    found = json.loads(done.stdout.splitlines()[-1])
+    return what | {name: Spread(**v) if isinstance(v, dict) else v for name, v in found.items()}
+
+
+def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:
+    """Trains from scratch and measures `repetitions` windows of `seconds` once it learns, then either half alone."""
+    run = configured({**values, "num_envs": envs, "overlap": contender == "overlap"})
+    runtime.setup(run.device if contender in OURS else "cpu")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         timer = PhaseTimer()
@@ -76,10 +128,16 @@ def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, re
             ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent
         )
         replay = made_replay(run, learner)
-        batches = Prefetcher(lambda: replay.sample(run.batch_size), run.replay.prefetch)
-        loop = WatchedLoop(learner, learner.init(run.seed), batches, timer, lock_step)
+        loop: WatchedLoop | TorchLoop
+        if contender in OURS:
+            source = DeviceFrames(replay) if run.replay.device_resident else replay
+            batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
+            parts = (learner, learner.init(run.seed), batches, timer, run.updates_per_dispatch, run.overlap)
+            loop = WatchedLoop(*parts, lock_step=contender == "lock-step")
+            loop.prepare(run.batch_size, envs, run.replay.n_step)
+        else:
+            loop = TorchLoop(learner, lambda: replay.sample(run.batch_size), contender)
         stack.callback(loop.close)
-        loop.prepare(run.batch_size, acting=envs)
         world = open_world(run.environments(), timer, lambda *_: None, lambda torn: None)
         stack.callback(world.close)
         log = RunLog(folder)
@@ -92,17 +150,30 @@ def whole(values: dict[str, Any], envs: int, lock_step: bool, seconds: float, re
             loop=loop,
             replay=replay,
             log=log,
-            checkpoints=stack.enter_context(Checkpoints(folder / "checkpoints")),
+            checkpoints=_NoCheckpoints(),
             timer=timer,
             evaluate=lambda policy, step: {},
             description={},
+            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), lambda sentence: None),
             clock=time.perf_counter,
         )
         stream = world.transitions(trainer, 0, meter.finished)
         trainer.run(meter.watch(stream, trainer), meter.finished)
-    how = "lock-step" if lock_step else "overlapping"
-    what = {"scenario": run.env.scenario, "batch": run.batch_size, "environments": envs, "loop": how}
-    return what | meter.row()
+        alone = updates_alone(loop, seconds)
+    found = meter.row() | {"updates/s alone": alone, "first update s": loop.first_update_s}
+    slower = min(found["steps/s alone"], alone / run.updates_per_step)
+    return found | {"% of the slower alone": 100.0 * found["steps/s"].median / slower}
+
+
+def updates_alone(loop: "WatchedLoop | TorchLoop", seconds: float) -> float:
+    """Updates per second with nothing else to do, after `Meter` has paused them."""
+    loop.paused = False
+    number, began = 0, time.perf_counter()
+    while (spent := time.perf_counter() - began) < seconds:
+        loop.update(number)
+        number += loop.updates_per_dispatch
+    loop.settle()
+    return number / (spent if number else seconds)
 
 
 def configured(changes: dict[str, Any]) -> RunConfig:
@@ -127,28 +198,40 @@ def made_replay(run: RunConfig, learner: Learner) -> FrameReplay | ReplayRings:
     """As the training command makes it."""
     spec = learner.obs_spec, learner.action_spec
     if run.num_envs == 1:
-        return FrameReplay(*spec, run.replay.capacity, run.seed)
-    return ReplayRings(*spec, run.replay.capacity, run.num_envs, run.seed)
+        return FrameReplay(*spec, run.replay.capacity, run.seed, run.replay.n_step)
+    return ReplayRings(*spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
+
+
+class _NoCheckpoints:
+    """Saves nothing: saving is no part of what is measured."""
+
+    def save(self, *_: Any, **__: Any) -> bool:
+        return True
 
 
 class WatchedLoop(LearnerLoop):
     """Adds up the time in which an update was computed; in lock-step it waits for each."""
 
-    def __init__(self, *args: Any) -> None:
-        *rest, self._lock_step = args
-        super().__init__(*rest)
+    def __init__(self, *args: Any, lock_step: bool) -> None:
+        super().__init__(*args)
         self.busy_s = 0.0
+        self.first_update_s = float("nan")
+        self.paused = False
+        self._lock_step = lock_step
         self._dispatched: queue.Queue[tuple[float, jax.Array] | None] = queue.Queue()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
     def update(self, number: int) -> None:
+        if self.paused:
+            return self.settle()
         began = time.perf_counter()
         super().update(number)
         assert self._in_flight is not None
         self._dispatched.put((began, self._in_flight[0]))
         if self._lock_step:
             self.settle()
+        return None
 
     def close(self) -> None:
         self._dispatched.put(None)
@@ -161,15 +244,68 @@ class WatchedLoop(LearnerLoop):
             began, packed = item
             packed.block_until_ready()
             now = time.perf_counter()
+            if not before:
+                self.first_update_s = since_start()
             self.busy_s += now - max(began, before)
             before = now
 
 
+class TorchLoop:
+    """The rival in the place of a LearnerLoop: every update is done, and its losses read, when `update` returns."""
+
+    updates_per_dispatch = 1
+    state = last_batch = None
+
+    def __init__(self, learner: Learner, sample: Callable[[], Batch], variant: str) -> None:
+        import torch
+
+        from benchmarks.rivals.torch_td3 import TorchTD3, Variant
+
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+        spec = learner.obs_spec, learner.action_spec
+        # The start is not to wait for JAX to compile an initialiser.
+        rng, shapes = np.random.default_rng(0), jax.eval_shape(learner.init, 0).params
+        params = jax.tree.map(lambda p: rng.normal(0.0, (2.0 / np.prod(p.shape[:-1] or 1)) ** 0.5, p.shape), shapes)
+        self._rival = TorchTD3(
+            *spec, learner.config, params, Variant(compiled="compiled" in variant, channels_last="NHWC" in variant)
+        )
+        self._updates_actor = learner.updates_actor
+        self._sample = sample
+        self.act = self._rival.act
+        self.busy_s = 0.0
+        self.first_update_s = float("nan")
+        self.paused = False
+
+    def update(self, number: int) -> None:
+        if self.paused:
+            return
+        began = time.perf_counter()
+        batch = self._rival.to_device(self._sample())
+        self._rival.update(batch, update_actor=self._updates_actor(number)).tolist()
+        if not self.busy_s:
+            self.first_update_s = since_start()
+        self.busy_s += time.perf_counter() - began
+
+    def settle(self) -> None:
+        return None
+
+    def collect(self) -> dict[str, float]:
+        return {}
+
+    def close(self) -> None:
+        return None
+
+
+def since_start() -> float:
+    """Seconds since this process began."""
+    return time.time() - psutil.Process().create_time()
+
+
 @dataclasses.dataclass
 class Meter:
-    """Windows of a running training, from when it learns."""
+    """Windows of a running training, from when it learns; in the last one it does not."""
 
-    loop: WatchedLoop
+    loop: WatchedLoop | TorchLoop
     timer: PhaseTimer
     envs: int
     seconds: float
@@ -180,7 +316,7 @@ class Meter:
         self._began: tuple[float, int, int, float] | None = None
 
     def finished(self) -> bool:
-        return len(self._windows) > self.repetitions  # the first one warms up
+        return len(self._windows) > 1 + self.repetitions  # the first one warms up
 
     def watch(self, transitions: Iterator[Transition], trainer: Trainer) -> Iterator[Transition]:
         for transition in transitions:
@@ -193,6 +329,7 @@ class Meter:
                 self._began = now, counters.step, counters.update, self.loop.busy_s
             elif now - self._began[0] >= self.seconds:
                 self._close(now, counters.step, counters.update)
+                self.loop.paused = len(self._windows) > self.repetitions
 
     def _close(self, now: float, step: int, update: int) -> None:
         assert self._began is not None
@@ -210,8 +347,9 @@ class Meter:
         self._began = now, step, update, self.loop.busy_s
 
     def row(self) -> dict[str, Any]:
-        measured = self._windows[1:]
-        return {name: Spread.of([window[name] for window in measured]) for name in measured[0]}
+        *measured, alone = self._windows[1:]
+        found: dict[str, Any] = {name: Spread.of([window[name] for window in measured]) for name in alone}
+        return found | {"steps/s alone": alone["steps/s"]}
 
 
 if __name__ == "__main__":

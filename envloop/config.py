@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from envloop.observation import FRAME_SIZE, VectorConfig
 from envloop.reward import RewardConfig, check_ordering
@@ -133,11 +134,14 @@ class EnvConfig:
         simulator's map, or "random": a route drawn from each episode's seed, none of a suite's (see suites).
       random_route: see the class; read where `route` is "random".
       scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles.
+      observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`.
       action_repeat: ticks per decision.
       random_start_fraction: share of episodes that begin anywhere on the route at any legal speed; the others, and
         every episode reset with options={"start": "beginning"}, begin at the route's start, at rest.
+      bend_start_fraction: share of the random starts that lie in a bend or the run-up to one, where the route has any:
+        a bend is a few metres of a route and most of its difficulty.
       start_noise: see the class.
       settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
         0.32 s, and should not bob in the first pictures.
@@ -148,6 +152,7 @@ class EnvConfig:
     route: str = "town01-0"
     random_route: RandomRouteConfig = field(default_factory=RandomRouteConfig)
     scenario: str = "empty"
+    observation: Literal["both", "image", "vector"] = "both"
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -156,6 +161,7 @@ class EnvConfig:
     weather: str = "ClearNoon"
     action_repeat: int = 1
     random_start_fraction: float = 0.7
+    bend_start_fraction: float = 0.0
     start_noise: StartNoise = field(default_factory=StartNoise)
     settle_ticks: int = 8
     npc_clearance_m: float = 20.0
@@ -172,12 +178,16 @@ class EnvConfig:
         self.random_route.validate()
         self.start_noise.validate()
         npc_vehicles(self.scenario)
+        if self.observation not in ("both", "image", "vector"):
+            raise ValueError(f"observation is {self.observation!r}; choose 'both', 'image' or 'vector'.")
         if self.route != RANDOM:
             self.check_route(self.route)
         if self.action_repeat < 1:
             raise ValueError(f"action_repeat is {self.action_repeat}; it must be at least 1.")
         if not 0.0 <= self.random_start_fraction <= 1.0:
             raise ValueError(f"random_start_fraction is {self.random_start_fraction}; it must be 0 to 1.")
+        if not 0.0 <= self.bend_start_fraction <= 1.0:
+            raise ValueError(f"bend_start_fraction is {self.bend_start_fraction}; it must be 0 to 1.")
         if self.settle_ticks < 1:
             raise ValueError(f"settle_ticks is {self.settle_ticks}; the car is seen in its place only after 1 tick.")
         if self.npc_clearance_m < 0.0:

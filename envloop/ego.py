@@ -27,7 +27,7 @@ class _Inbox:
     """
 
     def __init__(self) -> None:
-        self.images: queue.SimpleQueue[carla.Image] = queue.SimpleQueue()
+        self.ticks: queue.SimpleQueue[carla.SensorData] = queue.SimpleQueue()
         self.collisions: deque[tuple[int, Collision]] = deque()
 
     def on_collision(self, event: carla.CollisionEvent) -> None:
@@ -37,21 +37,23 @@ class _Inbox:
     def clear(self) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self.images.get_nowait()
+                self.ticks.get_nowait()
         self.collisions.clear()
 
 
 class Ego:
-    """A Tesla Model 3 with a collision sensor and a front camera.
+    """A Tesla Model 3 with a collision sensor and a front camera, or without a camera where nobody looks.
+
+    Each tick ends with what the last sensor sends of it: the picture, or a position that is of no interest in itself.
 
     Raises (all methods):
-      SimulatorError: the simulator is lost, or a camera frame does not come.
+      SimulatorError: the simulator is lost, or a sensor's frame does not come.
     """
 
-    def __init__(self, simulator: Simulator, camera: CameraConfig, start: carla.Transform) -> None:
+    def __init__(self, simulator: Simulator, camera: CameraConfig | None, start: carla.Transform) -> None:
         self._world = simulator.world
         self._address = simulator.address
-        self._size = (camera.height, camera.width)
+        self._camera = camera
         self._inbox = _Inbox()
         library = self._world.get_blueprint_library()
         with simulator.patience() as self._timeout_s:
@@ -64,12 +66,12 @@ class Ego:
             # Sensors send in the order in which they were made: a collision is on its way before its tick's picture.
             self._sensors: list[carla.Sensor] = [
                 self._attached(library.find("sensor.other.collision"), carla.Transform()),
-                self._attached(_camera(library, camera), carla.Transform(carla.Location(x=camera.x, z=camera.z))),
+                self._attached(*_last_sensor(library, camera)),
             ]
             simulator.tick()
-            for sensor, callback in zip(self._sensors, (self._inbox.on_collision, self._inbox.images.put), strict=True):
+            for sensor, callback in zip(self._sensors, (self._inbox.on_collision, self._inbox.ticks.put), strict=True):
                 sensor.listen(callback)
-            self.picture(simulator.tick())
+            self.end_tick(simulator.tick())
         self._timeout_s = simulator.config.timeout_s
 
     def place(self, transform: carla.Transform) -> None:
@@ -120,22 +122,26 @@ class Ego:
         """Whether the car's centre is outside every driving lane."""
         return carla_map.get_waypoint(self.vehicle.get_location(), project_to_road=False) is None
 
-    def picture(self, frame: int) -> NDArray[np.uint8]:
-        """[H, W, 4] BGRA camera picture of exactly this tick."""
+    def end_tick(self, frame: int) -> NDArray[np.uint8] | None:
+        """[H, W, 4] BGRA camera picture of exactly this tick, None without a camera, once all of the tick is there."""
+        what = "position" if self._camera is None else "picture"
         while True:
             try:
-                image = self._inbox.images.get(timeout=self._timeout_s)
+                data = self._inbox.ticks.get(timeout=self._timeout_s)
             except queue.Empty:
                 raise SimulatorError(
-                    f"The simulator at {self._address} sent no picture of frame {frame} in {self._timeout_s:g} s."
+                    f"The simulator at {self._address} sent no {what} of frame {frame} in {self._timeout_s:g} s."
                 ) from None
-            if image.frame == frame:
-                return np.frombuffer(image.raw_data, dtype=np.uint8).reshape(*self._size, 4)
-            if image.frame > frame:
-                raise SimulatorError(f"The simulator at {self._address} skipped the camera picture of frame {frame}.")
+            if data.frame == frame:
+                if self._camera is None:
+                    return None
+                size = self._camera.height, self._camera.width
+                return np.frombuffer(data.raw_data, dtype=np.uint8).reshape(*size, 4)
+            if data.frame > frame:
+                raise SimulatorError(f"The simulator at {self._address} skipped the {what} of frame {frame}.")
 
     def collisions(self, frame: int) -> tuple[Collision, ...]:
-        """Collisions up to this tick that were not yet read. Complete once the tick's picture is there."""
+        """Collisions up to this tick that were not yet read. Complete after the tick's `end_tick`."""
         waiting, hits = self._inbox.collisions, []
         while waiting and waiting[0][0] <= frame:
             hits.append(waiting.popleft()[1])
@@ -160,10 +166,15 @@ class Ego:
         return self._world.spawn_actor(blueprint, transform, attach_to=self.vehicle)
 
 
-def _camera(library: carla.BlueprintLibrary, camera: CameraConfig) -> carla.ActorBlueprint:
+def _last_sensor(
+    library: carla.BlueprintLibrary, camera: CameraConfig | None
+) -> tuple[carla.ActorBlueprint, carla.Transform]:
+    """The sensor that ends each tick, and where on the car it sits."""
+    if camera is None:
+        return library.find("sensor.other.gnss"), carla.Transform()
     blueprint = library.find("sensor.camera.rgb")
     blueprint.set_attribute("image_size_x", str(camera.width))
     blueprint.set_attribute("image_size_y", str(camera.height))
     blueprint.set_attribute("fov", str(camera.fov_deg))
     blueprint.set_attribute("sensor_tick", "0.0")
-    return blueprint
+    return blueprint, carla.Transform(carla.Location(x=camera.x, z=camera.z))

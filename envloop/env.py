@@ -34,7 +34,7 @@ _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wan
 class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
-    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}.
+    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two.
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
     may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's}. `course` is that of
@@ -43,7 +43,7 @@ class CarlaEnv(gym.Env):
     Args:
       config: the defaults of record when left out.
       simulator: a Simulator for this environment alone; one is made from `config.simulator` when left out.
-      render_mode: None or "rgb_array" (`render` gives the last camera picture).
+      render_mode: None or "rgb_array" (`render` gives the last camera picture, whatever is observed).
 
     Raises:
       ValueError: the config is wrong, or the map has no such route.
@@ -105,12 +105,12 @@ class CarlaEnv(gym.Env):
         episode.begin_decision()
         self._guarded(self._decide, episode, steer, accel)
         terms = episode.end_decision()
-        image = self._stack.push(grey_84(self._picture))  # type: ignore[arg-type]
+        observation = self._observation(self._stack.push)
         info = self._info(terms)
         outcome = episode.outcome
         if outcome.ended:
             info["episode"] = episode.result()
-        return self._observation(image), sum(terms.values()), outcome.terminated, outcome.truncated, info
+        return observation, sum(terms.values()), outcome.terminated, outcome.truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """[H, W, 3] RGB: the camera picture of the last tick."""
@@ -169,7 +169,14 @@ class CarlaEnv(gym.Env):
     def _start(self, seed: int, start: str | None) -> Start:
         config = self.config
         fraction = {"beginning": 0.0, "random": 1.0}.get(start or "", config.random_start_fraction)
-        return start_of_episode(seed, fraction, config.start_noise, self.course, config.termination.goal_m)
+        return start_of_episode(
+            seed,
+            self.course,
+            config.termination.goal_m,
+            config.start_noise,
+            random_fraction=fraction,
+            bend_fraction=config.bend_start_fraction,
+        )
 
     def _guarded(self, work: Callable[..., T], *arguments: Any) -> T:
         """Does `work` on the simulator; when that is lost, the next `reset` will bring it back.
@@ -210,7 +217,8 @@ class CarlaEnv(gym.Env):
         with translated_errors(self.simulator.address):
             self.simulator.claim()  # another environment may have come since the connection was made
             world.set_weather(_weather(self.config.weather))
-            self._ego = Ego(self.simulator, self.config.camera, self._pose(AT_REST))
+            watched = self._observes("image") or self.render_mode is not None
+            self._ego = Ego(self.simulator, self.config.camera if watched else None, self._pose(AT_REST))
             self._traffic = Traffic(self.simulator)
         self._generation = self.simulator.generation
         self._lost = False
@@ -235,12 +243,11 @@ class CarlaEnv(gym.Env):
 
     def _observe_first(self, frame: int, start: Start) -> tuple[Observation, dict[str, Any]]:
         self.frame = frame
-        self._picture = self._ego_car.picture(frame)
+        self._picture = self._ego_car.end_tick(frame)
         self._ego_car.collisions(frame)  # what the teleport touched belongs to no episode
         body = Body(self._ego_car.half_length_m, self._ego_car.half_width_m)
         self._episode = Episode(self.config, self.course, body, start, self._ego_car.state())
-        image = self._stack.reset(grey_84(self._picture))
-        return self._observation(image), self._info({})
+        return self._observation(self._stack.reset), self._info({})
 
     def _drive(self, steer: float, accel: float) -> None:
         throttle, brake = (accel, 0.0) if accel > 0.0 else (0.0, -accel)
@@ -250,8 +257,8 @@ class CarlaEnv(gym.Env):
     def _tick(self, episode: Episode) -> None:
         frame = self.simulator.tick()
         self.frame = frame
-        # The picture is awaited in every tick: behind it all events of the tick have arrived.
-        self._picture = self._ego_car.picture(frame)
+        # Awaited in every tick, looked at or not: with it all events of the tick have arrived.
+        self._picture = self._ego_car.end_tick(frame)
         episode.tick(self._view(frame, episode))
 
     def _view(self, frame: int, episode: Episode) -> TickView:
@@ -282,10 +289,20 @@ class CarlaEnv(gym.Env):
                 others.append(Other(location.x, location.y, velocity.x, velocity.y, npc.half_length_m))
         return lead_ahead(self.course.route, s, speed_mps, others, ego_half_length=self._ego_car.half_length_m)
 
-    def _observation(self, image: NDArray[np.uint8]) -> Observation:
+    def _observes(self, part: str) -> bool:
+        return self.config.observation in ("both", part)
+
+    def _observation(self, stacked: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> Observation:
+        """What is observed of the tick just made, its frame put on the stack by `stacked`."""
         episode = self.episode
-        vector = vector_observation(episode.ego, episode.projection, self.course.route, self.config.vector)
-        return {"image": image, "vector": vector}
+        observation: Observation = {}
+        if self._observes("image"):
+            assert self._picture is not None
+            observation["image"] = stacked(grey_84(self._picture))
+        if self._observes("vector"):
+            course, config = self.course, self.config.vector
+            observation["vector"] = vector_observation(episode.ego, episode.projection, course.route, config)
+        return observation
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
         return {
@@ -332,12 +349,11 @@ class CarlaEnv(gym.Env):
 
 def observation_space(config: EnvConfig) -> spaces.Dict:
     """What CarlaEnv observes with this configuration; no simulator is needed to know it."""
-    return spaces.Dict(
-        {
-            "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
-            "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
-        }
-    )
+    parts: dict[str, spaces.Space] = {
+        "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
+        "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
+    }
+    return spaces.Dict({name: part for name, part in parts.items() if config.observation in ("both", name)})
 
 
 def action_space() -> spaces.Box:

@@ -62,15 +62,27 @@ class TickView:
     at_red: bool = False
 
 
-def start_of_episode(seed: int, random_fraction: float, noise: StartNoise, course: Course, goal_m: float) -> Start:
-    """Start drawn from `seed`: with `random_fraction` anywhere on the route, at any legal speed.
+def start_of_episode(
+    seed: int,
+    course: Course,
+    goal_m: float,
+    noise: StartNoise,
+    *,
+    random_fraction: float,
+    bend_fraction: float = 0.0,
+) -> Start:
+    """Start drawn from `seed`: with `random_fraction` on the way, at any legal speed.
 
-    Else at the route's beginning, at rest, `noise` away from its first point.
+    That is anywhere on the route, or with `bend_fraction` in a bend or the run-up to one, where the route has any.
+    Else it is the route's beginning, at rest, `noise` away from its first point.
     """
     rng = np.random.default_rng([seed, 0])
     last_s = max(0.0, course.route.length - goal_m - _RUN_UP_M)
     if rng.random() < random_fraction:
         s = rng.uniform(0.0, last_s)
+        slow = course.profile.slow_s
+        if slow.size and slow[0] <= last_s and rng.random() < bend_fraction:
+            s = float(rng.choice(slow[slow <= last_s]))
         return Start(s=s, speed_mps=rng.uniform(0.0, course.profile.at(s)))
     return Start(
         s=rng.uniform(0.0, min(noise.along_m, last_s)),

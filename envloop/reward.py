@@ -12,6 +12,10 @@ per-decision numbers follow from `discount` (which also makes them hold under ac
   crash, off route    -15, down to -18 at the limit: 2 s of driving at the limit, 4 s of driving through a bend
   goal                1.2 x driving at the limit for ever (50 at 20 Hz): the goal ends the episode, and an end must
                       never be worth less than going on, or the policy dawdles in front of it.
+These are the defaults, made for gamma 0.99 at 20 Hz. configs/town01.py decides at 10 Hz with gamma 0.95, where driving
+at the limit for ever is worth 16.7 and not 41.7, and a crash ahead is discounted faster (0.95^15 = 0.46 for that of
+inequality 1, not 0.74), so there parking is worth -4 and a crash -10 to -13. The inequalities, with the numbers of the
+defaults, hold for both.
 
 The inequalities behind these numbers, g = 0.99^T for an event T ticks ahead (test_reward.py checks each):
   1. crash < parked. Turning off the road at full throttle from rest takes about 30 ticks to get 2.5 m away, hits at

@@ -195,6 +195,11 @@ class SpeedProfile:
         """Legal speed at arc length `s`, m/s."""
         return float(np.interp(s, self._s, self._speed))
 
+    @property
+    def slow_s(self) -> FloatArray:
+        """Arc lengths of the resampled points with a legal speed under the limit, m: bends and the run-ups to them."""
+        return self._s[self._speed < self.rules.limit_mps]
+
 
 @dataclass(frozen=True, slots=True)
 class Lead:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -68,7 +69,7 @@ def test_a_run_says_first_what_runs_where(trained):
     assert lines["simulator"].startswith("minicarla")
     assert "127.0.0.1:" in lines["simulator"]
     assert "started here" in lines["simulator"]
-    assert "encoder 1,684,128 (lr 0.0001), actor 203,522 (lr 0.0003), critic 407,554 (lr 0.0003)" in lines["parameters"]
+    assert "encoder 234,934 (lr 0.001), actor 85,250 (lr 0.001), critic 171,010 (lr 0.001)" in lines["parameters"]
     assert lines["replay"].startswith("2,000 transitions, 0.01 GB")
     assert "cpu" in lines["device"]
     assert "trained" in lines["run"]
@@ -103,7 +104,7 @@ def test_every_encoder_parameter_has_a_gradient_and_moves(trained):
     events = EventAccumulator(str(workdir / "tensorboard")).Reload()
     for family in ("encoder_gradient_norm", "encoder_weight_change"):
         tags = [tag for tag in events.Tags()["scalars"] if tag.startswith(f"debug/{family}/")]
-        assert len(tags) == 8  # kernel and bias of three convolutions and a dense layer
+        assert len(tags) == 10  # kernel and bias of three convolutions and the trunk, scale and bias of its norm
         assert all(events.Scalars(tag)[-1].value > 0.0 for tag in tags)
     similarity = events.Scalars("debug/network/feature_cosine_similarity")
     assert 0.0 < similarity[-1].value < 1.0
@@ -162,10 +163,41 @@ def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path)
 
     with av.open(str(video)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    ticks = sum(round(episode["duration_s"] / 0.05) for episode in result["episodes"])
-    assert len(frames) == ticks
+    decisions = sum(math.ceil(episode["duration_s"] / 0.1 - 1e-6) for episode in result["episodes"])
+    assert len(frames) == decisions
     assert frames[0].shape == (432, 768 + 432, 3)
     assert frames[0].std() > 20
+
+
+def test_a_checkpoint_explains_itself_in_a_video_and_a_sheet(trained, tmp_path):
+    workdir, _ = trained
+    done = run(
+        [
+            *(sys.executable, "-m", "avtd3_jax.explain", "--checkpoint", str(workdir), "--seed", "7"),
+            *("--out", str(tmp_path / "looked")),
+        ]
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("policy")
+    (video,), (sheet,) = (list((tmp_path / "looked").glob(f"*_seed-7_*.{kind}")) for kind in ("mp4", "png"))
+    assert f"written to {video} and {sheet}" in done.stdout
+    import av
+    import cv2
+
+    with av.open(str(video)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) > 10
+    assert frames[0].shape == (432 + 32 + 224, 768 + 432, 3)
+    panels = np.stack(frames)[:, 464:].astype(int)  # grey pictures, coloured only where there is heat
+    assert (panels.max(axis=-1) - panels.min(axis=-1) > 60).any()
+    assert cv2.imread(str(sheet)).shape[1] == 1280
+
+
+def test_explain_refuses_a_directory_that_is_no_run(tmp_path):
+    done = run([sys.executable, "-m", "avtd3_jax.explain", "--checkpoint", str(tmp_path), "--out", str(tmp_path)])
+    assert done.returncode == 1
+    assert done.stderr.startswith("explain: There is no checkpoint directory")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_finished_run_resumes_and_is_not_overwritten(trained):
@@ -192,10 +224,21 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
     assert curve[-1]["wall_s"] > evaluated["wall_s"]
 
 
-def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path):
+@pytest.mark.parametrize(
+    ("values", "of_the_second"),
+    [
+        ({}, {}),
+        # What a GPU's learner uses: where the frames lie changes no number.
+        ({"overlap": True, "updates_per_dispatch": 4}, {"replay__device_resident": True, "replay__gather_threads": 2}),
+    ],
+)
+def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path, values, of_the_second):
     runs = [tmp_path / name for name in ("a", "b")]
-    for workdir, eval_every in zip(runs, (0, 70), strict=True):
-        assert run(command(workdir, seed=3, eval_every=eval_every)).returncode == 0
+    for workdir, more in zip(runs, ({"eval_every": 0}, {"eval_every": 70, **of_the_second}), strict=True):
+        done = run(command(workdir, seed=3, **values, **more))
+        assert done.returncode == 0, done.stderr
+    told = next(line for line in done.stdout.splitlines() if line.startswith("replay"))
+    assert ("on the device" in told) == bool(of_the_second)
     assert len(list((runs[1] / "evaluations").iterdir())) >= 3
     assert (runs[0] / "episodes.jsonl").read_text() == (runs[1] / "episodes.jsonl").read_text()
     first, second = (final_parameters(workdir) for workdir in runs)
@@ -277,11 +320,17 @@ def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
         (["--config.typo=1"], "typo"),
         (["--config.batch_size=lots"], "batch_size"),
         (["--config.agent.encoder_grad=none"], "encoder_grad is 'none'"),
+        (["--config.agent.encoder=resnet"], "encoder is 'resnet': choose one of nature"),
+        (
+            ["--config.agent.encoder=resnet18", "--config.agent.encoder_weights=no.safetensors"],
+            "no file 'no.safetensors'",
+        ),
         (["--config.env.route=nowhere"], "Unknown route 'nowhere'"),
         (["--config.scenario=7"], "Unknown scenario '7'"),
         (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
         (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
         (["--config.replay.capacity=10000000000"], "lower its capacity"),
+        (["--config.updates_per_dispatch=3"], "multiple of config.agent.policy_delay, which is 2"),
         (["--config.device=gpu"], "device"),
         (["--resume"], "checkpoint"),
     ],

@@ -166,11 +166,23 @@ class TorchTD3:
                 torch._foreach_lerp_(self._target_list, self._online_list, self.config.tau)
         return losses.detach()
 
+    @torch.no_grad()
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The online policy's action [A] or [B, A] for one observation or a batch, as `Learner.act`."""
+        image, vector = observation.get("image"), observation.get("vector")
+        single = (image is not None and image.ndim == 3) or (vector is not None and vector.ndim == 1)
+        parts = [
+            None if part is None else torch.from_numpy(part[None] if single else part).to(self.device)
+            for part in (image, vector)
+        ]
+        action = torch.tanh(self.online.actor(self.online.encoder(*parts))).cpu().numpy()
+        return action[0] if single else action
+
     def _losses_of(self, batch: Batch, noise: torch.Tensor, update_actor: bool) -> torch.Tensor:
         config, online, target = self.config, self.online, self.target
         image = next_image = None
         if batch.frames is not None:
-            image, next_image = batch.frames[:, :-1], batch.frames[:, 1:]
+            image, next_image = split_frames(batch)
         with torch.no_grad():
             next_features = target.encoder(next_image, batch.next_vector)
             clip = config.target_noise_clip
@@ -178,7 +190,8 @@ class TorchTD3:
             next_action = (next_action + (config.target_noise * noise).clamp(-clip, clip)).clamp(-1.0, 1.0)
             next_input = torch.cat([next_features, next_action], dim=-1)
             next_q = torch.stack([critic(next_input)[:, 0].float() for critic in target.critics]).amin(dim=0)
-            y = batch.reward + config.gamma * torch.where(batch.terminated, 0.0, next_q)
+            powers = config.gamma ** torch.arange(batch.reward.shape[1] + 1, device=self.device)
+            y = batch.reward @ powers[:-1] + powers[batch.steps] * torch.where(batch.terminated, 0.0, next_q)
 
         features = online.encoder(image, batch.vector)
         critic_input = torch.cat([features, batch.action], dim=-1)
@@ -199,6 +212,18 @@ class TorchTD3:
     def target_params(self) -> dict[str, Any]:
         """The target parameters likewise."""
         return read_params(self.target)
+
+
+def split_frames(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """The stacks of obs and of next_obs, [B, S, H, W] each, out of packed frames."""
+    frames, n_step = batch.frames, batch.reward.shape[1]
+    if n_step == 1:
+        return frames[:, :-1], frames[:, 1:]
+    stack = max(frames.shape[1] - n_step, frames.shape[1] // 2)
+    if n_step >= stack:
+        return frames[:, :stack], frames[:, stack:]
+    places = batch.steps[:, None] + torch.arange(stack, device=frames.device)
+    return frames[:, :stack], frames[torch.arange(len(frames), device=frames.device)[:, None], places]
 
 
 def load_params(networks: Networks, params: dict[str, Any]) -> None:

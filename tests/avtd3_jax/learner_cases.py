@@ -1,5 +1,8 @@
 """Small learners and random batches for the tests of this folder."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -15,20 +18,24 @@ def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> Learner:
     return Learner(obs_spec, ActionSpec(2), TD3Config(hidden=(32, 32), **config))
 
 
-def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2) -> Batch:
+def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2, n_step: int = 1) -> Batch:
     rng = np.random.default_rng(seed)
     frames = vector = next_vector = None
     if obs_spec.image is not None:
         stack, height, width = obs_spec.image
-        frames = rng.integers(0, 256, (size, stack + 1, height, width), np.uint8)
+        frames = rng.integers(0, 256, (size, stack + min(n_step, stack), height, width), np.uint8)
     if obs_spec.vector is not None:
         vector, next_vector = rng.standard_normal((2, size, obs_spec.vector)).astype(np.float32)
+    steps = rng.integers(1, n_step + 1, size, np.int32)
     return Batch(
         frames=frames,
         vector=vector,
         next_vector=next_vector,
         action=rng.uniform(-1.0, 1.0, (size, actions)).astype(np.float32),
-        reward=rng.standard_normal(size).astype(np.float32),
+        reward=np.where(np.arange(n_step) < steps[:, None], rng.standard_normal((size, n_step)), 0.0).astype(
+            np.float32
+        ),
+        steps=steps,
         terminated=rng.random(size) < 0.3,
     )
 
@@ -54,6 +61,12 @@ def run_updates(learner: Learner, state: TrainState, count: int, first: int = 0)
     for update in range(first, first + count):
         state, _ = learner.step(state, random_batch(learner.obs_spec, seed=update), update)
     return state
+
+
+def once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """`function(*arguments)`, compiled for a single use: XLA's optimisations would take longer than they save."""
+    lowered = jax.jit(function).lower(*arguments)
+    return lowered.compile(compiler_options={"xla_backend_optimization_level": 0})(*arguments)
 
 
 def on_host(tree: object) -> list[np.ndarray]:

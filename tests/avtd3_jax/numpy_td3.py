@@ -57,7 +57,7 @@ class NumpyTD3:
         next_action = np.clip(np.tanh(forward(self.target_actor, batch.next_vector)[0]) + noise, -1.0, 1.0)
         next_input = np.concatenate([batch.next_vector, next_action], axis=1)
         next_q = np.minimum(*[forward(critic, next_input)[0][:, 0] for critic in self.target_critics])
-        target = batch.reward + self.gamma * (1.0 - batch.terminated) * next_q
+        target = [self._target(*row) for row in zip(batch.reward, batch.steps, batch.terminated, next_q, strict=True)]
 
         loss, critic_grads = 0.0, []
         for critic in self.critics:
@@ -78,6 +78,13 @@ class NumpyTD3:
         if update_actor:
             self._move_targets()
         return loss
+
+    def _target(self, rewards, steps, terminated, next_q):
+        """One n-step return by Horner's rule."""
+        value = 0.0 if terminated else next_q
+        for reward in rewards[:steps][::-1].astype(np.float64):
+            value = reward + self.gamma * value
+        return value
 
     def _move_targets(self):
         for online, target in [(self.actor, self.target_actor), *zip(self.critics, self.target_critics, strict=True)]:

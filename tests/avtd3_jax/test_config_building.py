@@ -1,11 +1,15 @@
 """A wrong configuration is refused in one plain sentence that names the key."""
 
 import dataclasses
+import importlib
 from typing import Literal
 
 import pytest
 
 from avtd3_jax.config import ConfigError, ExplorationConfig, ReplayConfig, build
+from avtd3_jax.learner import TD3Config
+from avtd3_jax.run import parse
+from envloop.config import EnvConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Outer:
     maybe: int | None = None
 
 
+REPLAY = {"capacity": 10, "prefetch": 0, "n_step": 1, "gather_threads": 1, "device_resident": False}
 GOOD = {"count": 3, "pair": [1, 2.5], "inner": {"rate": 1, "kind": "b"}, "on": True, "maybe": None}
 
 
@@ -55,6 +60,24 @@ def test_each_kind_of_mistake_has_its_sentence(change, sentence):
 
 def test_a_value_that_its_class_refuses_is_named_with_its_place():
     with pytest.raises(ConfigError, match=r"config\.replay: replay\.capacity is 0"):
-        build(ReplayConfig, {"capacity": 0, "prefetch": 0}, "config.replay")
+        build(ReplayConfig, {**REPLAY, "capacity": 0}, "config.replay")
+    for name in ("n_step", "gather_threads"):
+        with pytest.raises(ConfigError, match=rf"config\.replay: replay\.{name} is 0: it must be at least 1"):
+            build(ReplayConfig, {**REPLAY, name: 0}, "config.replay")
     with pytest.raises(ConfigError, match="one value per action dimension"):
         build(ExplorationConfig, {"mean": [0.0], "std": [1.0, 1.0], "correlation": 0.5, "policy_noise": 0.1})
+
+
+@pytest.mark.parametrize("name", ["town01", "town01_of_record"])
+def test_the_shipped_configs_can_be_run(name):
+    values = importlib.import_module(f"configs.{name}").get_config().to_dict()
+    run = parse(values)
+    assert run.env.reward.discount == run.agent.gamma
+    assert run.env.reward.decision_s == pytest.approx(run.env.decision_s)
+
+
+def test_the_config_of_record_is_the_original_one():
+    run = parse(importlib.import_module("configs.town01_of_record").get_config().to_dict())
+    assert run.agent == TD3Config()
+    assert (run.batch_size, run.exploration_steps, run.total_steps) == (256, 10_000, 30_000)
+    assert run.env == EnvConfig()

@@ -40,13 +40,14 @@ def numpy_twin(learner, state):
     )
 
 
-def test_updates_match_numpy():
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_updates_match_numpy(n_step):
     """Ten updates, so that Adam's moments, the delayed actor and the moving targets are all in play."""
     learner = make_learner(VECTOR, tau=0.05, actor_lr=1e-3, critic_lr=3e-3)
     state = learner.init(0)
     twin = numpy_twin(learner, state)
     for update in range(10):
-        batch = random_batch(VECTOR, seed=update)
+        batch = random_batch(VECTOR, seed=update, n_step=n_step)
         update_actor = learner.updates_actor(update)
         expected_loss = twin.update(batch, smoothing_noise(state.key, batch.action.shape), update_actor)
         state, packed = learner.update(state, batch, update_actor=update_actor)
@@ -227,6 +228,8 @@ def test_bfloat16_tracks_float32(learner):
         moves.append(np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)]))
     assert losses[1] == pytest.approx(losses[0], rel=0.05)
     assert np.corrcoef(*moves)[0, 1] > 0.9
+    # After ten updates the parameters lie nearer to each other than a quarter of the way that they have gone.
+    assert np.linalg.norm(moves[1] - moves[0]) < 0.25 * np.linalg.norm(moves[0])
 
 
 def test_no_key_is_used_twice():
@@ -282,7 +285,7 @@ def test_ddpg_is_a_configuration():
     state, batch = learner.init(0), random_batch(VECTOR)
     action = learner.actor.apply({"params": state.target_params["actor"]}, jnp.asarray(batch.next_vector))
     next_q = learner.critic.apply({"params": state.target_params["critic"]}, jnp.asarray(batch.next_vector), action)
-    expected = batch.reward + 0.99 * np.where(batch.terminated, 0.0, np.asarray(next_q)[0])
+    expected = batch.reward[:, 0] + 0.99 * np.where(batch.terminated, 0.0, np.asarray(next_q)[0])
     _, packed = learner.step(state, batch, 0)
     metrics = learner.read_metrics(packed, update_actor=True)
     assert metrics["q/target_mean"] == pytest.approx(expected.mean(), rel=1e-4)
@@ -301,6 +304,7 @@ def test_ddpg_is_a_configuration():
         ({"actor_lr": 0.0}, "actor_lr is 0.0: it must be positive"),
         ({"target_noise": -0.1}, "target_noise is -0.1"),
         ({"trunk_width": -1}, "trunk_width is -1"),
+        ({"random_shift": -1}, "random_shift is -1"),
     ],
 )
 def test_bad_hyperparameters_are_named(values, sentence):

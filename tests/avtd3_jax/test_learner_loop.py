@@ -1,17 +1,20 @@
 """Updates that were compiled beside the caller are the same updates."""
 
+import itertools
+
 import numpy as np
 import pytest
-from learner_cases import make_learner, random_batch, same_bits
+from learner_cases import BOTH, make_learner, random_batch, same_bits
 
 from avtd3_jax.learner_loop import LearnerLoop
 from avtd3_jax.logs import PhaseTimer
 from avtd3_jax.prefetch import Prefetcher
 
 
-def make_loop(learner, batch_size=8):
-    batches = Prefetcher(lambda: random_batch(size=batch_size))
-    return LearnerLoop(learner, learner.init(0), batches, PhaseTimer())
+def make_loop(learner, batch_size=8, **options):
+    seeds = itertools.count()
+    batches = Prefetcher(lambda: random_batch(size=batch_size, seed=next(seeds)))
+    return LearnerLoop(learner, learner.init(0), batches, PhaseTimer(), **options)
 
 
 @pytest.mark.parametrize("acting", [1, 3])
@@ -28,6 +31,44 @@ def test_preparing_changes_no_number_and_leaves_nothing_to_compile(acting):
         states.append(loop.state)
         loop.close()
     assert same_bits(*states)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_several_updates_a_dispatch_learn_what_single_ones_do(prepared):
+    found = []
+    for at_once in (1, 4):
+        loop = make_loop(make_learner(), updates_per_dispatch=at_once)
+        if prepared:
+            loop.prepare(8)
+        for number in range(0, 8, at_once):
+            loop.update(number)
+        loop.settle()
+        found.append((loop.state, loop.collect(), loop.last_batch))
+        loop.close()
+    (single, metrics, batch), (multi, means, last) = found
+    assert same_bits(single, multi)
+    assert same_bits(batch, last)
+    assert means == pytest.approx(metrics, rel=1e-4)
+
+
+def test_overlap_acts_with_the_parameters_before_the_update_under_way():
+    learner = make_learner()
+    lock_step, overlapping = (make_loop(each, overlap=o) for each, o in ((learner, False), (make_learner(), True)))
+    observation = {name: array.astype(array.dtype) + 1 for name, array in BOTH.zeros(1).items()}
+    actions = []
+    for number in range(4):
+        before = lock_step.act(observation)
+        for loop in (lock_step, overlapping):
+            loop.update(number)
+        actions.append((before, lock_step.act(observation), overlapping.act(observation)))
+        np.testing.assert_array_equal(overlapping.act_latest(observation), lock_step.act(observation))
+    for before, _, late in actions:
+        np.testing.assert_array_equal(late, before)
+    assert any((after != before).any() for before, after, _ in actions)
+    overlapping.settle()
+    np.testing.assert_array_equal(overlapping.act(observation), actions[-1][1])
+    lock_step.settle()
+    assert same_bits(lock_step.state, overlapping.state)
 
 
 def test_a_failure_to_compile_reaches_whoever_updates():

@@ -70,7 +70,8 @@ class Recorder:
             np.testing.assert_array_equal(batch.vector[i], [identity, 0.5, -identity])
             np.testing.assert_array_equal(batch.next_vector[i], [identity + 1, 0.5, -identity - 1])
             np.testing.assert_array_equal(batch.action[i], action)
-            assert batch.reward[i] == reward
+            assert batch.reward[i].tolist() == [reward]
+            assert batch.steps[i] == 1
             assert batch.terminated[i] == terminated
         return identities(batch.frames)[:, -2]
 
@@ -225,6 +226,15 @@ def test_arrays_are_contiguous_and_never_shared():
         assert not any(np.shares_memory(a, column) for column in replay.get_state()["arrays"].values())
 
 
+@pytest.mark.parametrize("size", [1, 64])
+def test_several_threads_gather_what_one_does(size):
+    one = filled().replay
+    several = FrameReplay(SPEC, ACTION, one.capacity, gather_threads=7)
+    several.set_state(one.get_state())
+    for mine, other in zip(several.sample(size), one.sample(size), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
 @pytest.mark.parametrize("bad", ["action", "reward", "vector"])
 def test_non_finite_numbers_are_refused_and_nothing_is_stored(bad):
     record = recorder(16)
@@ -328,12 +338,12 @@ def test_a_sample_overtaken_by_adding_is_drawn_again(monkeypatch):
         record.step()
     gather, calls = FrameReplay._gather, []
 
-    def slow_gather(self, slots, batch):
-        calls.append(slots)
+    def slow_gather(self, drawn, batch):
+        calls.append(drawn)
         if len(calls) == 1:
             for _ in range(8):
                 record.step()
-        return gather(self, slots, batch)
+        return gather(self, drawn, batch)
 
     monkeypatch.setattr(replay_module.FrameReplay, "_gather", slow_gather)
     drawn = record.check(record.replay.sample(32))

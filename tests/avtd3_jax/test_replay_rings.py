@@ -44,7 +44,7 @@ def drawn(records, batch):
         assert batch.vector[i][0] == window[-2]
         assert batch.next_vector[i][0] == window[-1]
         np.testing.assert_array_equal(batch.action[i], action)
-        assert (batch.reward[i], batch.terminated[i]) == (reward, terminated)
+        assert (batch.reward[i, 0], batch.terminated[i]) == (reward, terminated)
         rows.append((record.number, identity))
     return rows
 

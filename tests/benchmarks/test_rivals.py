@@ -19,20 +19,22 @@ from benchmarks.rivals.torch_td3 import TorchTD3, Variant  # noqa: E402
 OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)
 
 
-def batches(count, size=16):
+def batches(count, size=16, n_step=1):
     rng = np.random.default_rng(7)
     for _ in range(count):
+        steps = rng.integers(1, n_step + 1, size, np.int32)
         yield Batch(
-            frames=rng.integers(0, 256, (size, 5, 36, 36), np.uint8),
+            frames=rng.integers(0, 256, (size, 4 + min(n_step, 4), 36, 36), np.uint8),
             vector=rng.standard_normal((size, 5)).astype(np.float32),
             next_vector=rng.standard_normal((size, 5)).astype(np.float32),
             action=rng.uniform(-1, 1, (size, 2)).astype(np.float32),
-            reward=rng.standard_normal(size).astype(np.float32),
+            reward=rng.standard_normal((size, n_step)).astype(np.float32) * (np.arange(n_step) < steps[:, None]),
+            steps=steps,
             terminated=rng.random(size) < 0.3,
         )
 
 
-def run_both(variant, updates=6, **config):
+def run_both(variant, updates=6, n_step=1, **config):
     """Pairs of losses, then (online, target) parameters before the updates, after ours, after theirs."""
     config = TD3Config(hidden=(32, 32), tau=0.3, **config)  # a large tau: a target that moved wrongly would show
     learner = Learner(OBS, ACTION, config)
@@ -40,7 +42,7 @@ def run_both(variant, updates=6, **config):
     start = jax.tree.map(np.array, state.params)
     rival = TorchTD3(OBS, ACTION, config, start, variant)
     losses = []
-    for number, batch in enumerate(batches(updates)):
+    for number, batch in enumerate(batches(updates, n_step=n_step)):
         _, noise_key = jax.random.split(state.key)
         noise = np.array(jax.random.normal(noise_key, batch.action.shape))
         actor = learner.updates_actor(number)
@@ -75,6 +77,14 @@ def test_losses_and_parameters_agree(encoder_grad, trunk_width, channels_last):
     assert_same_moves(start, ours, theirs)
 
 
+@pytest.mark.parametrize("n_step", [3, 5])  # fewer than the frames of a stack, and more
+def test_losses_and_parameters_agree_over_several_steps(n_step):
+    losses, start, ours, theirs = run_both(Variant(), n_step=n_step)
+    for mine, other in losses:
+        np.testing.assert_allclose(other, mine, rtol=2e-5, atol=1e-6)
+    assert_same_moves(start, ours, theirs)
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, while it compiles
 def test_the_compiled_rival_agrees_too():
     losses, start, ours, theirs = run_both(Variant(compiled=True), updates=4)
@@ -88,6 +98,17 @@ def test_the_other_gradient_routing_would_be_noticed():
     _, _, _, theirs = run_both(Variant(), encoder_grad="critic")
     with pytest.raises(AssertionError):
         assert_same_moves(start, ours, theirs)
+
+
+def test_the_rivals_policy_is_ours():
+    learner = Learner(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    params = learner.init(0).params
+    rival = TorchTD3(OBS, ACTION, learner.config, jax.tree.map(np.array, params))
+    (batch,) = batches(1)
+    observations = {"image": batch.frames[:, 1:], "vector": batch.vector}
+    one = {name: part[3] for name, part in observations.items()}
+    for observation in (observations, one):
+        np.testing.assert_allclose(rival.act(observation), learner.act(params, observation), atol=1e-5)
 
 
 def test_parameters_survive_the_way_there_and_back():

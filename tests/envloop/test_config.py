@@ -38,8 +38,10 @@ def test_the_defaults_of_record_are_valid():
         (EnvConfig(start_noise=StartNoise(lateral_m=1.0)), "start_noise.lateral_m"),
         (EnvConfig(start_noise=StartNoise(heading_deg=-1.0)), "start_noise.heading_deg"),
         (EnvConfig(scenario="3"), "empty, 0, 1, 2"),
+        (EnvConfig(observation="lidar"), "observation is 'lidar'; choose 'both', 'image' or 'vector'"),  # type: ignore
         (EnvConfig(action_repeat=0), "action_repeat"),
         (EnvConfig(random_start_fraction=1.5), "random_start_fraction"),
+        (EnvConfig(bend_start_fraction=-0.1), "bend_start_fraction"),
         (EnvConfig(settle_ticks=0), "settle_ticks"),
         (EnvConfig(npc_clearance_m=-1.0), "npc_clearance_m"),
         (EnvConfig(reward=RewardConfig(limit_mps=10.0)), "limit_mps"),

@@ -74,16 +74,16 @@ def test_the_picture_is_that_of_the_tick_just_made(env):
 def test_a_picture_that_does_not_come_is_an_error_not_a_stale_one(simulator, env):
     car = env._ego_car
     frame = simulator.tick()
-    with pytest.raises(SimulatorError, match=f"skipped the camera picture of frame {frame - 1}"):
-        car.picture(frame - 1)
+    with pytest.raises(SimulatorError, match=f"skipped the picture of frame {frame - 1}"):
+        car.end_tick(frame - 1)
     car._timeout_s = 0.1
     with pytest.raises(SimulatorError, match=f"no picture of frame {frame + 1}"):
-        car.picture(frame + 1)
+        car.end_tick(frame + 1)
 
 
 def test_pictures_of_earlier_ticks_are_passed_over(simulator, env):
     frame = [simulator.tick() for _ in range(5)][-1]
-    assert env._ego_car.picture(frame).shape == (144, 256, 4)
+    assert env._ego_car.end_tick(frame).shape == (144, 256, 4)
 
 
 def test_the_first_frame_is_real_and_repeated(env):
@@ -253,6 +253,47 @@ def test_a_collision_ends_the_episode(make_env):
     assert (terminated, info["reason"]) == (True, "collision")
     assert info["episode"]["static_collisions"] == 1
     assert info["reward_terms"]["safety"] < -5.0
+
+
+def drive_into_a_building(env: CarlaEnv) -> tuple[list, list]:
+    """Observations of an episode that ends in a collision, and all else that the environment said of each step."""
+    observation, info = env.reset(seed=1, options={"start": "beginning"})
+    observations, said = [observation], [repr(info)]
+    for step in range(400):
+        steer = 0.4 if step < 60 else 0.0
+        observation, *rest = env.step(np.array([steer, 0.6], np.float32))
+        observations.append(observation)
+        said.append(repr(rest))
+        if rest[1]:
+            break
+    assert rest[3]["reason"] == "collision"
+    return observations, said
+
+
+def test_each_part_of_the_observation_can_be_had_alone_and_nothing_else_changes(make_env):
+    """Without a camera a tick ends with another sensor's message: no collision may be seen later for it."""
+    drives = {}
+    for part in ("both", "image", "vector"):
+        env = make_env(observation=part, termination=TerminationConfig(max_lateral_m=100.0))
+        drives[part], said = drive_into_a_building(env)
+        assert drives[part][0] in env.observation_space
+        cameras = env.simulator.world.get_actors().filter("sensor.camera.*")
+        assert len(cameras) == (0 if part == "vector" else 1)
+        if part == "both":
+            expected = said
+        assert said == expected
+    assert [set(drives[part][-1]) for part in drives] == [{"image", "vector"}, {"image"}, {"vector"}]
+    for both, image, vector in zip(*drives.values(), strict=True):
+        np.testing.assert_array_equal(both["image"], image["image"])
+        np.testing.assert_array_equal(both["vector"], vector["vector"])
+
+
+def test_what_is_rendered_is_there_whatever_is_observed(simulator):
+    env = CarlaEnv(EnvConfig(observation="vector"), simulator=simulator, render_mode="rgb_array")
+    env.reset(seed=1)
+    env.step(STRAIGHT_ON)
+    assert env.render().std() > 5.0
+    env.close()
 
 
 def test_a_driver_finishes_route_0(env):

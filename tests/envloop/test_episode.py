@@ -32,8 +32,8 @@ def drive(run: Episode, ticks: int, speed: float = 8.0, **view) -> None:
 
 
 def test_a_start_comes_from_the_seed_alone():
-    places = [start_of_episode(seed, 1.0, STILL, course(ROUTE_0), 3.0) for seed in range(300)]
-    assert places == [start_of_episode(seed, 1.0, STILL, course(ROUTE_0), 3.0) for seed in range(300)]
+    places = [start_of_episode(seed, course(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
+    assert places == [start_of_episode(seed, course(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
     assert len(set(places)) == 300
     profile = SpeedProfile(ROUTE_0)
     assert all(0.0 <= place.speed_mps <= profile.at(place.s) for place in places)
@@ -44,15 +44,15 @@ def test_a_start_comes_from_the_seed_alone():
 
 
 def test_the_share_of_random_starts_is_the_configured_one():
-    starts = [start_of_episode(seed, 0.7, STILL, course(), 3.0) for seed in range(1000)]
+    starts = [start_of_episode(seed, course(), 3.0, STILL, random_fraction=0.7) for seed in range(1000)]
     assert sum(start != AT_REST for start in starts) / 1000 == pytest.approx(0.7, abs=0.05)
-    assert all(start_of_episode(seed, 0.0, STILL, course(), 3.0) == AT_REST for seed in range(50))
+    assert all(start_of_episode(seed, course(), 3.0, STILL, random_fraction=0.0) == AT_REST for seed in range(50))
 
 
 def test_starts_at_the_beginning_differ_by_the_noise_alone():
     noise = StartNoise(along_m=5.0, lateral_m=0.3, heading_deg=3.0)
-    starts = [start_of_episode(seed, 0.0, noise, course(), 3.0) for seed in range(500)]
-    assert starts == [start_of_episode(seed, 0.0, noise, course(), 3.0) for seed in range(500)]
+    starts = [start_of_episode(seed, course(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
+    assert starts == [start_of_episode(seed, course(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
     assert len(set(starts)) == 500
     assert {start.speed_mps for start in starts} == {0.0}
     for name, low, high in (("s", 0.0, 5.0), ("lateral_m", -0.3, 0.3), ("heading_deg", -3.0, 3.0)):
@@ -62,10 +62,35 @@ def test_starts_at_the_beginning_differ_by_the_noise_alone():
         assert values.mean() == pytest.approx((low + high) / 2.0, abs=0.05 * (high - low))
 
 
+def test_a_share_of_the_random_starts_is_in_bends_and_their_run_ups():
+    profile = SpeedProfile(ROUTE_0)
+
+    def slow_share(bend_fraction: float) -> float:
+        starts = [
+            start_of_episode(seed, course(ROUTE_0), 3.0, STILL, random_fraction=1.0, bend_fraction=bend_fraction)
+            for seed in range(400)
+        ]
+        assert all(start.speed_mps <= profile.at(start.s) for start in starts)
+        assert max(start.s for start in starts) <= ROUTE_0.length - 13.0
+        return float(np.mean([profile.at(start.s) < profile.rules.limit_mps for start in starts]))
+
+    everywhere = slow_share(0.0)
+    assert everywhere < 0.15
+    assert slow_share(0.5) == pytest.approx(0.5 + 0.5 * everywhere, abs=0.07)
+    assert slow_share(1.0) == 1.0
+
+
+def test_a_route_without_bends_is_started_anywhere():
+    starts = {
+        start_of_episode(seed, course(), 3.0, STILL, random_fraction=1.0, bend_fraction=1.0).s for seed in range(20)
+    }
+    assert len(starts) == 20
+
+
 def test_a_route_shorter_than_the_run_up_can_be_started_anyhow():
     short = course(Route([(0.0, 0.0), (8.0, 0.0)]))
-    assert start_of_episode(1, 1.0, STILL, short, 3.0).s == 0.0
-    assert start_of_episode(1, 0.0, StartNoise(), short, 3.0).s == 0.0
+    assert start_of_episode(1, short, 3.0, STILL, random_fraction=1.0).s == 0.0
+    assert start_of_episode(1, short, 3.0, StartNoise(), random_fraction=0.0).s == 0.0
 
 
 def test_returns_and_times_add_up_over_decisions():

@@ -1,12 +1,13 @@
 """The ordering of the reward: crash < parked < creeping < slow < fast < done, in whole episodes and discounted."""
 
-from dataclasses import replace
+import importlib
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import inf, nan
 
 import numpy as np
 import pytest
-from toy_car import TICK_S, Driver, crash, crawl, drive, fast, follower, parked, slow, speeding
+from toy_car import TICK_S, Drive, Driver, crash, crawl, drive, fast, follower, parked, slow, speeding
 
 from envloop.reward import TERMS, RewardConfig, StepFacts, check_ordering, goal_value, is_waiting, reward_terms
 from envloop.route import ROUTE_0, Route, SpeedProfile
@@ -23,10 +24,41 @@ ENDLESS = Route([*ROUTE_0.points[:, :2], (92.34, 86.73 - 1000 * SPACING)], SPACI
 POINTS = [*np.arange(0.0, 200.0, 16.0).tolist(), *np.arange(206.0, 230.0, 2.5).tolist(), 240.0]
 
 
-def value(driver: Driver, s: float, mps: float, *, route: Route = ENDLESS, gamma: float = 0.99, **kwargs) -> float:
-    """Discounted return from `s`, as a learner that bootstraps through truncations sees it."""
-    kwargs = {"termination": NEVER_BLOCKED, "limit_s": 40.0, **kwargs}
-    return drive(driver, route, start_s=s, start_mps=mps, **kwargs).discounted(gamma)
+@dataclass(frozen=True)
+class Setting:
+    """What a config file says about worth: the reward, and with it gamma and the duration of a decision."""
+
+    reward: RewardConfig
+    termination: TerminationConfig
+    repeat: int
+
+    def value(self, driver: Driver, s: float, mps: float, *, route: Route = ENDLESS) -> float:
+        """Discounted return from `s`, as a learner that bootstraps through truncations sees it."""
+        episode = drive(
+            driver,
+            route,
+            start_s=s,
+            start_mps=mps,
+            reward=self.reward,
+            termination=NEVER_BLOCKED,
+            limit_s=40.0 * self.repeat,
+            repeat=self.repeat,
+        )
+        return episode.discounted(self.reward.discount)
+
+    def drive(self, driver: Driver) -> Drive:
+        """A whole episode on route 0."""
+        return drive(driver, ROUTE_0, reward=self.reward, termination=self.termination, repeat=self.repeat)
+
+
+def shipped(name: str) -> Setting:
+    env = importlib.import_module(f"configs.{name}").get_config().env.to_dict()
+    return Setting(RewardConfig(**env["reward"]), TerminationConfig(**env["termination"]), env["action_repeat"])
+
+
+SETTINGS = {name: shipped(name) for name in ("town01", "town01_of_record")}
+for_each_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+OF_RECORD = SETTINGS["town01_of_record"]
 
 
 def total(facts: StepFacts, config: RewardConfig = CONFIG) -> float:
@@ -43,16 +75,11 @@ def assert_rising(values: dict[str, float]) -> None:
 # --- the ordering ---------------------------------------------------------------------------------------------------
 
 
-def test_whole_episodes_are_ordered():
+@for_each_setting
+def test_whole_episodes_are_ordered(setting):
     stops_short = follower(lambda view: view.legal_mps if view.projection.s < 230.0 else 0.0)
-    episodes = {
-        "crash": drive(crash, ROUTE_0),
-        "parked": drive(parked, ROUTE_0),
-        "creeping": drive(crawl(0.2), ROUTE_0),
-        "slow": drive(slow(), ROUTE_0),
-        "fast": drive(stops_short, ROUTE_0),
-        "done": drive(fast(), ROUTE_0),
-    }
+    drivers = {"crash": crash, "parked": parked, "creeping": crawl(0.2), "slow": slow(), "fast": stops_short}
+    episodes = {name: setting.drive(driver) for name, driver in (drivers | {"done": fast()}).items()}
     assert [episode.end.reason for episode in episodes.values()] == [
         "off_route",
         "blocked",
@@ -64,37 +91,25 @@ def test_whole_episodes_are_ordered():
     assert_rising({name: sum(episode.rewards) for name, episode in episodes.items()})
 
 
+def assert_ordered_from(s: float, mps: float, setting: Setting) -> None:
+    drivers = {"crash": crash, "parked": parked, "creeping": crawl(0.2), "slow": slow(), "fast": fast()}
+    values = {name: setting.value(driver, s, mps) for name, driver in drivers.items()}
+    assert_rising(values | {"done": setting.value(fast(), s, mps, route=ROUTE_0)})
+
+
 @pytest.mark.parametrize("rolling", [False, True], ids=["from rest", "at the legal speed"])
 @pytest.mark.parametrize("s", POINTS)
-def test_discounted_returns_are_ordered_from_everywhere(s, rolling):
-    mps = SpeedProfile(ROUTE_0).at(s) if rolling else 0.0
-    assert_rising(
-        {
-            "crash": value(crash, s, mps),
-            "parked": value(parked, s, mps),
-            "creeping": value(crawl(0.2), s, mps),
-            "slow": value(slow(), s, mps),
-            "fast": value(fast(), s, mps),
-            "done": value(fast(), s, mps, route=ROUTE_0),
-        }
-    )
+@for_each_setting
+def test_discounted_returns_are_ordered_from_everywhere(setting, s, rolling):
+    assert_ordered_from(s, SpeedProfile(ROUTE_0).at(s) if rolling else 0.0, setting)
 
 
 @pytest.mark.parametrize("repeat", [2, 4])
 @pytest.mark.parametrize("s", [0.0, 216.0, 224.0])
-def test_the_ordering_holds_under_action_repeat(s, repeat):
-    setting = {"repeat": repeat, "reward": RewardConfig(decision_s=repeat * TICK_S), "limit_s": 40.0 * repeat}
-    assert_rising(
-        {
-            "crash": value(crash, s, 0.0, **setting),
-            "parked": value(parked, s, 0.0, **setting),
-            "creeping": value(crawl(0.2), s, 0.0, **setting),
-            "slow": value(slow(), s, 0.0, **setting),
-            "fast": value(fast(), s, 0.0, **setting),
-            "done": value(fast(), s, 0.0, route=ROUTE_0, **setting),
-        }
-    )
-    episodes = [drive(d, ROUTE_0, repeat=repeat, reward=setting["reward"]) for d in (crash, parked, crawl(0.2), slow())]
+def test_the_ordering_of_record_holds_under_action_repeat(s, repeat):
+    setting = replace(OF_RECORD, repeat=repeat, reward=replace(OF_RECORD.reward, decision_s=repeat * TICK_S))
+    assert_ordered_from(s, 0.0, setting)
+    episodes = [setting.drive(driver) for driver in (crash, parked, crawl(0.2), slow())]
     assert_rising({str(i): sum(episode.rewards) for i, episode in enumerate(episodes)})
 
 
@@ -115,34 +130,39 @@ def brave(metres: float) -> Driver:
     return act
 
 
-def test_a_brave_try_at_the_turn_is_better_than_parking_before_it():
+@for_each_setting
+def test_a_brave_try_at_the_turn_is_better_than_parking_before_it(setting):
     # Where parking for ever beat a late crash, a policy stopped before the turn and stayed.
-    waited = value(parked, 214.0, 0.0)
-    assert value(crash, 214.0, 0.0) < waited
-    assert value(brave(5.0), 214.0, 0.0) > waited
-    assert value(brave(10.0), 214.0, 0.0) > value(brave(5.0), 214.0, 0.0)
+    waited = setting.value(parked, 214.0, 0.0)
+    assert setting.value(crash, 214.0, 0.0) < waited
+    assert setting.value(brave(5.0), 214.0, 0.0) > waited
+    assert setting.value(brave(10.0), 214.0, 0.0) > setting.value(brave(5.0), 214.0, 0.0)
 
 
-def test_an_early_crash_is_worse_than_a_late_one_in_a_whole_episode():
-    early, late = drive(crash, ROUTE_0), drive(brave(0.0), ROUTE_0)
+@for_each_setting
+def test_an_early_crash_is_worse_than_a_late_one_in_a_whole_episode(setting):
+    early, late = setting.drive(crash), setting.drive(brave(0.0))
     assert sum(early.rewards) < sum(late.rewards)
 
 
 @pytest.mark.parametrize("factor", [1.1, 1.3, 1.6])
 @pytest.mark.parametrize("s", [0.0, 120.0, 190.0, 206.0, 214.0, 220.0, 223.0, 227.0, 235.0])
-def test_speeding_does_not_pay(factor, s):
+@for_each_setting
+def test_speeding_does_not_pay(setting, factor, s):
     legal = SpeedProfile(ROUTE_0).at(s)
-    assert value(speeding(factor), s, legal) < value(fast(), s, legal)
+    assert setting.value(speeding(factor), s, legal) < setting.value(fast(), s, legal)
 
 
-def test_speeding_does_not_pay_over_a_whole_episode():
-    assert sum(drive(speeding(1.1), ROUTE_0).rewards) < sum(drive(fast(), ROUTE_0).rewards)
+@for_each_setting
+def test_speeding_does_not_pay_over_a_whole_episode(setting):
+    assert sum(setting.drive(speeding(1.1)).rewards) < sum(setting.drive(fast()).rewards)
 
 
-def test_slowness_costs_even_where_every_metre_is_driven():
-    calm = drive(speeding(0.75), ROUTE_0)
+@for_each_setting
+def test_slowness_costs_even_where_every_metre_is_driven(setting):
+    calm = setting.drive(speeding(0.75))
     assert calm.end.reason == "route_done"
-    assert sum(calm.rewards) < sum(drive(fast(), ROUTE_0).rewards)
+    assert sum(calm.rewards) < sum(setting.drive(fast()).rewards)
 
 
 # --- no term without metres -------------------------------------------------------------------------------------------
@@ -186,9 +206,10 @@ def test_driving_at_the_legal_speed_on_the_centre_earns_one_a_metre():
 # --- single terms -----------------------------------------------------------------------------------------------------
 
 
-def test_a_crash_costs_a_few_seconds_of_driving():
-    crashed = -total(replace(CRUISE, reason="collision"))
-    a_second = total(CRUISE) / TICK_S
+@for_each_setting
+def test_a_crash_costs_a_few_seconds_of_driving(setting):
+    crashed = -total(replace(CRUISE, reason="collision"), setting.reward)
+    a_second = total(CRUISE, setting.reward) / TICK_S
     assert 1.5 * a_second < crashed < 5.0 * a_second
 
 

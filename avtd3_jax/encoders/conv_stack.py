@@ -1,0 +1,71 @@
+"""Plain stacks of convolutions: no padding, a bias, ReLU after each."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from avtd3_jax import cpu_conv
+from avtd3_jax.encoders.initializers import kaiming_normal
+from avtd3_jax.encoders.pixels import scaled
+
+Layers = tuple[tuple[int, int, int], ...]  # features, kernel, stride
+
+# Mnih et al. 2015 (doi:10.1038/nature14236).
+NATURE: Layers = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+# Nature's receptive field (36 pixels) with 32 features in each layer and a stride of 2 in the last one as well: half of
+# the multiplications, and a sixth of the features, so a sixth of the dense layer behind it.
+SMALL: Layers = ((32, 8, 4), (32, 4, 2), (32, 3, 2))
+
+
+class ConvStack(nn.Module):
+    """Convolutions of `layers`, one after the other; parameters Conv_0, Conv_1, ... with kernel and bias each."""
+
+    layers: Layers
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> [B, h, w, F]; 84x84 gives 7x7x64 with NATURE, 4x4x32 with SMALL."""
+        _, channels, height, width = image.shape
+        weights = []
+        for number, (features, kernel, _) in enumerate(self.layers):
+            weights.append(ConvWeights((kernel, kernel, channels, features), name=f"Conv_{number}")())
+            channels = features
+        looked_into = self.is_mutable_collection("intermediates") and not self.is_initializing()
+        plain = self.dtype == jnp.float32 and not looked_into
+        if plain and cpu_conv.supports((image.shape[1], height, width), self.layers):
+            return cpu_conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
+        x = scaled(image, self.dtype)
+        for number, ((weight, bias), (_, _, stride)) in enumerate(zip(weights, self.layers, strict=True)):
+            x = jax.lax.conv_general_dilated(
+                x,
+                weight.astype(self.dtype),
+                (stride, stride),
+                "VALID",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
+            x = nn.relu(x + bias.astype(self.dtype)[None, None, None])
+            if number == 0:
+                self.sow("intermediates", "first_layer", x)
+        return x
+
+
+class ConvWeights(nn.Module):
+    """Parameters of one convolution, named and initialised as `nn.Conv` has them."""
+
+    shape: tuple[int, int, int, int]
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        """Kernel [k, k, C, F] and bias [F]."""
+        kernel = self.param("kernel", kaiming_normal, self.shape)
+        return kernel, self.param("bias", nn.initializers.zeros, self.shape[-1:])
+
+
+def cells(layers: Layers) -> tuple[float, float]:
+    """(offset, stride) in input pixels: the centre of the last maps' first cell, and the distance to the next."""
+    offset, stride = 0.0, 1.0
+    for _, kernel, step in layers:
+        offset += stride * (kernel - 1) / 2
+        stride *= step
+    return offset, stride

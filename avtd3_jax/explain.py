@@ -1,0 +1,134 @@
+"""python -m avtd3_jax.explain --checkpoint runs/NAME: drives one episode and shows what the networks look at.
+
+Writes a video (what the critic and the actor look at, by Grad-CAM, under the camera picture and the drive from above)
+and a sheet with the filters of the encoder's first layer and what they make of one moment of the drive.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from avtd3_jax.evaluate import EXPECTED, NETWORK, Network, Scene, add_shared_options, always, drive, opened, task_name
+from avtd3_jax.pictures import first_layer_sheet, heat_panel, panel_height
+from avtd3_jax.saliency import Explanation, GradCam
+from avtd3_jax.seeding import EVALUATION, episode_seed
+from envloop.env import CarlaEnv
+from envloop.video import VideoWriter
+
+# Heat is drawn against the largest of the last moments, so that a picture in which nothing matters is not all aglow.
+_FORGETTING = 0.95  # per decision: a peak counts half after 14
+
+
+class ExplainedDrive:
+    """Policy and step hook of `evaluate.drive`, which add a frame a decision to `video`.
+
+    fastest: the observation at the highest speed so far, m/s, where the frames of a stack differ most.
+    """
+
+    def __init__(self, network: Network, env: CarlaEnv, video: VideoWriter, progress: tqdm) -> None:
+        self._cam = GradCam(network.learner)
+        self._params = network.params
+        self._env = env
+        self._video = video
+        self._progress = progress
+        self._scene = Scene()
+        self._peaks = np.zeros(0, np.float32)
+        self._decided: tuple[dict[str, np.ndarray], np.ndarray, Explanation] | None = None
+        self.fastest: tuple[float, dict[str, np.ndarray]] = (-1.0, {})
+
+    def act(self, observation: dict[str, np.ndarray]) -> np.ndarray:
+        """The policy's action [2]."""
+        camera = self._env.render()
+        assert camera is not None
+        self._decided = observation, camera, self._cam(self._params, observation)
+        return self._decided[2].action
+
+    def on_step(self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any]) -> None:
+        """Adds the decision's frame to the video: how it went, and why, over the picture that it was made of."""
+        assert self._decided is not None
+        observation, camera, explanation = self._decided
+        scene = self._scene(env, action, info, {"value": explanation.value})
+        self._video.add(np.concatenate([scene, self._panels(camera, explanation, scene.shape[1])]))
+        speed = info["ego"]["speed_mps"]
+        if speed > self.fastest[0]:
+            self.fastest = speed, observation
+        self._progress.set_postfix_str(f"{info['route_completion']:.0%} of the route", refresh=False)
+        self._progress.update()
+
+    def sheet(self, title: str) -> np.ndarray:
+        """The first layer at the fastest moment, uint8 RGB."""
+        speed, observation = self.fastest
+        config = self._env.config.camera
+        layer = self._cam.first_layer(self._params, observation)
+        aspect = config.width / config.height
+        return first_layer_sheet(layer, observation["image"], aspect, f"{title}, at {3.6 * speed:.0f} km/h")
+
+    def _panels(self, camera: np.ndarray, explanation: Explanation, total_width: int) -> np.ndarray:
+        """A panel for the value and one for each number of the action, side by side."""
+        largest = explanation.cams.max(axis=(1, 2))
+        self._peaks = np.maximum(largest, _FORGETTING * self._peaks) if self._peaks.size else largest
+        width = total_width // len(largest)
+        steer, accel = explanation.action
+        captions = (
+            f"critic: what raises the value ({explanation.value:.1f})",
+            f"actor: what speaks for steering {'right' if steer > 0 else 'left'} ({abs(steer):.2f})",
+            f"actor: what speaks for {'throttle' if accel > 0 else 'brake'} ({abs(accel):.2f})",
+        )
+        panels = []
+        for cam, peak, caption in zip(explanation.cams, self._peaks, captions, strict=True):
+            heat = self._cam.placed(cam / max(peak, np.float32(1e-12)), width, panel_height(camera, width))
+            panels.append(heat_panel(camera, heat, caption, width))
+        row = np.concatenate(panels, axis=1)
+        return np.pad(row, ((0, 0), (0, total_width - row.shape[1]), (0, 0)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m avtd3_jax.explain", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a training run, runs/NAME")
+    parser.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
+    add_shared_options(parser)
+    parser.set_defaults(config=None, policy=NETWORK)
+    parser.add_argument("--out", type=Path, help="folder to write to (default: explain in the run's directory)")
+    try:
+        return _main(parser.parse_args(argv))
+    except EXPECTED as error:
+        print(f"explain: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("explain: interrupted; the video holds what was driven so far.", file=sys.stderr)
+        return 130
+
+
+def _main(args: argparse.Namespace) -> int:
+    with opened(args, render=True) as opening:
+        env, config, network = opening.env, opening.run.env, opening.network
+        assert network is not None
+        folder: Path = args.out or args.checkpoint / "explain"
+        folder.mkdir(parents=True, exist_ok=True)
+        driver, simulator = f"step-{network.step:07d}", str(opening.simulator["simulator"])
+        name = task_name(driver, config.route, config.scenario, opening.seed, simulator)
+        video_path, sheet_path = folder / f"{name}.mp4", folder / f"{name}_first-layer.png"
+        encoder = opening.run.agent.encoder
+        print(f"explains   {encoder}: the critic's value and the actor's action, one episode")
+        limit = round(env.course.limit_s / config.decision_s)
+        with VideoWriter(video_path, fps=1.0 / config.decision_s) as video, tqdm(total=limit, unit="step") as progress:
+            explained = ExplainedDrive(network, env, video, progress)
+            seed = episode_seed(opening.seed, EVALUATION, 0)
+            metrics = drive(env, always(explained.act), seed, explained.on_step)
+        title = f"Encoder {encoder!r} of run {args.checkpoint.resolve().name!r}, step {network.step:,}"
+        if not cv2.imwrite(str(sheet_path), explained.sheet(title)[..., ::-1]):
+            raise ValueError(f"{sheet_path} could not be written: is the disk full?")
+    print(f"drove      {metrics['route_completion']:.0%} of the route in {metrics['duration_s']:.0f} s")
+    print(f"written to {video_path} and {sheet_path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

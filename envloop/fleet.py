@@ -319,13 +319,13 @@ class SpareEnv(gym.Env):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """As CarlaEnv's; brings a lost simulator or process back first. The info is empty."""
+        """As CarlaEnv's; brings a lost simulator or process back first."""
         member = self._member
         if member.error:
             member.restart()
         reply = self._call("reset", seed, options)
         assert isinstance(reply, Began)
-        return reply.observation, {}
+        return reply.observation, reply.info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """As CarlaEnv's."""

@@ -19,6 +19,7 @@ class Began:
     """Reply to ("reset", seed, options)."""
 
     observation: Observation
+    info: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def answer(env: CarlaEnv, name: str, *arguments: Any) -> Reply:
     """Does what one request asks; raises what the environment raises."""
     if name == "reset":
         seed, options = arguments
-        return Began(env.reset(seed=seed, options=options)[0])
+        return Began(*env.reset(seed=seed, options=options))
     if name == "recover":
         env.recover()
         return Recovered()

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from configs.town01 import get_config
 from envloop.scenario import npc_vehicles
 
 EVALUATION_SEED = 1000  # of every final evaluation: all policies drive the same episodes among the same traffic
@@ -77,6 +78,18 @@ def _levels(key: str, label: str, levels: Iterable[Any]) -> tuple[Variant, ...]:
     return tuple(Variant(f"{label}={level}", {key: level}) for level in levels)
 
 
+def _action_repeats(levels: Iterable[int]) -> tuple[Variant, ...]:
+    """Decisions of other lengths that look equally many seconds ahead: gamma is per decision, so it goes along."""
+    default = get_config()
+    return tuple(
+        Variant(
+            f"action_repeat={ticks}",
+            {"env.action_repeat": ticks, "agent.gamma": default.agent.gamma ** (ticks / default.env.action_repeat)},
+        )
+        for ticks in levels
+    )
+
+
 _TD3 = Variant("td3")
 # DDPG (Lillicrap et al. 2016) is TD3 without its three additions (Fujimoto et al. 2018, section 6.1), same networks.
 _DDPG = Variant("ddpg", {"agent.num_critics": 1, "agent.target_noise": 0.0, "agent.policy_delay": 1})
@@ -139,8 +152,8 @@ EXPERIMENTS = (
             *_levels("agent.random_shift", "random_shift", (0, 4)),
             *_levels("replay.n_step", "n_step", (1, 3)),
             *_levels("env.reward.kind", "reward", ("five_terms", "progress")),
-            *_levels("env.action_repeat", "action_repeat", (1, 2, 4)),
-            *_levels("agent.encoder_lr", "encoder_lr", (5e-5, 1e-4, 3e-4)),
+            *_action_repeats((1, 2, 4)),
+            *_levels("agent.encoder_lr", "encoder_lr", (5e-5, 1e-4, 3e-4, 1e-3)),
         ),
         tasks=(_route_0("empty"),),
         seeds=(0, 1, 2),

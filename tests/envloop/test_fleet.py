@@ -167,7 +167,8 @@ def test_the_spare_environment_drives_without_disturbing_the_others(fleet, drive
     drive.until(lambda: drive.transitions[-1].terminated or drive.transitions[-1].truncated, limit_s=120)
     ended = drive.transitions[-1]
     spare = fleet.spare()
-    first, _ = spare.reset(seed=7, options={"start": "beginning"})
+    first, told = spare.reset(seed=7, options={"start": "beginning"})
+    assert told["ego"]["x"] == pytest.approx(317.7, abs=6.0), "info comes over, as from an environment in this process"
     rewards = [spare.step(DRIVE)[1] for _ in range(5)]
     again, _ = spare.reset(seed=7, options={"start": "beginning"})
     assert np.array_equal(first["image"], again["image"])

@@ -105,7 +105,7 @@ EXPERIMENTS = (
         variants=(_TD3, *_UNTRAINED),
         tasks=(_route_0("empty"),),
         seeds=(0, 1, 2, 3, 4),
-        changes=_schedule(30_000, every=2_000),
+        changes=_schedule(10_000, every=1_000),
     ),
     Experiment(
         name="traffic",

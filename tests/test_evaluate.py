@@ -51,7 +51,7 @@ def test_scripted_policies_drive_the_same_episodes(tmp_path):
     assert results["follower"]["summary"]["route_completion"]["mean"] > 0.9
     assert results["random"]["summary"]["route_completion"]["mean"] < 0.9
     assert results["follower"]["summary"]["success"]["n"] == 3
-    assert len({e["duration_s"] for e in results["follower"]["episodes"]}) == 3
+    assert len({tuple(e["track"][0]) for e in results["follower"]["episodes"]}) == 3  # start noise: no two the same
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,6 @@ from llvmlite import ir
 from avtd3_jax.cpu_conv import kernels, parallel
 from avtd3_jax.cpu_conv.kernels import F32, I8, I32, I64, POINTER, Emitter, Layer, Registers
 
-PREFIX = "avtd3_conv"
 CHUNK = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I64, I64])
 
 
@@ -49,13 +48,19 @@ class Targets:
     backward: str
 
 
-@cache
 def targets(layers: tuple[Layer, ...]) -> Targets:
-    """Compiles the layers and registers them with XLA, once a process."""
+    """Compiles the layers for this machine and registers them with XLA, once a process."""
+    return _targets(layers, registers())
+
+
+@cache
+def _targets(layers: tuple[Layer, ...], registers: Registers) -> Targets:
     shape = "_".join(f"{x.height}x{x.width}x{x.channels}k{x.kernel}s{x.stride}f{x.features}" for x in layers)
-    names = Targets(*(f"{PREFIX}_{kind}_{shape}" for kind in ("forward", "features", "backward")))
+    names = Targets(
+        *(f"avtd3_conv_{kind}_{registers.lanes}_lanes_{shape}" for kind in ("forward", "features", "backward"))
+    )
     module = ir.Module("conv_stack")
-    stack = _Stack(module, layers, registers())
+    stack = _Stack(module, layers, registers)
     parallel.handler(module, names.forward, stack.forward(names.forward + "_chunk", keep=True), len(layers))
     parallel.handler(module, names.features, stack.forward(names.features + "_chunk", keep=False), 1)
     parallel.handler(module, names.backward, stack.backward(names.backward + "_chunk"), 2 * len(layers))

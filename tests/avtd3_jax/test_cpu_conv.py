@@ -67,10 +67,6 @@ def outputs_and_gradients(function, frames, weights, strides):
 def width(request, monkeypatch):
     """Compiles for another machine's vectors; LLVM makes them of what this one has."""
     monkeypatch.setattr(program, "registers", lambda: request.param)
-    monkeypatch.setattr(program, "PREFIX", f"test{request.param.lanes}_{program.PREFIX}")
-    program.targets.cache_clear()
-    yield
-    program.targets.cache_clear()
 
 
 @pytest.mark.parametrize("stack", STACKS.values(), ids=STACKS.keys())

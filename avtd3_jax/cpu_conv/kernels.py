@@ -280,43 +280,43 @@ def kernel_gradient(module: ir.Module, name: str, layer: Layer, registers: Regis
     block = VECTORS * registers.lanes
     row_in = layer.width * layer.channels
     run = layer.kernel * layer.channels
-    rows = max(size for size in range(1, registers.pixels + 1) if run % size == 0)
-    with (
-        emitter.loop(layer.features, block) as feature,
-        emitter.loop(layer.kernel) as kernel_row,
-        emitter.loop(run, rows) as k,
-    ):
-        tile = Tile(emitter, rows)
-        for row in range(rows):
-            for column in range(VECTORS):
-                tile.set(row, column, emitter.zero())
-        with emitter.loop(layer.out_height) as out_row, emitter.loop(layer.out_width) as out_column:
-            left = [
-                emitter.at(
-                    x,
-                    (out_row, layer.stride * row_in),
-                    (kernel_row, row_in),
-                    (out_column, layer.stride * layer.channels),
-                    (k, 1),
-                    row,
-                )
-                for row in range(rows)
-            ]
-            right = emitter.at(
-                dy, (out_row, layer.out_width * layer.features), (out_column, layer.features), (feature, 1)
-            )
-            tile.step(left, right)
-        for row in range(rows):
-            for column in range(VECTORS):
-                target = emitter.at(
-                    dkernel,
-                    (kernel_row, run * layer.features),
-                    (k, layer.features),
-                    row * layer.features,
-                    (feature, 1),
-                    column * registers.lanes,
-                )
-                emitter.store(emitter.builder.fadd(emitter.load(target), tile.get(row, column)), target)
+    rows = -(-run // -(-run // registers.pixels))  # as many as fit, in tiles as even as can be; the last may be smaller
+    groups = [(0, run // rows, rows), (run // rows * rows, 1, run % rows)]
+    with emitter.loop(layer.features, block) as feature, emitter.loop(layer.kernel) as kernel_row:
+        for first, repeats, rows in (group for group in groups if group[2]):
+            with emitter.loop(repeats) as repeat:
+                k = ((repeat, rows), first)
+                tile = Tile(emitter, rows)
+                for row in range(rows):
+                    for column in range(VECTORS):
+                        tile.set(row, column, emitter.zero())
+                with emitter.loop(layer.out_height) as out_row, emitter.loop(layer.out_width) as out_column:
+                    left = [
+                        emitter.at(
+                            x,
+                            (out_row, layer.stride * row_in),
+                            (kernel_row, row_in),
+                            (out_column, layer.stride * layer.channels),
+                            *k,
+                            row,
+                        )
+                        for row in range(rows)
+                    ]
+                    right = emitter.at(
+                        dy, (out_row, layer.out_width * layer.features), (out_column, layer.features), (feature, 1)
+                    )
+                    tile.step(left, right)
+                for row in range(rows):
+                    for column in range(VECTORS):
+                        target = emitter.at(
+                            dkernel,
+                            (kernel_row, run * layer.features),
+                            (repeat, rows * layer.features),
+                            (first + row) * layer.features,
+                            (feature, 1),
+                            column * registers.lanes,
+                        )
+                        emitter.store(emitter.builder.fadd(emitter.load(target), tile.get(row, column)), target)
     with emitter.loop(layer.features, registers.lanes) as feature:
         total = emitter.variable(emitter.vector)
         target = emitter.at(dbias, (feature, 1))

@@ -25,7 +25,8 @@ from avtd3_jax.replay import Batch, FrameReplay
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 
 OBS, ACTION = ObsSpec(image=(4, 84, 84), vector=23), ActionSpec(2)
-VARIANTS = ("ours", "torch eager", "torch eager NHWC", "torch compiled", "torch compiled NHWC", "SB3")
+XLA_CONVOLUTIONS = "ours, XLA's convolutions"  # without avtd3_jax.cpu_conv: what the kernels are worth
+VARIANTS = ("ours", XLA_CONVOLUTIONS, "torch eager", "torch eager NHWC", "torch compiled", "torch compiled NHWC", "SB3")
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,13 @@ def _replay_for(spec: Spec, obs_spec: ObsSpec) -> FrameReplay:
 def _ours(spec: Spec) -> Callable[[int], None]:
     import jax
 
+    from avtd3_jax import cpu_conv
     from avtd3_jax.device_frames import DeviceFrames
     from avtd3_jax.multi_update import MultiUpdate
     from avtd3_jax.prefetch import Prefetcher
 
+    if spec.variant == XLA_CONVOLUTIONS:
+        cpu_conv.supports = lambda *_: False
     obs_spec, config = _spec_sizes(spec)
     learner = Learner(obs_spec, ACTION, config)
     multi = MultiUpdate(learner, spec.at_once) if spec.at_once > 1 else None
@@ -272,14 +276,19 @@ def _timed(updates: Callable[[int], None], at_once: int, seconds: float) -> floa
 
 
 def _serve(spec: Spec) -> None:
+    import jax
+
     from avtd3_jax import runtime
 
-    info = runtime.setup(spec.device if spec.variant == "ours" else "cpu")
+    if spec.variant.startswith("ours"):
+        runtime.setup(spec.device)
+    else:
+        jax.config.update("jax_platforms", "cpu")  # rivals run in a process as it comes; JAX makes their first weights
     began = time.perf_counter()
-    make = {"ours": _ours, "SB3": _sb3}.get(spec.variant, _torch)
+    make = {"ours": _ours, XLA_CONVOLUTIONS: _ours, "SB3": _sb3}.get(spec.variant, _torch)
     updates = make(spec)
     updates(6 * spec.at_once)  # compiles, and warms up
-    print(json.dumps({"build_s": time.perf_counter() - began, "xla_flags": info.xla_flags}), flush=True)
+    print(json.dumps({"build_s": time.perf_counter() - began}), flush=True)
     for line in sys.stdin:
         print(json.dumps({"rate": _timed(updates, spec.at_once, float(line))}), flush=True)
 

@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from avtd3_jax.cpu_conv import program
+from avtd3_jax.cpu_conv import parallel, program
 from avtd3_jax.cpu_conv.kernels import Layer
 
 MOST_CHUNKS = 16  # parts of a batch that are computed independently; fixed, so that sums do not depend on the machine
@@ -28,7 +28,8 @@ def layers_of(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]
 
 def supports(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]]) -> bool:
     """Whether `conv_stack` can compute layers of (features, kernel, stride) on images [C, H, W] here."""
-    return jax.default_backend() == "cpu" and program.fits(layers_of(image, shapes))
+    on_cpu = jax.default_backend() == "cpu" and parallel.interface_known()
+    return on_cpu and program.fits(layers_of(image, shapes))
 
 
 def conv_stack(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> jax.Array:

@@ -1,15 +1,21 @@
 """An XLA FFI handler in LLVM IR that runs one function for every chunk of a batch on XLA's own threads.
 
-The layouts are those of XLA's C interface, version 0.3 (`xla/ffi/api/c_api.h` in the jaxlib wheel), which grows at the
-end only. A chunk is computed by whichever thread comes first, and always in the same way: results do not depend on the
-number of threads.
+The layouts are those of XLA's C interface (`xla/ffi/api/c_api.h` in the jaxlib wheel), versions 0.3 of jaxlib 0.10 and
+0.4 of jaxlib 0.11, which agree in all that is used here; `interface_known` refuses others. A chunk is computed by
+whichever thread comes first, and always in the same way: results do not depend on the number of threads.
 """
 
+import re
+from functools import cache
+from pathlib import Path
+
+import jax
 from llvmlite import ir
 
 from avtd3_jax.cpu_conv.kernels import I8, I32, I64, POINTER
 
-API_MAJOR, API_MINOR = 0, 3
+API_MAJOR, API_MINOR = 0, 3  # what the handlers say they were made for
+KNOWN_APIS = ((0, 3), (0, 4))
 # Byte offsets in XLA_FFI_CallFrame, XLA_FFI_Api, XLA_FFI_Buffer and XLA_FFI_Metadata.
 FRAME_EXTENSION, FRAME_API, FRAME_CONTEXT, FRAME_ARGS, FRAME_RESULTS = 8, 16, 24, 72, 112
 API_ERROR_DESTROY, API_SCHEDULE, API_NUM_THREADS = 64, 136, 144
@@ -18,6 +24,14 @@ EXTENSION_TYPE, EXTENSION_METADATA, METADATA_TYPE = 8, 24, 1
 METADATA_MAJOR, METADATA_MINOR, METADATA_TRAITS = 24, 28, 32
 # The shared state of a call: next chunk, chunks done, owners, number of chunks, batch, operands, results.
 NEXT, DONE, OWNERS, CHUNKS, BATCH, ARGS, RESULTS, STATE_SIZE = 0, 8, 16, 24, 32, 40, 48, 56
+
+
+@cache
+def interface_known() -> bool:
+    """Whether the installed jaxlib's interface is one that these layouts were checked against."""
+    header = Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
+    found = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text() if header.is_file() else ""))
+    return (int(found.get("MAJOR", -1)), int(found.get("MINOR", -1))) in KNOWN_APIS
 
 
 def field(builder: ir.IRBuilder, base: ir.Value, offset: int) -> ir.Value:

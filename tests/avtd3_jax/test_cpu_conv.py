@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avtd3_jax.cpu_conv import conv_stack, operation, program, supports
+from avtd3_jax.cpu_conv import conv_stack, operation, parallel, program, supports
 from avtd3_jax.cpu_conv.kernels import Registers, split
 
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
@@ -141,6 +141,18 @@ def test_wrong_types_and_shapes_are_refused():
 def test_features_that_do_not_fill_the_vectors_are_left_to_xla():
     assert supports((4, 84, 84), NATURE)
     assert not supports((4, 84, 84), ((20, 8, 4),))
+
+
+def test_an_interface_that_was_not_checked_is_left_alone(monkeypatch, tmp_path):
+    """Its structures may lie elsewhere in memory: XLA's own convolutions are slower, and safe."""
+    header = tmp_path / "xla/ffi/api/c_api.h"
+    header.parent.mkdir(parents=True)
+    monkeypatch.setattr(jax.ffi, "include_dir", lambda: str(tmp_path))
+    for version, known in (((0, 3), True), ((0, 5), False), ((1, 0), False)):
+        header.write_text("#define XLA_FFI_API_MAJOR {}\n\n#define XLA_FFI_API_MINOR {}\n".format(*version))
+        parallel.interface_known.cache_clear()
+        assert supports((4, 84, 84), NATURE) == known
+    parallel.interface_known.cache_clear()
 
 
 def test_split_covers_everything_evenly():

@@ -270,8 +270,8 @@ class Learner:
         if update_actor:
             target_params = optax.incremental_update(params, target_params, self.config.tau)
 
-        metrics |= {f"grad_norm/{group}": optax.tree.norm(grads[group]) for group in groups}
-        metrics |= {f"param_norm/{group}": optax.tree.norm(params[group]) for group in GROUPS}
+        metrics |= {f"grad_norm/{group}": _norm(grads[group]) for group in groups}
+        metrics |= {f"param_norm/{group}": _norm(params[group]) for group in GROUPS}
         packed = jnp.stack([metrics[name] for name in self.metric_names(update_actor)]).astype(jnp.float32)
         finite = jnp.isfinite(packed).all()
         updated = (params, target_params, opt_state)
@@ -373,6 +373,11 @@ def split_frames(batch: Batch) -> tuple[jax.Array | None, jax.Array | None]:
             ends_here = (batch.steps == steps)[:, None, None, None]
             next_image = jnp.where(ends_here, window(steps), next_image)
     return window(0), next_image
+
+
+def _norm(tree: Params) -> jax.Array:
+    """Euclidean norm of all leaves; as dot products, where XLA:CPU would write the squares to memory before adding."""
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> jax.Array:

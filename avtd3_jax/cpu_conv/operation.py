@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from avtd3_jax.cpu_conv import parallel, program
 from avtd3_jax.cpu_conv.kernels import Layer
 
-MOST_CHUNKS = 16  # parts of a batch that are computed independently; fixed, so that sums do not depend on the machine
+# A batch is computed in parts, as many for every machine, so that sums do not depend on it: enough of them to keep
+# threads busy, and not so few images in each that clearing and adding up its gradients costs more than they do.
+MOST_CHUNKS, CHUNK_IMAGES = 16, 8
 
 Weights = tuple[tuple[jax.Array, jax.Array], ...]
 
@@ -97,7 +99,7 @@ def _layers(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> tu
 
 
 def _chunks(frames: jax.Array) -> int:
-    return min(MOST_CHUNKS, frames.shape[0])
+    return min(MOST_CHUNKS, -(-frames.shape[0] // CHUNK_IMAGES))
 
 
 def _output(frames: jax.Array, layer: Layer) -> jax.ShapeDtypeStruct:

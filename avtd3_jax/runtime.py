@@ -49,6 +49,8 @@ class RuntimeInfo:
 def setup(device: str = "auto", cache_dir: str | Path | None = "auto") -> RuntimeInfo:
     """Chooses the device, sets XLA flags that were tested with this jaxlib, and turns on the compile cache.
 
+    On a CPU it also has glibc keep freed memory (see `_keep_freed_memory`).
+
     Args:
       device: "auto" (a GPU where JAX has one), "cpu" or "gpu".
       cache_dir: directory of the persistent compile cache; "auto" for one under the user's cache directory, None for
@@ -106,8 +108,8 @@ def _first_device(device: str):  # type: ignore[no-untyped-def]  # jax is not im
 def _keep_freed_memory() -> None:
     """Lets glibc keep large blocks that XLA frees, for the next update.
 
-    XLA allocates an update's temporary arrays anew each time; as mappings of their own they cost 19,000 page faults an
-    update at batch 256, a tenth of its time. Other C libraries are left alone.
+    XLA allocates an update's temporary arrays anew each time; as mappings of their own every page of
+    them faults again. Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or platform.libc_ver()[0] != "glibc":

@@ -1,7 +1,7 @@
 """A convolutional stack on a CPU at the speed of its matrix units, as a JAX operation with its own gradient.
 
-XLA's convolutions on a CPU reach a fifth to a half of what the machine can multiply; these kernels, compiled at run
-time by LLVM for the processor at hand, reach most of it. On other devices the stack is made of XLA's convolutions.
+XLA's convolutions on a CPU stay far below what the machine can multiply; these kernels, compiled at run time by LLVM
+for the processor at hand, come near it (benchmarks/README.md). On other devices XLA's convolutions make the stack.
 """
 
 from avtd3_jax.cpu_conv.operation import conv_stack, supports

@@ -46,6 +46,8 @@ class TD3Config:
     encoder_weights: path of a .safetensors file of ImageNet weights that it begins with; "" for random ones.
     encoder_grad: "both" trains the encoder by the critic's and the actor's loss, "critic" by the critic's alone.
     trunk_width: width of the LayerNorm and tanh trunk in place of the encoder's Dense(512); 0 for none.
+    lr_decay_updates, lr_final_fraction: over so many updates every learning rate falls linearly to this fraction of
+      what it was, and stays there; 0 updates for constant rates.
     random_shift: pixels by which every image stack of a batch is moved at random, DrQ's is 4; 0 for none.
     compute_dtype: "float32" or "bfloat16"; parameters, targets and losses are float32 either way.
     """
@@ -58,6 +60,8 @@ class TD3Config:
     encoder_lr: float = 1e-4
     actor_lr: float = 3e-4
     critic_lr: float = 3e-4
+    lr_decay_updates: int = 0
+    lr_final_fraction: float = 1.0
     gamma: float = 0.99
     tau: float = 0.005
     target_noise: float = 0.2
@@ -88,6 +92,14 @@ class TD3Config:
         require(self.random_shift >= 0, f"random_shift is {self.random_shift}: 0 for none, or a number of pixels.")
         for name in ("encoder_lr", "actor_lr", "critic_lr"):
             require(getattr(self, name) > 0.0, f"{name} is {getattr(self, name)}: it must be positive.")
+        require(
+            self.lr_decay_updates >= 0,
+            f"lr_decay_updates is {self.lr_decay_updates}: 0 for constant learning rates, or a number of updates.",
+        )
+        require(
+            0.0 < self.lr_final_fraction <= 1.0,
+            f"lr_final_fraction is {self.lr_final_fraction}: it must be in (0, 1].",
+        )
         for name in ("target_noise", "target_noise_clip"):
             require(getattr(self, name) >= 0.0, f"{name} is {getattr(self, name)}: it must not be negative.")
 
@@ -146,9 +158,11 @@ class Learner:
         self._first_critic = TwinCritic(1, config.hidden, dtype)
         self._optimizers = {
             "critic": optax.partition(
-                {"encoder": optax.adam(config.encoder_lr), "critic": optax.adam(config.critic_lr)}, _group_labels
+                {"encoder": _adam(config, config.encoder_lr), "critic": _adam(config, config.critic_lr)}, _group_labels
             ),
-            "actor": optax.partition({"actor": optax.adam(config.actor_lr)}, _group_labels),
+            "actor": optax.partition(
+                {"actor": _adam(config, config.actor_lr, every=config.policy_delay)}, _group_labels
+            ),
         }
         self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
         self._jit_act = jax.jit(self._act)
@@ -378,6 +392,14 @@ def split_frames(batch: Batch) -> tuple[jax.Array | None, jax.Array | None]:
 def _norm(tree: Params) -> jax.Array:
     """Euclidean norm of all leaves; as dot products, where XLA:CPU would write the squares to memory before adding."""
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
+
+
+def _adam(config: TD3Config, rate: float, every: int = 1) -> optax.GradientTransformation:
+    """Adam at `rate`, falling as the configuration says; the group takes a step every `every` updates."""
+    if not config.lr_decay_updates:
+        return optax.adam(rate)
+    steps = max(config.lr_decay_updates // every, 1)
+    return optax.adam(optax.linear_schedule(rate, rate * config.lr_final_fraction, steps))
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> jax.Array:

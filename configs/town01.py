@@ -62,6 +62,8 @@ def agent() -> ConfigDict:
             "encoder_lr": 1e-3,
             "actor_lr": 1e-3,
             "critic_lr": 1e-3,
+            "lr_decay_updates": 0,  # linear, to lr_final_fraction of each rate; 0 for constant ones
+            "lr_final_fraction": 0.1,
             # 2 s at 10 decisions a second: the legal speed falls well before a bend, so no more need be foreseen. With
             # 5 s or more it took the critic long to see what braking is worth, and the car took bends at full speed.
             "gamma": 0.95,

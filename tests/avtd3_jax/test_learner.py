@@ -40,13 +40,20 @@ def numpy_twin(learner, state):
     )
 
 
-@pytest.mark.parametrize("n_step", [1, 3])
-def test_updates_match_numpy(n_step):
+@pytest.mark.parametrize(("n_step", "decay"), [(1, 0), (3, 0), (1, 8)])
+def test_updates_match_numpy(n_step, decay):
     """Ten updates, so that Adam's moments, the delayed actor and the moving targets are all in play."""
-    learner = make_learner(VECTOR, tau=0.05, actor_lr=1e-3, critic_lr=3e-3)
+    learner = make_learner(
+        VECTOR, tau=0.05, actor_lr=1e-3, critic_lr=3e-3, lr_decay_updates=decay, lr_final_fraction=0.1
+    )
     state = learner.init(0)
     twin = numpy_twin(learner, state)
     for update in range(10):
+        if decay:  # the actor's first step comes with update 1
+            falling = [1.0 - 0.9 * min(number / decay, 1.0) for number in (update, update - 1)]
+            twin.actor_optimizer.lr = 1e-3 * falling[1]
+            for optimizer in twin.critic_optimizers:
+                optimizer.lr = 3e-3 * falling[0]
         batch = random_batch(VECTOR, seed=update, n_step=n_step)
         update_actor = learner.updates_actor(update)
         expected_loss = twin.update(batch, smoothing_noise(state.key, batch.action.shape), update_actor)
@@ -302,6 +309,8 @@ def test_ddpg_is_a_configuration():
         ({"policy_delay": 0}, "policy_delay is 0"),
         ({"num_critics": 0}, "num_critics is 0"),
         ({"actor_lr": 0.0}, "actor_lr is 0.0: it must be positive"),
+        ({"lr_decay_updates": -1}, "lr_decay_updates is -1: 0 for constant"),
+        ({"lr_final_fraction": 0.0}, r"lr_final_fraction is 0.0: it must be in \(0, 1\]"),
         ({"target_noise": -0.1}, "target_noise is -0.1"),
         ({"trunk_width": -1}, "trunk_width is -1"),
         ({"random_shift": -1}, "random_shift is -1"),

@@ -95,8 +95,14 @@ _TD3 = Variant("td3")
 _DDPG = Variant("ddpg", {"agent.num_critics": 1, "agent.target_noise": 0.0, "agent.policy_delay": 1})
 _UNTRAINED = (Variant("pid", policy="follower"), Variant("random", policy="random"))
 
-_TRAFFIC = {**_schedule(100_000, every=5_000), "scenario": "0"}
-_NAVIGATION = {**_schedule(200_000, every=10_000, episodes=10), "env.route": "random"}
+
+def _falling_rates(steps: int) -> Changes:
+    """Learning rates that fall over five sixths of the run: at constant ones a bend is unlearned now and then."""
+    return {"agent.lr_decay_updates": steps * 5 // 6}
+
+
+_TRAFFIC = {**_schedule(30_000, every=5_000), **_falling_rates(30_000), "scenario": "0"}
+_NAVIGATION = {**_schedule(60_000, every=10_000, episodes=10), **_falling_rates(60_000), "env.route": "random"}
 
 EXPERIMENTS = (
     Experiment(

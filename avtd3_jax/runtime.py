@@ -140,16 +140,19 @@ def _enable_compile_cache(cache_dir: str | Path | None) -> str | None:
 
     if cache_dir is None:
         return None
-    path = _default_cache_dir() if cache_dir == "auto" else Path(cache_dir).expanduser().absolute()
     try:
+        path = _default_cache_dir() if cache_dir == "auto" else Path(cache_dir).expanduser().absolute()
         path.mkdir(parents=True, exist_ok=True)
         probe = path / f".write-test-{os.getpid()}"
         probe.touch()
         probe.unlink()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # a user without a home is a RuntimeError of pathlib
+        reason = (
+            f"{path} cannot be written ({error.strerror})" if isinstance(error, OSError) else str(error).rstrip(".")
+        )
         warnings.warn(
-            f"No compile cache: {path} cannot be written ({error.strerror}). Every start compiles anew; set "
-            "XDG_CACHE_HOME to a directory that can be written.",
+            f"No compile cache: {reason}. Every start compiles anew; set XDG_CACHE_HOME to a directory that can be "
+            "written.",
             stacklevel=3,
         )
         return None

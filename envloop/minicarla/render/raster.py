@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
+from envloop.minicarla.render.machine_code import KEPT
 from envloop.minicarla.render.mesh import Material
 
 NEAR_M = 0.1
@@ -23,7 +24,7 @@ _PLANE, _ROWS = 5, 6
 _SCRATCH = (7, 5)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def _project(
     corners: np.ndarray, face: int, to_camera: np.ndarray, focal: float, width: int, height: int, scratch: np.ndarray
 ) -> int:
@@ -68,7 +69,7 @@ def _project(
     return count
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _clip_near(scratch: np.ndarray) -> int:
     """Cuts the four corners in `scratch` by the near plane; returns the number of corners left."""
     whole = scratch[:4, :3].copy()
@@ -90,7 +91,7 @@ def _clip_near(scratch: np.ndarray) -> int:
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def _scan(scratch: np.ndarray, count: int, top: int, bottom: int, width: int, extent: np.ndarray) -> None:
     """Writes where the polygon begins and ends in rows top..bottom-1 into extent [H, 2]."""
     for row in range(top, bottom):
@@ -113,7 +114,7 @@ def _scan(scratch: np.ndarray, count: int, top: int, bottom: int, width: int, ex
             extent[row, 1] = max(extent[row, 1], x)
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _fill(
     count: int,
     face: int,
@@ -144,7 +145,7 @@ def _fill(
             faces_run[k] = face if closer else faces_run[k]
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _ball_outside(
     x: float, y: float, z: float, radius: float, to_camera: np.ndarray, half_x: float, half_y: float, reach: float
 ) -> bool:
@@ -163,7 +164,7 @@ def _ball_outside(
     return abs(cy) - cz * half_y > radius * math.hypot(1.0, half_y)
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def draw_static(
     corners: np.ndarray,
     planes: np.ndarray,
@@ -206,7 +207,7 @@ def draw_static(
                 _fill(count, face, focal, nearness, faces, scratch, extent)
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def draw_actors(
     corners: np.ndarray,
     materials: np.ndarray,

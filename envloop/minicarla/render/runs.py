@@ -7,6 +7,8 @@ vector instructions: measured, a sixth of the time.
 import numpy as np
 from numba import njit
 
+from envloop.minicarla.render.machine_code import KEPT
+
 _f = np.float32
 Triple = tuple[np.float32, np.float32, np.float32]
 Pair = tuple[np.float32, np.float32]
@@ -36,14 +38,14 @@ def sky_directions() -> np.ndarray:
     return (direction / np.linalg.norm(direction, axis=2, keepdims=True)).astype(np.float32)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def transmission(distance: np.float32, per_m: np.float32, start: np.float32) -> np.float32:
     """Share of light that fog lets through, exp(-t) by the reciprocal of its series: no call, so it vectorises."""
     t = per_m * max(distance - start, _ZERO)
     return _ONE / (_ONE + t * (_ONE + t * (_HALF + t * (_f(1.0 / 6.0) + t * _f(1.0 / 24.0)))))
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _hash(column: np.int32, row: np.int32) -> np.float32:
     """A number in [-1, 1) that belongs to a cell of a grid."""
     mixed = np.uint32(np.uint32(column) * np.uint32(73856093)) ^ np.uint32(np.uint32(row) * np.uint32(19349663))
@@ -51,7 +53,7 @@ def _hash(column: np.int32, row: np.int32) -> np.float32:
     return _f(np.int32((mixed >> np.uint32(9)) & np.uint32(0xFFFF))) * _f(1.0 / 32768.0) - _ONE
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _value_noise(x: np.float32, y: np.float32) -> np.float32:
     """Smooth noise in [-1, 1] with one random value a unit."""
     x, y = x + _CELL_OFFSET, y + _CELL_OFFSET
@@ -62,7 +64,7 @@ def _value_noise(x: np.float32, y: np.float32) -> np.float32:
     return upper * (_ONE - t) + lower * t
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _band(value: np.float32, low: np.float32, high: np.float32, sharp: np.float32) -> np.float32:
     """Share of a pixel, 1 / sharp wide around `value`, that lies between low and high."""
     rise = min(max((value - low) * sharp + _HALF, _ZERO), _ONE)
@@ -70,14 +72,14 @@ def _band(value: np.float32, low: np.float32, high: np.float32, sharp: np.float3
     return rise - fall
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def pack(red: np.float32, green: np.float32, blue: np.float32) -> np.uint32:
     """A pixel of four bytes, BGRA from the lowest; colours are 0..255 and are not checked."""
     high = (np.int32(red + _HALF) << 16) | (np.int32(green + _HALF) << 8)
     return np.uint32(np.uint32(0xFF000000) | np.uint32(high) | np.uint32(np.int32(blue + _HALF)))
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def sky_texel(dx: np.float32, dy: np.float32, dz: np.float32, sky: np.ndarray) -> np.uint32:
     """The sky in a direction of any length; what looks down past the end of the ground sees the horizon's rim."""
     half = _f(0.5 * SKY_SIZE)
@@ -87,7 +89,7 @@ def sky_texel(dx: np.float32, dy: np.float32, dz: np.float32, sky: np.ndarray) -
     return sky[np.uint32(t), np.uint32(s)]
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def paint_sky(out: np.ndarray, ray: Triple, ray_step: Triple, sky: np.ndarray) -> None:
     """A run of sky. ray: direction of the first pixel, of any length; ray_step: to the next."""
     for k in range(out.size):
@@ -95,7 +97,7 @@ def paint_sky(out: np.ndarray, ray: Triple, ray_step: Triple, sky: np.ndarray) -
         out[k] = sky_texel(ray[0] + i * ray_step[0], ray[1] + i * ray_step[1], ray[2] + i * ray_step[2], sky)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def paint_plain(
     out: np.ndarray,
     near: np.float32,
@@ -114,7 +116,7 @@ def paint_plain(
         )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def paint_ground(
     out: np.ndarray, near: np.float32, near_step: np.float32, colour: Triple, haze: Triple, fog: Pair,
     eye: Triple, ray: Triple, ray_step: Triple, roughness: np.float32,
@@ -136,7 +138,7 @@ def paint_ground(
         )
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def reflection(x: np.float32, y: np.float32, ray_z: np.float32, sheen: np.float32, puddles: np.float32) -> np.float32:
     """Share of the horizon's light that wet asphalt at (x, y) reflects: more for flat rays, most in puddles."""
     grazing = max(_ONE - _f(2.0) * abs(ray_z), _ZERO)
@@ -145,7 +147,7 @@ def reflection(x: np.float32, y: np.float32, ray_z: np.float32, sheen: np.float3
     return max(sheen * grazing * grazing * grazing, pool)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def paint_wet(
     out: np.ndarray, near: np.float32, near_step: np.float32, colour: Triple, haze: Triple, fog: Pair,
     eye: Triple, ray: Triple, ray_step: Triple, sheen: np.float32, puddles: np.float32,
@@ -163,7 +165,7 @@ def paint_wet(
         )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def paint_facade(
     out: np.ndarray, near: np.float32, near_step: np.float32, colour: Triple, haze: Triple, fog: Pair,
     eye: Triple, ray: Triple, ray_step: Triple,

@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 from envloop.minicarla.render.encodings import DEPTH_RANGE_M, DEPTH_STEPS, Tag
+from envloop.minicarla.render.machine_code import KEPT
 from envloop.minicarla.render.mesh import Material
 from envloop.minicarla.render.runs import (
     REFLECTED,
@@ -33,7 +34,7 @@ NIGHT, SHEEN, PUDDLES, FOG_PER_M, FOG_START, HAZE_R, HAZE_G, HAZE_B, GLASS_R, GL
 LIGHT_SCALARS = 11
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def _run_end(upper: np.ndarray, lower: np.ndarray, start: int) -> int:
     """First pixel from `start` on that does not see exactly the face of the upper left sample of `start`.
 
@@ -47,7 +48,7 @@ def _run_end(upper: np.ndarray, lower: np.ndarray, start: int) -> int:
     return end
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def _edge_pixel(
     faces: np.ndarray, nearness: np.ndarray, row: int, column: int, ray: Triple, eye: Triple, colours: np.ndarray,
     materials: np.ndarray, haze: Triple, fog: Pair, water: Pair, sky: np.ndarray,
@@ -75,7 +76,7 @@ def _edge_pixel(
     return pack(_QUARTER * red, _QUARTER * green, _QUARTER * blue)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(cache=KEPT, error_model="numpy")
 def shade_rgb(
     faces: np.ndarray,
     pairs: np.ndarray,
@@ -170,7 +171,7 @@ def shade_rgb(
             column = end
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def shade_tags(faces: np.ndarray, tags: np.ndarray, picture: np.ndarray) -> None:
     """Class tags into the red channel. faces: [H, W] int32; tags: [F] uint8; picture: [H, W] uint32 BGRA, written."""
     height, width = faces.shape
@@ -181,7 +182,7 @@ def shade_tags(faces: np.ndarray, tags: np.ndarray, picture: np.ndarray) -> None
             picture[row, column] = np.uint32(0xFF000000 | (int(tag) << 16))
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def shade_depth(nearness: np.ndarray, picture: np.ndarray) -> None:
     """CARLA's 24-bit depth, see `encodings.decode_depth`. nearness: [H, W] float32, 1/m; picture: [H, W] uint32."""
     height, width = nearness.shape
@@ -193,7 +194,7 @@ def shade_depth(nearness: np.ndarray, picture: np.ndarray) -> None:
             picture[row, column] = np.uint32(0xFF000000 | (red << 16) | (green << 8) | blue)
 
 
-@njit(cache=True)
+@njit(cache=KEPT)
 def light_actors(
     mesh_normal: np.ndarray,
     mesh_colour: np.ndarray,

@@ -1,0 +1,27 @@
+"""Whether numba can keep the renderer's machine code on disk: beside the sources, or in the user's cache folder."""
+
+import logging
+from typing import Final
+
+from numba import njit
+
+log = logging.getLogger(__name__)
+
+
+def _probe() -> None:
+    pass
+
+
+def _has_a_place() -> bool:
+    try:
+        njit(cache=True)(_probe)
+    except RuntimeError:  # no folder that can be written; numba would refuse to compile at all
+        log.warning(
+            "warning: no folder can be written that would keep the compiled renderer, so every start compiles it "
+            "anew; set XDG_CACHE_HOME to a directory that can be written."
+        )
+        return False
+    return True
+
+
+KEPT: Final[bool] = _has_a_place()  # numba's option `cache` of every function here

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from avtd3_jax import runtime
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
+from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.learner import Learner, Params
 from avtd3_jax.logs import write_json
 from avtd3_jax.run import RunConfig, parse
@@ -304,6 +304,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     try:
         return _main(_parser().parse_args(argv))
+    except BrokenPipeError:
+        return reader_gone()
     except EXPECTED as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 1
@@ -352,7 +354,7 @@ def _main(args: argparse.Namespace) -> int:
         on_step = Recorder(video) if video else None
         drives = evaluate(opening.env, opening.make_policy, episodes, opening.seed, on_step, suite)
         total = episodes * (len(suite.routes) if suite else 1)
-        driven = list(tqdm(drives, total=total, unit="episode"))
+        driven = list(Progress(drives, total=total, unit="episode"))
     result = report(
         driven,
         policy=args.policy,
@@ -366,7 +368,7 @@ def _main(args: argparse.Namespace) -> int:
     path = result_path(workdir, result)
     write_json(path, result)
     print(table(result))
-    print(f"written to {path}" + (f" and {args.video}" if args.video else ""))
+    print(f"written to {path}" + (f" and {args.video}" if args.video else ""), flush=True)
     return 0
 
 

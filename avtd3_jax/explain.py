@@ -12,8 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
+from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.evaluate import EXPECTED, NETWORK, Network, Scene, add_shared_options, always, drive, opened, task_name
 from avtd3_jax.pictures import first_layer_sheet, heat_panel, panel_height
 from avtd3_jax.saliency import Explanation, GradCam
@@ -31,7 +31,7 @@ class ExplainedDrive:
     fastest: the observation at the highest speed so far, m/s, where the frames of a stack differ most.
     """
 
-    def __init__(self, network: Network, env: CarlaEnv, video: VideoWriter, progress: tqdm) -> None:
+    def __init__(self, network: Network, env: CarlaEnv, video: VideoWriter, progress: Progress) -> None:
         self._cam = GradCam(network.learner)
         self._params = network.params
         self._env = env
@@ -98,6 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder to write to (default: explain in the run's directory)")
     try:
         return _main(parser.parse_args(argv))
+    except BrokenPipeError:
+        return reader_gone()
     except EXPECTED as error:
         print(f"explain: {error}", file=sys.stderr)
         return 1
@@ -118,7 +120,10 @@ def _main(args: argparse.Namespace) -> int:
         encoder = opening.run.agent.encoder
         print(f"explains   {encoder}: the critic's value and the actor's action, one episode")
         limit = round(env.course.limit_s / config.decision_s)
-        with VideoWriter(video_path, fps=1.0 / config.decision_s) as video, tqdm(total=limit, unit="step") as progress:
+        with (
+            VideoWriter(video_path, fps=1.0 / config.decision_s) as video,
+            Progress(total=limit, unit="step") as progress,
+        ):
             explained = ExplainedDrive(network, env, video, progress)
             seed = episode_seed(opening.seed, EVALUATION, 0)
             metrics = drive(env, always(explained.act), seed, explained.on_step)
@@ -126,7 +131,7 @@ def _main(args: argparse.Namespace) -> int:
         if not cv2.imwrite(str(sheet_path), explained.sheet(title)[..., ::-1]):
             raise ValueError(f"{sheet_path} could not be written: is the disk full?")
     print(f"drove      {metrics['route_completion']:.0%} of the route in {metrics['duration_s']:.0f} s")
-    print(f"written to {video_path} and {sheet_path}")
+    print(f"written to {video_path} and {sheet_path}", flush=True)
     return 0
 
 

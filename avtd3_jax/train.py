@@ -1,6 +1,7 @@
 """python -m avtd3_jax.train --config configs/town01.py: trains a policy to drive."""
 
 import fcntl
+import itertools
 import json
 import shlex
 import signal
@@ -22,6 +23,7 @@ from avtd3_jax import evaluate, runtime
 from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
+from avtd3_jax.console import reader_gone
 from avtd3_jax.device_frames import DeviceFrames
 from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
@@ -161,7 +163,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             trainer.evaluate()
         checkpoints.wait()
     print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")
-    print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}")
+    print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}", flush=True)
 
 
 @contextmanager
@@ -272,7 +274,7 @@ class _locked:  # noqa: N801 (a context manager, used as a function)
         self._file = (workdir / ".lock").open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             self._file.close()
             raise ConfigError(f"{workdir} is in use by another training process: give another --workdir.") from error
         if not resume and (workdir / "config.json").exists():
@@ -288,6 +290,19 @@ class _locked:  # noqa: N801 (a context manager, used as a function)
         self._file.close()
 
 
+def _new_directory(name: str) -> Path:
+    """Makes a run directory of its own for each of those that begin in one second."""
+    begun = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in itertools.count(1):
+        path = Path("runs") / (begun if number == 1 else f"{begun}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return path
+    raise AssertionError("unreachable")
+
+
 def _main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # orbax tells every step of every save otherwise
     if len(argv) > 1:
@@ -298,7 +313,6 @@ def _main(argv: list[str]) -> int:
         raise app.UsageError("--resume needs --workdir: the directory of the run to go on with.")
     stop = StopSignal()
     name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
-    workdir = Path(_WORKDIR.value or f"runs/{name}-{time.strftime('%Y%m%d-%H%M%S')}").expanduser()
     try:
         values = json.loads(json.dumps(_CONFIG.value.to_dict()))
     except OSError as error:  # ml_collections tells of a file that it could not load when the config is first used
@@ -306,7 +320,11 @@ def _main(argv: list[str]) -> int:
             f"train: {str(error).strip().splitlines()[-1].strip()}: give a configuration file, e.g. configs/town01.py"
         )
     try:
+        parse(values)  # a run that cannot be leaves no directory
+        workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else _new_directory(name)
         train(values, workdir, resume=_RESUME.value, stop=stop)
+    except BrokenPipeError:
+        return reader_gone()
     except _EXPECTED as error:
         print(f"train: {error}", file=sys.stderr)
         return 1

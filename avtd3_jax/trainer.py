@@ -5,7 +5,6 @@ then does the environment step: the learner's arithmetic runs beside the simulat
 """
 
 import dataclasses
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from avtd3_jax import diagnostics
 from avtd3_jax.batched_policy import BatchedPolicy, Observation, Policy
 from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.config import ExplorationConfig, ScheduleConfig
+from avtd3_jax.console import Progress
 from avtd3_jax.exploration import EpisodeNoise
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
@@ -185,8 +185,7 @@ class Trainer:
     def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
         """Trains until `schedule.total_steps`, or until `stop` says so; saves in the end, whatever ends it."""
         counters, total = self.counters, self._schedule.total_steps
-        interval_s = 0.1 if sys.stderr.isatty() else 10.0  # a log file gets a line now and then
-        with tqdm(total=total, initial=counters.step, unit="step", mininterval=interval_s, dynamic_ncols=True) as bar:
+        with Progress(total=total, initial=counters.step, unit="step") as bar:
             self._bar = bar
             self._window = (time.perf_counter(), counters.update)
             try:

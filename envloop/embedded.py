@@ -82,8 +82,9 @@ class EmbeddedServer:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in received:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
+                    said = f" ({said})" if (said := self._last_words()) else ""
                     raise SimulatorError(
-                        f"The embedded simulator was not ready within {timeout_s:g} s; see {self.log_path}."
+                        f"The embedded simulator was not ready within {timeout_s:g} s{said}; see {self.log_path}."
                     )
                 chunk = os.read(self._process.stdout.fileno(), 4096)
                 if not chunk:
@@ -96,9 +97,13 @@ class EmbeddedServer:
 
     def _why_it_ended(self) -> str:
         code = self._process.wait()
-        said = [line for line in self.log_path.read_text(errors="replace").splitlines() if line.strip()]
-        reason = said[-1].strip() if said else f"exit code {code}, nothing in its log"
+        reason = self._last_words() or f"exit code {code}, nothing in its log"
         return f"The embedded simulator did not start: {reason}"
+
+    def _last_words(self) -> str:
+        """The last line of the server's log, "" when it is empty."""
+        said = [line for line in self.log_path.read_text(errors="replace").splitlines() if line.strip()]
+        return said[-1].strip() if said else ""
 
 
 def child_environment() -> dict[str, str]:

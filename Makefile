@@ -8,7 +8,7 @@ train: $(VENV)/.ready
 	$(RUN) -m avtd3_jax.train --config configs/town01.py $(ARGS)
 
 test: $(VENV)/.ready
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

@@ -1,5 +1,6 @@
 """Checkpoints of a run: saved by orbax beside training, restored exactly, refused in plain words otherwise."""
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,9 +36,14 @@ class Checkpoints:
         """Opens `directory`, making it unless `read_only`; at most `keep` checkpoints are kept.
 
         Raises:
-          CheckpointError: `read_only`, and there is no such directory.
+          CheckpointError: `read_only`, and there is no such directory; or its name cannot be given to orbax's storage.
         """
         self.directory = Path(directory).expanduser().absolute()
+        if sys.getfilesystemencoding() != "utf-8" and not str(self.directory).isascii():
+            raise CheckpointError(
+                f"{self.directory}: orbax writes names in UTF-8 and this process in {sys.getfilesystemencoding()}: set "
+                "PYTHONUTF8=1, or choose a directory with an ASCII name."
+            )
         if read_only and not self.directory.is_dir():
             raise CheckpointError(f"There is no checkpoint directory {self.directory}: give the directory of a run.")
         options = ocp.CheckpointManagerOptions(

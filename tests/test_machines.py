@@ -47,6 +47,14 @@ def test_names_with_spaces_and_umlauts_in_an_ascii_locale_without_a_temporary_fo
     assert "\r" not in done.stderr
 
 
+def test_a_name_that_the_checkpoints_storage_would_misread_is_refused_before_the_run(tmp_path):
+    script = "import sys; from avtd3_jax.checkpoint import Checkpoints; Checkpoints(sys.argv[1])"
+    c_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run(sys.executable, "-c", script, str(tmp_path / "für alle"), **c_locale)
+    assert "orbax writes names in UTF-8 and this process in ascii: set PYTHONUTF8=1" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_closed_standard_streams_and_no_home(tmp_path):
     """The carla package ends a process without HOME by a segmentation fault."""
     arguments = (*DRIVE, "--episodes", "1", "--workdir", str(tmp_path))

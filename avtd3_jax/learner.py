@@ -273,24 +273,22 @@ class Learner:
             )
 
         grads, metrics = jax.grad(loss, has_aux=True)({group: state.params[group] for group in groups})
-        params, opt_state = dict(state.params), dict(state.opt_state)
-        for phase in ("critic", "actor") if update_actor else ("critic",):
-            trained = _of_phase(params, phase)
-            updates, opt_state[phase] = self._optimizers[phase].update(
-                _of_phase(grads, phase), opt_state[phase], trained
-            )
-            params |= optax.apply_updates(trained, updates)
-        target_params = state.target_params
-        if update_actor:
-            target_params = optax.incremental_update(params, target_params, self.config.tau)
-
         metrics |= {f"grad_norm/{group}": _norm(grads[group]) for group in groups}
-        metrics |= {f"param_norm/{group}": _norm(params[group]) for group in GROUPS}
+        metrics |= {f"param_norm/{group}": _norm(state.params[group]) for group in GROUPS}
         packed = jnp.stack([metrics[name] for name in self.metric_names(update_actor)]).astype(jnp.float32)
         finite = jnp.isfinite(packed).all()
-        updated = (params, target_params, opt_state)
-        kept = (state.params, state.target_params, state.opt_state)
-        params, target_params, opt_state = jax.tree.map(partial(jnp.where, finite), updated, kept)
+
+        def chosen(updated: Any, kept: Any) -> Any:
+            return jax.tree.map(partial(jnp.where, finite), updated, kept)
+
+        params, opt_state, target_params = dict(state.params), dict(state.opt_state), state.target_params
+        for phase in ("critic", "actor") if update_actor else ("critic",):
+            trained = _of_phase(params, phase)
+            updates, moved = self._optimizers[phase].update(_of_phase(grads, phase), opt_state[phase], trained)
+            opt_state[phase] = chosen(moved, opt_state[phase])
+            params |= chosen(optax.apply_updates(trained, updates), trained)
+        if update_actor:
+            target_params = chosen(optax.incremental_update(params, target_params, self.config.tau), target_params)
         step = state.step + finite.astype(jnp.int32)
         return TrainState(params, target_params, opt_state, key, step), packed
 

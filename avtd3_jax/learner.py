@@ -9,6 +9,8 @@ Decided once, where TD3's descendants differ:
   * Target networks move on actor steps only, the actor's loss uses the first critic, both critics share one smoothing
     noise, and the critics' losses are summed (all as in Fujimoto et al. 2018).
   * An update that is not finite leaves parameters, targets, optimisers and step as they were; its metrics show it.
+    Metrics are of the parameters that the gradient was taken at, their norms too, so this is known before anything
+    moves; a step of Adam's along a finite gradient is finite.
 """
 
 from dataclasses import dataclass

@@ -20,6 +20,10 @@ class Registers:
     lanes: int
     pixels: int
 
+    @property
+    def bits(self) -> int:
+        return 32 * self.lanes
+
 
 @cache
 def registers() -> Registers:

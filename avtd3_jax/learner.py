@@ -9,11 +9,11 @@ Decided once, where TD3's descendants differ:
   * Target networks move on actor steps only, the actor's loss uses the first critic, both critics share one smoothing
     noise, and the critics' losses are summed (all as in Fujimoto et al. 2018).
   * An update that is not finite leaves parameters, targets, optimisers and step as they were; its metrics show it.
+    Metrics are of the parameters that the gradient was taken at, their norms too, so this is known before anything
+    moves; a step of Adam's along a finite gradient is finite.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, cast
 
 import flax
@@ -27,10 +27,10 @@ from avtd3_jax import losses
 from avtd3_jax.augmentation import random_shift
 from avtd3_jax.encoders import image_encoder, torchvision_weights
 from avtd3_jax.networks import Actor, Encoder, TwinCritic
+from avtd3_jax.optimizers import Optimizers, OptStates, Params
 from avtd3_jax.replay import Batch
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 
-Params = dict[str, Any]
 GROUPS = ("encoder", "actor", "critic")
 
 
@@ -116,7 +116,7 @@ class TrainState:
 
     params: Params
     target_params: Params
-    opt_state: dict[str, optax.OptState]
+    opt_state: OptStates
     key: jax.Array
     step: jax.Array
 
@@ -156,14 +156,14 @@ class Learner:
         self.actor = Actor(action_spec.size, config.hidden, dtype)
         self.critic = TwinCritic(config.num_critics, config.hidden, dtype)
         self._first_critic = TwinCritic(1, config.hidden, dtype)
-        self._optimizers = {
-            "critic": optax.partition(
-                {"encoder": _adam(config, config.encoder_lr), "critic": _adam(config, config.critic_lr)}, _group_labels
-            ),
-            "actor": optax.partition(
-                {"actor": _adam(config, config.actor_lr, every=config.policy_delay)}, _group_labels
-            ),
-        }
+        self._optimizers = Optimizers(
+            {
+                "encoder": _rate(config, config.encoder_lr),
+                "critic": _rate(config, config.critic_lr),
+                "actor": _rate(config, config.actor_lr, every=config.policy_delay),
+            },
+            config.tau,
+        )
         self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
         self._jit_act = jax.jit(self._act)
         self._jit_init = jax.jit(self._init)
@@ -198,9 +198,7 @@ class Learner:
             params=params,
             # Copied: a target that aliased the online parameters could not be donated beside them.
             target_params=jax.tree.map(jnp.copy, params),
-            opt_state={
-                phase: optimizer.init(_of_phase(params, phase)) for phase, optimizer in self._optimizers.items()
-            },
+            opt_state=self._optimizers.init(params),
             key=state_key,
             step=jnp.zeros((), jnp.int32),
         )
@@ -273,24 +271,14 @@ class Learner:
             )
 
         grads, metrics = jax.grad(loss, has_aux=True)({group: state.params[group] for group in groups})
-        params, opt_state = dict(state.params), dict(state.opt_state)
-        for phase in ("critic", "actor") if update_actor else ("critic",):
-            trained = _of_phase(params, phase)
-            updates, opt_state[phase] = self._optimizers[phase].update(
-                _of_phase(grads, phase), opt_state[phase], trained
-            )
-            params |= optax.apply_updates(trained, updates)
-        target_params = state.target_params
-        if update_actor:
-            target_params = optax.incremental_update(params, target_params, self.config.tau)
-
         metrics |= {f"grad_norm/{group}": _norm(grads[group]) for group in groups}
-        metrics |= {f"param_norm/{group}": _norm(params[group]) for group in GROUPS}
+        metrics |= {f"param_norm/{group}": _norm(state.params[group]) for group in GROUPS}
         packed = jnp.stack([metrics[name] for name in self.metric_names(update_actor)]).astype(jnp.float32)
         finite = jnp.isfinite(packed).all()
-        updated = (params, target_params, opt_state)
-        kept = (state.params, state.target_params, state.opt_state)
-        params, target_params, opt_state = jax.tree.map(partial(jnp.where, finite), updated, kept)
+
+        params, opt_state, target_params = self._optimizers.step(
+            finite, grads, state.params, state.opt_state, state.target_params
+        )
         step = state.step + finite.astype(jnp.int32)
         return TrainState(params, target_params, opt_state, key, step), packed
 
@@ -394,22 +382,13 @@ def _norm(tree: Params) -> jax.Array:
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
 
 
-def _adam(config: TD3Config, rate: float, every: int = 1) -> optax.GradientTransformation:
-    """Adam at `rate`, falling as the configuration says; the group takes a step every `every` updates."""
+def _rate(config: TD3Config, rate: float, every: int = 1) -> optax.ScalarOrSchedule:
+    """Learning rate of a group that takes a step every `every` updates: `rate`, falling as the configuration says."""
     if not config.lr_decay_updates:
-        return optax.adam(rate)
+        return rate
     steps = max(config.lr_decay_updates // every, 1)
-    return optax.adam(optax.linear_schedule(rate, rate * config.lr_final_fraction, steps))
+    return optax.linear_schedule(rate, rate * config.lr_final_fraction, steps)
 
 
 def _apply(module: nn.Module, params: Any, *inputs: Any) -> jax.Array:
     return cast(jax.Array, module.apply({"params": params}, *inputs))
-
-
-def _group_labels(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {group: jax.tree.map(lambda _, group=group: group, tree) for group, tree in params.items()}
-
-
-def _of_phase(tree: Params, phase: str) -> Params:
-    groups = ("encoder", "critic") if phase == "critic" else ("actor",)
-    return {group: tree[group] for group in groups}

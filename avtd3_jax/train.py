@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
+import jax.numpy as jnp
 from absl import app, flags, logging
 from ml_collections import config_flags
 from tqdm import tqdm
@@ -24,7 +25,10 @@ from avtd3_jax.batched_policy import Policy
 from avtd3_jax.checkpoint import CheckpointError, Checkpoints
 from avtd3_jax.config import ConfigError
 from avtd3_jax.console import reader_gone
+from avtd3_jax.cpu_code.emitter import registers
 from avtd3_jax.device_frames import DeviceFrames
+from avtd3_jax.encoders import image_encoder
+from avtd3_jax.encoders.conv_stack import ConvStack
 from avtd3_jax.learner import Learner, NonFiniteError
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
@@ -244,7 +248,10 @@ def _encoder(learner: Learner) -> str:
     agent = learner.config
     losses = "the critic's and the actor's loss" if agent.encoder_grad == "both" else "the critic's loss"
     weights = f" with the weights of {agent.encoder_weights}" if agent.encoder_weights else ""
-    return f"{agent.encoder}{weights}, trained by {losses}"
+    module = image_encoder(agent.encoder).module(dtype=jnp.dtype(agent.compute_dtype))
+    own = isinstance(module, ConvStack) and module.has_own_kernels(learner.obs_spec.image)
+    convolutions = f"own CPU convolutions ({registers().bits}-bit vectors)" if own else "XLA's convolutions"
+    return f"{agent.encoder}{weights}, trained by {losses}, {convolutions}"
 
 
 def _device(info: runtime.RuntimeInfo) -> dict[str, str]:

@@ -74,6 +74,7 @@ def test_a_run_says_first_what_runs_where(trained):
     assert "cpu" in lines["device"]
     assert "trained" in lines["run"]
     assert "nature" in lines["encoder"]
+    assert lines["encoder"].endswith("-bit vectors)"), "the kernels of our own are what a CPU learns with"
 
 
 def test_a_run_leaves_scalars_of_everything_that_was_promised(trained):

@@ -8,7 +8,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from avtd3_jax.cpu_conv import parallel, program
+from avtd3_jax.cpu_code import handler
+from avtd3_jax.cpu_conv import program
 from avtd3_jax.cpu_conv.kernels import Layer
 
 # A batch is computed in parts, as many for every machine, so that sums do not depend on it: enough of them to keep
@@ -30,7 +31,7 @@ def layers_of(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]
 
 def supports(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]]) -> bool:
     """Whether `conv_stack` can compute layers of (features, kernel, stride) on images [C, H, W] here."""
-    on_cpu = jax.default_backend() == "cpu" and parallel.interface_known()
+    on_cpu = jax.default_backend() == "cpu" and handler.interface_known()
     return on_cpu and program.fits(layers_of(image, shapes))
 
 

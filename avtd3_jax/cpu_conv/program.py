@@ -4,31 +4,18 @@ One image goes through all layers before the next one starts, so everything betw
 core's own cache.
 """
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import jax
-from llvmlite import binding as llvm
 from llvmlite import ir
 
-from avtd3_jax.cpu_conv import kernels, parallel
-from avtd3_jax.cpu_conv.kernels import F32, I8, I32, I64, POINTER, Emitter, Layer, Registers
-
-CHUNK = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I64, I64])
-
-
-@cache
-def registers() -> Registers:
-    """This machine's vector registers."""
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return Registers(lanes=16, pixels=14)
-    if features.get("avx"):
-        return Registers(lanes=8, pixels=6)
-    return Registers(lanes=4, pixels=6)
+from avtd3_jax.cpu_code import engine, handler
+from avtd3_jax.cpu_code.emitter import F32, I8, I32, I64, POINTER, Emitter, Registers, registers
+from avtd3_jax.cpu_code.handler import ResultAxis
+from avtd3_jax.cpu_conv import kernels
+from avtd3_jax.cpu_conv.kernels import Layer
 
 
 def fits(layers: Sequence[Layer]) -> bool:
@@ -61,33 +48,11 @@ def _targets(layers: tuple[Layer, ...], registers: Registers) -> Targets:
     )
     module = ir.Module("conv_stack")
     stack = _Stack(module, layers, registers)
-    parallel.handler(module, names.forward, stack.forward(names.forward + "_chunk", keep=True), len(layers))
-    parallel.handler(module, names.features, stack.forward(names.features + "_chunk", keep=False), 1)
-    parallel.handler(module, names.backward, stack.backward(names.backward + "_chunk"), 2 * len(layers))
-    engine = _compile(module)
-    _engines.append(engine)
-    for name in (names.forward, names.features, names.backward):
-        address = ctypes.cast(engine.get_function_address(name), ctypes.c_void_p)
-        jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(address), platform="cpu")
+    handler.define(module, names.forward, stack.forward(names.forward + "_chunk", keep=True), ResultAxis(len(layers)))
+    handler.define(module, names.features, stack.forward(names.features + "_chunk", keep=False), ResultAxis(1))
+    handler.define(module, names.backward, stack.backward(names.backward + "_chunk"), ResultAxis(2 * len(layers)))
+    engine.register(module, (names.forward, names.features, names.backward))
     return names
-
-
-_engines: list[Any] = []  # own the machine code that XLA holds addresses of
-
-
-def _compile(module: ir.Module) -> Any:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
-    )
-    compiled = llvm.parse_assembly(str(module))
-    compiled.verify()
-    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
-    passes.getModulePassManager().run(compiled, passes)
-    engine = llvm.create_mcjit_compiler(compiled, machine)
-    engine.finalize_object()
-    return engine
 
 
 class _Stack:
@@ -120,18 +85,18 @@ class _Stack:
         layers = self.layers
         emitter, args, results, chunk, image = self._images(name)
         builder = emitter.builder
-        frames = parallel.data(builder, args, 0)
-        scratch = self._row(emitter, parallel.data(builder, results, len(layers) if keep else 1), chunk, keep=keep)
+        frames = handler.data(builder, args, 0)
+        scratch = self._row(emitter, handler.data(builder, results, len(layers) if keep else 1), chunk, keep=keep)
         with image() as number:
             builder.call(self._convert, [emitter.at(frames, (number, layers[0].in_size), size=1), scratch])
             x, offset = scratch, layers[0].in_size
             for index, layer in enumerate(layers):
                 if keep or index == len(layers) - 1:
-                    y = parallel.data(builder, results, index if keep else 0)
+                    y = handler.data(builder, results, index if keep else 0)
                     y = emitter.at(y, (number, layer.out_size))
                 else:
                     y, offset = emitter.at(scratch, offset), offset + layer.out_size
-                weights = [parallel.data(builder, args, 1 + 2 * index + part) for part in range(2)]
+                weights = [handler.data(builder, args, 1 + 2 * index + part) for part in range(2)]
                 builder.call(self._forward[index], [x, *weights, y])
                 x = y
         return self._end(emitter)
@@ -144,20 +109,20 @@ class _Stack:
         layers, last = self.layers, len(self.layers) - 1
         emitter, args, results, chunk, image = self._images(name)
         builder = emitter.builder
-        memset = parallel.external(self.module, "memset", POINTER, POINTER, I32, I64)
+        memset = handler.external(self.module, "memset", POINTER, POINTER, I32, I64)
 
         def clear(pointer: ir.Value, floats: int) -> None:
             builder.call(memset, [pointer, I32(0), I64(4 * floats)])
 
-        scratch = self._row(emitter, parallel.data(builder, results, 2 * len(layers)), chunk, keep=False)
-        frames = parallel.data(builder, args, 0)
-        outputs = [parallel.data(builder, args, 1 + index) for index in range(len(layers))]
-        gradient = parallel.data(builder, args, 1 + len(layers))
-        transposed = {index: parallel.data(builder, args, 1 + len(layers) + index) for index in range(1, len(layers))}
+        scratch = self._row(emitter, handler.data(builder, results, 2 * len(layers)), chunk, keep=False)
+        frames = handler.data(builder, args, 0)
+        outputs = [handler.data(builder, args, 1 + index) for index in range(len(layers))]
+        gradient = handler.data(builder, args, 1 + len(layers))
+        transposed = {index: handler.data(builder, args, 1 + len(layers) + index) for index in range(1, len(layers))}
         sums = []
         for index, layer in enumerate(layers):
             sizes = (layer.kernel_size, layer.features)
-            pair = [parallel.data(builder, results, 2 * index + part) for part in range(2)]
+            pair = [handler.data(builder, results, 2 * index + part) for part in range(2)]
             sums.append([emitter.at(base, (chunk, size)) for base, size in zip(pair, sizes, strict=True)])
             for target, size in zip(sums[-1], sizes, strict=True):
                 clear(target, size)
@@ -185,7 +150,7 @@ class _Stack:
 
     def _images(self, name: str) -> tuple[Emitter, ir.Value, ir.Value, ir.Value, Any]:
         """A chunk function's beginning, and the loop over the chunk's images (at least one)."""
-        function = ir.Function(self.module, CHUNK, name)
+        function = ir.Function(self.module, handler.CHUNK, name)
         args, results, chunk, chunks, batch = function.args
         emitter = Emitter(function, self.registers)
         builder = emitter.builder

@@ -32,8 +32,7 @@ class ConvStack(nn.Module):
             weights.append(ConvWeights((kernel, kernel, channels, features), name=f"Conv_{number}")())
             channels = features
         looked_into = self.is_mutable_collection("intermediates") and not self.is_initializing()
-        plain = self.dtype == jnp.float32 and not looked_into
-        if plain and cpu_conv.supports((image.shape[1], height, width), self.layers):
+        if self.has_own_kernels((image.shape[1], height, width)) and not looked_into:
             return cpu_conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
         x = scaled(image, self.dtype)
         for number, ((weight, bias), (_, _, stride)) in enumerate(zip(weights, self.layers, strict=True)):
@@ -48,6 +47,10 @@ class ConvStack(nn.Module):
             if number == 0:
                 self.sow("intermediates", "first_layer", x)
         return x
+
+    def has_own_kernels(self, image: tuple[int, int, int]) -> bool:
+        """Whether images [S, H, W] go through `cpu_conv` here, and not through XLA's convolutions."""
+        return self.dtype == jnp.float32 and cpu_conv.supports(image, self.layers)
 
 
 class ConvWeights(nn.Module):

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avtd3_jax.cpu_conv import conv_stack, operation, parallel, program, supports
-from avtd3_jax.cpu_conv.kernels import Registers, split
+from avtd3_jax.cpu_code import handler
+from avtd3_jax.cpu_code.emitter import Registers
+from avtd3_jax.cpu_conv import conv_stack, operation, program, supports
+from avtd3_jax.cpu_conv.kernels import split
 
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 STACKS = {
@@ -150,9 +152,9 @@ def test_an_interface_that_was_not_checked_is_left_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(jax.ffi, "include_dir", lambda: str(tmp_path))
     for version, known in (((0, 3), True), ((0, 5), False), ((1, 0), False)):
         header.write_text("#define XLA_FFI_API_MAJOR {}\n\n#define XLA_FFI_API_MINOR {}\n".format(*version))
-        parallel.interface_known.cache_clear()
+        handler.interface_known.cache_clear()
         assert supports((4, 84, 84), NATURE) == known
-    parallel.interface_known.cache_clear()
+    handler.interface_known.cache_clear()
 
 
 def test_split_covers_everything_evenly():

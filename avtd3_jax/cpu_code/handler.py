@@ -6,13 +6,14 @@ whichever thread comes first, and always in the same way: results do not depend 
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import jax
 from llvmlite import ir
 
-from avtd3_jax.cpu_conv.kernels import I8, I32, I64, POINTER
+from avtd3_jax.cpu_code.emitter import I8, I32, I64, POINTER
 
 API_MAJOR, API_MINOR = 0, 3  # what the handlers say they were made for
 KNOWN_APIS = ((0, 3), (0, 4))
@@ -24,6 +25,15 @@ EXTENSION_TYPE, EXTENSION_METADATA, METADATA_TYPE = 8, 24, 1
 METADATA_MAJOR, METADATA_MINOR, METADATA_TRAITS = 24, 28, 32
 # The shared state of a call: next chunk, chunks done, owners, number of chunks, batch, operands, results.
 NEXT, DONE, OWNERS, CHUNKS, BATCH, ARGS, RESULTS, STATE_SIZE = 0, 8, 16, 24, 32, 40, 48, 56
+
+CHUNK = ir.FunctionType(ir.VoidType(), [POINTER, POINTER, I64, I64, I64])  # args, results, number, chunks, batch
+
+
+@dataclass(frozen=True)
+class ResultAxis:
+    """As many as the first axis of result number `result` is long."""
+
+    result: int
 
 
 @cache
@@ -65,10 +75,10 @@ def external(module: ir.Module, name: str, result: ir.Type, *arguments: ir.Type)
     return known or ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def handler(module: ir.Module, name: str, chunk: ir.Function, chunks_of: int) -> ir.Function:
+def define(module: ir.Module, name: str, chunk: ir.Function, chunks: ResultAxis | int) -> None:
     """XLA_FFI_Error* name(XLA_FFI_CallFrame*): calls `chunk(args, results, number, chunks, batch)` for every chunk.
 
-    The batch is the first axis of the first operand, the number of chunks that of result `chunks_of`.
+    The batch is the first axis of the first operand.
     """
     work = _worker(module, name + "_work", chunk)
     task = _task(module, name + "_task", work)
@@ -88,13 +98,13 @@ def handler(module: ir.Module, name: str, chunk: ir.Function, chunks_of: int) ->
     args, results = read(builder, frame, FRAME_ARGS), read(builder, frame, FRAME_RESULTS)
     # On the heap: a helper that the pool starts late finds it after this call has returned.
     state = builder.call(external(module, "malloc", POINTER, I64), [I64(STATE_SIZE)])
-    chunks = leading(builder, results, chunks_of)
-    helpers = _helpers(builder, frame, chunks)
+    count = I64(chunks) if isinstance(chunks, int) else leading(builder, results, chunks.result)
+    helpers = _helpers(builder, frame, count)
     for offset, value in (
         (NEXT, I64(0)),
         (DONE, I64(0)),
         (OWNERS, builder.add(helpers, I64(1))),
-        (CHUNKS, chunks),
+        (CHUNKS, count),
         (BATCH, leading(builder, args, 0)),
         (ARGS, args),
         (RESULTS, results),
@@ -107,11 +117,10 @@ def handler(module: ir.Module, name: str, chunk: ir.Function, chunks_of: int) ->
     builder.position_at_end(waiting)
     done = builder.load_atomic(field(builder, state, DONE), "acquire", 8, typ=I64)
     builder.call(external(module, "sched_yield", I32), [])
-    builder.cbranch(builder.icmp_signed("<", done, chunks), waiting, finished)
+    builder.cbranch(builder.icmp_signed("<", done, count), waiting, finished)
     builder.position_at_end(finished)
     _release(builder, module, state)
     builder.ret(POINTER(None))
-    return function
 
 
 def _worker(module: ir.Module, name: str, chunk: ir.Function) -> ir.Function:

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 from server_process import HOST, RawRpc, RawStream, ServerProcess, SyncWorld, wait_until
 
-from envloop.minicarla import rpc as rpc_module
+from envloop.minicarla import limits
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -66,7 +66,7 @@ def flood(connection: socket.socket, size: int) -> None:
 def test_endless_message_is_cut_off(server: ServerProcess):
     offender = socket.create_connection((HOST, server.port))
     offender.settimeout(20.0)
-    size = rpc_module.MAX_MESSAGE_BYTES
+    size = limits.MAX_XODR_BYTES
     offender.sendall(b"\x94\x00\x01\xdb" + struct.pack(">I", size))
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         flood(offender, 2 * size)
@@ -188,21 +188,19 @@ def test_stream_reader_that_talks_or_asks_for_nothing(server: ServerProcess):
 
 
 def test_more_actors_than_there_is_room_for(server: ServerProcess, sync: SyncWorld):
-    from envloop.minicarla.world import MAX_ACTORS
-
     client = RawRpc(server.port)
-    spawn = [[0, [[1, "sensor.other.gnss", []], [[0.0] * 3, [0.0] * 3], [False], 0, "", []]]]
-    responses = client.call("apply_batch", [spawn] * (MAX_ACTORS + 1), False)
+    spawn = [[0, [[1, "controller.ai.walker", []], [[0.0] * 3, [0.0] * 3], [False], 0, "", []]]]
+    responses = client.call("apply_batch", [spawn] * (limits.MAX_ACTORS + 1), False)
     errors = [response[0][1][0] for response in responses if response[0][0] == 0]
     assert errors
-    assert f"there are {MAX_ACTORS} actors already" in errors[-1]
+    assert f"there are {limits.MAX_ACTORS} actors already" in errors[-1]
     sync.world.tick()
-    assert len(sync.world.get_actors()) == MAX_ACTORS
+    assert len(sync.world.get_actors()) == limits.MAX_ACTORS
     client.close()
 
 
 def test_more_clients_than_there_is_room_for(server: ServerProcess):
-    crowd = [RawRpc(server.port) for _ in range(rpc_module.MAX_CONNECTIONS + 1)]
+    crowd = [RawRpc(server.port) for _ in range(limits.MAX_RPC_CONNECTIONS + 1)]
     assert is_closed(crowd[-1].socket)
     for one in crowd:
         one.close()

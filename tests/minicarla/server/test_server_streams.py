@@ -7,6 +7,7 @@ import struct
 import pytest
 import uvloop
 
+from envloop.minicarla import limits
 from envloop.minicarla import streams as streams_module
 from envloop.minicarla.streams import Streams, reader_factory
 
@@ -69,11 +70,11 @@ def test_asynchronous_reader_gets_fresh_frames():
     assert quick == list(range(60))
     assert len(slow) < 30
     assert slow == sorted(slow)
-    assert slow[-streams_module.FRESH_FRAMES :] == [58, 59]
+    assert slow[-limits.FRESH_FRAMES :] == [58, 59]
 
 
 def test_synchronous_reader_that_never_reads_loses_the_oldest():
-    limit = streams_module.SYNC_QUEUE_BYTES // MEGABYTE
+    limit = limits.SYNC_QUEUE_BYTES // MEGABYTE
     count = limit + 40
     quick, slow = uvloop.run(run(count, synchronous=True))
     assert quick == list(range(count))

@@ -119,8 +119,13 @@ class Harness:
         self.longest_s = 0.0
 
     def actors(self) -> Sequence[int]:
-        """Ids that exist."""
-        return list(self.server.world.actors)[-40:]
+        """Ids that exist: a traffic light, the spectator, and the newest."""
+        ids = list(self.server.world.actors)
+        return [ids[0], *ids[len(self.server.world.light_actors) :][-30:]]
+
+    def streams(self) -> Sequence[int]:
+        """The same of the streams, the newest ones."""
+        return list(self.server.streams._readers)[-6:]
 
     async def begin(self) -> None:
         """A new episode and new connections: what follows can be repeated from here."""

@@ -43,14 +43,22 @@ class Mutator:
       requests: recorded ones.
       seed: of the random numbers.
       actors: the ids that exist now, so that calls find somebody.
+      streams: the same of the streams.
     """
 
-    def __init__(self, requests: Sequence[bytes], seed: int, actors: Callable[[], Sequence[int]]) -> None:
+    def __init__(
+        self,
+        requests: Sequence[bytes],
+        seed: int,
+        actors: Callable[[], Sequence[int]],
+        streams: Callable[[], Sequence[int]],
+    ) -> None:
         self._rng = random.Random(seed)
         self._raw = list(requests)
         self._calls = [(name, arguments) for _, _, name, (_, *arguments) in map(decode, requests)]
         self._calls = [call for call in self._calls if call[0] not in _RARE]
-        self._actors = actors
+        self._spawns = [call for call in self._calls if call[0].startswith("spawn_actor")]
+        self._actors, self._streams = actors, streams
         self._count = 0
 
     def next(self) -> Input:
@@ -66,17 +74,34 @@ class Mutator:
             return Input("rpc", self._request("tick_cue", []))
         if kind < 0.32:
             return Input("rpc", self._request("apply_batch", [self._commands(), rng.random() < 0.3]))
-        if kind < 0.42:
+        if kind < 0.37:
+            return Input("rpc", self._spawn())
+        if kind < 0.45:
             name = rng.choice(_METHODS)
             if name in _RARE and rng.random() < 0.999:
                 name = "version"
             return Input("rpc", self._request(name, [self._anything(2) for _ in range(rng.randrange(6))]))
         name, arguments = rng.choice(self._calls)
+        if name == "destroy_actor" and rng.random() < 0.8:
+            name = "get_actor_bounding_box"
         if rng.random() < 0.7:
             arguments = self._with_living_actors(arguments)
         if kind < 0.8:
             arguments = self._mutated(arguments, 0.15)
         return Input("rpc", self._request(name, arguments))
+
+    def _spawn(self) -> bytes:
+        """An actor of any kind somewhere in the town, nearly always a possible one."""
+        rng = self._rng
+        name, (description, _, *rest) = rng.choice(self._spawns)
+        place = [
+            [rng.uniform(-10.0, 400.0), rng.uniform(-10.0, 330.0), rng.uniform(0.0, 2.0)],
+            [0.0, self._number(), 0.0],
+        ]
+        if rest:
+            rest = [rng.choice(self._actors()[-12:] or [0]), *rest[1:]]
+            place = [[rng.uniform(-3.0, 3.0), 0.0, 2.0], [rng.uniform(-90.0, 90.0), 0.0, 0.0]]
+        return self._request(name, self._mutated([description, place, *rest], 0.01))
 
     def _request(self, name: str, arguments: list[Any]) -> bytes:
         return msgpack.packb([0, self._count, name, [[self._rng.random() < 0.2], *arguments]])
@@ -178,7 +203,7 @@ class Mutator:
 
     def _subscription(self) -> bytes:
         rng = self._rng
-        stream = rng.choice((1, 1, 2, 3, rng.randrange(2000), rng.randrange(2**32)))
+        stream = rng.choice((1, *self._streams(), *self._streams(), rng.randrange(2**32)))
         data = struct.pack("<I", stream)
         pick = rng.random()
         if pick < 0.1:

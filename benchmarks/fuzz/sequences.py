@@ -38,7 +38,7 @@ async def fuzz(harness: Harness, seed: int, count: int, journal: "Journal") -> i
     requests = msgpack.unpackb((CORPUS / "requests.msgpack").read_bytes())
     findings = 0
     for start in range(0, count, SEQUENCE):
-        mutator = Mutator(requests, hash((seed, start)), harness.actors)
+        mutator = Mutator(requests, hash((seed, start)), harness.actors, harness.streams)
         journal.begin()
         try:
             await harness.begin()

@@ -23,7 +23,7 @@ _MAX_GROWTH_BYTES = 1 << 30
 def fuzz_sockets(seed: int, count: int, folder: Path) -> dict[str, Any]:
     """`count` inputs; figures of the server's process. Nobody reads the replies of the odd connections."""
     requests = msgpack.unpackb((CORPUS / "requests.msgpack").read_bytes())
-    mutator = Mutator(requests, seed, lambda: list(range(1, 60)))
+    mutator = Mutator(requests, seed, lambda: range(1, 60), lambda: range(1, 30))
     server = EmbeddedServer(["--town", "Town01"], timeout_s=300.0, log_dir=str(folder))
     findings, longest = 0, 0.0
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.common import machine, parser, publish
 from benchmarks.fuzz.maps import fuzz_maps, load_maps
-from benchmarks.fuzz.sequences import fuzz_memory, in_process, replay
+from benchmarks.fuzz.sequences import fuzz_memory, in_processes, replay
 from benchmarks.fuzz.sockets import fuzz_sockets
 
 
@@ -26,6 +26,7 @@ def main() -> int:
     options.add_argument("--socket-inputs", type=int, default=20_000, help="of them, through sockets")
     options.add_argument("--map-inputs", type=int, default=10_000, help="of them, OpenDRIVE texts")
     options.add_argument("--maps-loaded", type=int, default=20, help="OpenDRIVE texts that are sent to a server")
+    options.add_argument("--processes", type=int, default=1, help="that feed pipes at the same time")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--findings", type=Path, default=Path("fuzz-findings"))
     options.add_argument("--replay", type=Path, nargs="+", help="findings or other sequences to feed once more")
@@ -35,15 +36,15 @@ def main() -> int:
     where = machine()
     in_memory = max(args.inputs - args.socket_inputs - args.map_inputs, 0)
     rows = []
-    for what, count, work in (
-        ("requests and subscriptions, pipes", in_memory, fuzz_memory),
-        ("requests and subscriptions, sockets", args.socket_inputs, fuzz_sockets),
-        ("OpenDRIVE texts, read", args.map_inputs, fuzz_maps),
-        ("OpenDRIVE texts, sent to a server", args.maps_loaded, load_maps),
+    for what, count, work, parts in (
+        ("requests and subscriptions, pipes", in_memory, fuzz_memory, args.processes),
+        ("requests and subscriptions, sockets", args.socket_inputs, fuzz_sockets, 1),
+        ("OpenDRIVE texts, read", args.map_inputs, fuzz_maps, 1),
+        ("OpenDRIVE texts, sent to a server", args.maps_loaded, load_maps, 1),
     ):
         if count:
             began = time.perf_counter()
-            figures = in_process(work, args.seed, count, args.findings)
+            figures = in_processes(work, args.seed, count, args.findings, parts)
             seconds = time.perf_counter() - began
             rows.append({"what": what, "inputs": count, "s": seconds, "inputs/s": count / seconds, **figures})
     publish(rows, where, args.json)

@@ -178,10 +178,10 @@ class Harness:
         if grown - self._memory > MAX_GROWTH_BYTES:
             raise Finding(f"memory grew from {self._memory >> 20} to {grown >> 20} MB")
 
-    @property
-    def memory(self) -> tuple[int, int]:
-        """Resident bytes at the first probe and now."""
-        return self._memory, self._process.memory_info().rss
+    def figures(self) -> dict[str, float]:
+        """Processor time of the longest input, resident memory at the first probe and now."""
+        after = self._process.memory_info().rss
+        return {"longest ms": 1e3 * self.longest_s, "MB before": self._memory >> 20, "MB after": after >> 20}
 
     def _connect(self, keep: bool = False) -> tuple[RpcConnection, Pipe]:
         connection = RpcConnection(self.server)

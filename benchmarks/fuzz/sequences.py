@@ -33,11 +33,11 @@ async def feed_all(harness: Harness, sequence: Sequence[Input]) -> None:
     await harness.probe()
 
 
-async def fuzz(harness: Harness, seed: int, count: int, journal: "Journal") -> int:
-    """`count` inputs in sequences; the number of findings, each of them kept by `journal`."""
+async def fuzz(harness: Harness, seed: int, count: int, journal: "Journal", part: int = 0, parts: int = 1) -> int:
+    """Every `parts`-th of the sequences that `count` inputs make; the number of findings, each kept by `journal`."""
     requests = msgpack.unpackb((CORPUS / "requests.msgpack").read_bytes())
     findings = 0
-    for start in range(0, count, SEQUENCE):
+    for start in range(part * SEQUENCE, count, parts * SEQUENCE):
         mutator = Mutator(requests, hash((seed, start)), harness.actors, harness.streams)
         journal.begin()
         try:
@@ -94,39 +94,52 @@ def keep(journal: Path, why: str) -> None:
     print(f"{why}\n  repeat it: python -m benchmarks.fuzz --replay {path}", flush=True)
 
 
-def fuzz_memory(seed: int, count: int, folder: Path) -> dict[str, Any]:
+def fuzz_memory(seed: int, count: int, folder: Path, part: int, parts: int) -> dict[str, Any]:
+    """Inputs through pipes in memory."""
+
     async def run() -> dict[str, Any]:
         harness, journal = Harness(load_town(), asyncio.get_running_loop()), Journal(folder)
-        findings = await fuzz(harness, seed, count, journal)
+        findings = await fuzz(harness, seed, count, journal, part, parts)
         journal.close()
-        before, after = harness.memory
-        return {"longest ms": 1e3 * harness.longest_s, "MB before": before >> 20, "MB after": after >> 20,
-                "findings": findings}  # fmt: skip
+        return harness.figures() | {"findings": findings}
 
     return asyncio.run(run())
 
 
-def in_process(work: Any, seed: int, count: int, folder: Path) -> dict[str, Any]:
-    """Figures of `work`; a process that dies is a finding."""
+def in_processes(work: Any, seed: int, count: int, folder: Path, parts: int) -> dict[str, Any]:
+    """The worst of the figures of `parts` processes that each do a part of `work`; one that dies is a finding."""
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_child, args=(theirs, work, seed, count, folder))
-    process.start()
-    theirs.close()
-    with contextlib.suppress(EOFError):
-        return ours.recv()
-    process.join()
-    journal = folder / "journal"
-    if journal.is_file():
-        keep(journal, f"the server's process ended with {process.exitcode}")
-    return {"findings": 1}
+    running = []
+    for part in range(parts):
+        ours, theirs = context.Pipe()
+        arguments = (theirs, work, seed, count, folder / f"part-{part}", part, parts)
+        process = context.Process(target=_child, args=arguments)
+        process.start()
+        theirs.close()
+        running.append((process, ours, folder / f"part-{part}" / "journal"))
+    figures: dict[str, Any] = {"findings": 0}
+    for process, connection, journal in running:
+        try:
+            told = connection.recv()
+        except EOFError:
+            process.join()
+            told = {"findings": 1}
+            if journal.is_file():
+                keep(journal, f"the server's process ended with {process.exitcode}")
+        findings = figures["findings"] + told["findings"]
+        figures |= {name: max(value, figures.get(name, value)) for name, value in told.items()}
+        figures["findings"] = findings
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    return figures
 
 
-def _child(connection: Any, work: Any, seed: int, count: int, folder: Path) -> None:
-    connection.send(work(seed, count, folder))
+def _child(connection: Any, work: Any, *arguments: Any) -> None:
+    connection.send(work(*arguments))
 
 
 async def replay(paths: Sequence[Path]) -> int:
+    """Feed sequences once more; 1 if one of them finds something, else 0."""
     harness = Harness(load_town(), asyncio.get_running_loop())
     code = 0
     for path in _files(paths):

@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 import psutil
 
-from benchmarks.fuzz.mutate import Mutator
+from benchmarks.fuzz.mutate import Input, Mutator
 from benchmarks.fuzz.record import CORPUS
 from envloop.embedded import EmbeddedServer
 
@@ -20,7 +20,7 @@ _READERS = 16
 _MAX_GROWTH_BYTES = 1 << 30
 
 
-def fuzz_sockets(seed: int, count: int, folder: Path) -> dict[str, Any]:
+def fuzz_sockets(seed: int, count: int, folder: Path, part: int = 0, parts: int = 1) -> dict[str, Any]:
     """`count` inputs; figures of the server's process. Nobody reads the replies of the odd connections."""
     requests = msgpack.unpackb((CORPUS / "requests.msgpack").read_bytes())
     mutator = Mutator(requests, seed, lambda: range(1, 60), lambda: range(1, 30))
@@ -31,7 +31,7 @@ def fuzz_sockets(seed: int, count: int, folder: Path) -> dict[str, Any]:
         before = process.memory_info().rss
         attacker = _Attacker(server.port)
         for number in range(count):
-            attacker.send(*(lambda given: (given.channel, given.data))(mutator.next()))
+            attacker.send(mutator.next())
             if number % _PROBE_EVERY == _PROBE_EVERY - 1:
                 began = time.perf_counter()
                 fault = _fault(server, process, before)
@@ -85,13 +85,13 @@ class _Attacker:
         self._socket.setblocking(False)
         self._connections += 1
 
-    def send(self, channel: str, data: bytes) -> None:
+    def send(self, given: Input) -> None:
         """One input; a closed connection is opened anew, a full one too."""
-        if channel == "stream":
+        if given.channel == "stream":
             with contextlib.suppress(OSError):
                 reader = socket.create_connection(("127.0.0.1", self._port + 1), timeout=_TIMEOUT_S)
                 self._readers.append(reader)
-                reader.sendall(data)
+                reader.sendall(given.data)
             if len(self._readers) > _READERS:
                 self._readers.pop(0).close()
             return
@@ -100,7 +100,7 @@ class _Attacker:
                 with contextlib.suppress(BlockingIOError):
                     while self._socket.recv(1 << 16):
                         pass
-            self._socket.sendall(data)
+            self._socket.sendall(given.data)
         except (BlockingIOError, OSError):
             # A reset in place of an end with the rest of the bytes, now and then.
             if self._connections % 3 == 0:

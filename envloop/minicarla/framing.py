@@ -5,7 +5,6 @@ ever; here an unfinished request costs its bytes, and one that is no request is 
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgpack
@@ -47,15 +46,16 @@ class RequestCutter:
         """Length of the unfinished request."""
         return len(self._partial)
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The requests that `data` completes, undecoded.
 
         Raises:
-          FramingError: after the requests before the flaw.
+          FramingError: something in `data` is no request, or makes one too long.
         """
         before = self._fed
         self._scanner.feed(data)
         self._fed += len(data)
+        requests = []
         begin = 0
         while self._cut < self._fed:
             try:
@@ -66,22 +66,25 @@ class RequestCutter:
                 raise FramingError(f"it sent bytes that are not msgpack ({type(error).__name__})") from None
             self._cut = self._scanner.tell()
             end = self._cut - before
-            request = bytes(self._partial) + data[begin:end]
-            self._partial.clear()
+            request = data[begin:end]
             begin = end
+            if self._partial:
+                request = bytes(self._partial) + request
+                self._partial.clear()
             _check(request)
-            yield request
+            requests.append(request)
             if len(request) > MAX_MESSAGE_BYTES:
                 self._restart()  # the scanner never gives memory back
-                yield from self.feed(data[begin:])
-                return
-        self._partial += data[begin:]
-        _check(self._partial)
+                return requests + self.feed(data[begin:])
+        if begin < len(data):
+            self._partial += data[begin:]
+            _check(self._partial)
+        return requests
 
 
 def _check(request: bytes | bytearray) -> None:
     """FramingError if a request, or its first part, is none or is too long."""
-    if not request.startswith(_START[: len(request)]):
+    if request[:2] != _START[: len(request)]:
         raise FramingError(f"it sent something that is no request: {bytes(request[:40])!r}")
     if len(request) > MAX_MESSAGE_BYTES:
         long = _LONG.match(request)

@@ -156,12 +156,12 @@ class RpcConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
         try:
-            for request in self._cutter.feed(data):
-                self._requests.append(request)
-                self._waiting_bytes += len(request)
+            requests = self._cutter.feed(data)
         except FramingError as error:
             self.close(str(error))
             return
+        self._requests += requests
+        self._waiting_bytes += sum(map(len, requests))
         partial = self._cutter.partial_bytes
         if partial or self._deadline is not None:
             self._set_deadline(partial > 0)
@@ -171,7 +171,8 @@ class RpcConnection(asyncio.Protocol):
             self._let_overtake()
         elif self._turn is None:
             self._answer()
-        self._regulate()
+        if self._requests or not self._reads_replies:
+            self._regulate()
 
     def close(self, reason: str) -> None:
         """Disconnect the client; nothing more of what it has sent is done."""

@@ -121,8 +121,9 @@ class EpisodeSettings:
         """From the array that `set_episode_settings` carries."""
         fields = items(value, "settings", at_least=11)[:11]
         delta = items(fields[2], "fixed_delta_seconds", at_least=1)
+        items(delta, "fixed_delta_seconds", at_least=2 if delta[0] else 1)
         # The wheel sends 0 for "variable" where Python gave None.
-        fixed = number(delta[-1], "fixed_delta_seconds") if delta[0] else 0.0
+        fixed = number(delta[1], "fixed_delta_seconds") if delta[0] else 0.0
         if fixed and not MIN_DELTA_S <= fixed <= MAX_DELTA_S:
             raise ShapeError(f"fixed_delta_seconds must lie in [{MIN_DELTA_S}, {MAX_DELTA_S}] s, not {fixed}")
         substep, substeps, culling, _, tiles, active = (number(value or 0, "settings") for value in fields[4:10])

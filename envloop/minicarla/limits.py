@@ -19,6 +19,7 @@ MAX_MAP_ITEMS = 64  # CARLA's RPC has no maps
 MESSAGE_TIMEOUT_S = 60.0
 # All half-received messages together; beyond it the client with the longest one is disconnected.
 MAX_PARTIAL_BYTES = 64 << 20
+LARGE_PARTIAL_BYTES = 256 << 10  # from which on a half-received message is looked at: 128 smaller ones do no harm
 
 # --- Clients ---
 MAX_RPC_CONNECTIONS = 128  # when all are taken, one that has never made a call has to go

@@ -164,8 +164,10 @@ class RpcConnection(asyncio.Protocol):
         self._waiting_bytes += sum(map(len, requests))
         partial = self._cutter.partial_bytes
         if partial or self._deadline is not None:
+            if requests:
+                self._set_deadline(False)  # that was another one's
             self._set_deadline(partial > 0)
-            if partial > limits.TRANSPORT_BUFFER_BYTES:
+            if partial > limits.LARGE_PARTIAL_BYTES:
                 self._service.holds_partial()
         if self._held is not None:
             self._let_overtake()
@@ -243,6 +245,8 @@ class RpcConnection(asyncio.Protocol):
     def _let_overtake(self) -> None:
         """Answers those of the first waiting requests that need not wait for the one that is held."""
         for request in list(islice(self._requests, _OVERTAKING_DEPTH)):
+            if self._transport.is_closing():
+                return
             if len(request) <= _SHORT_REQUEST_BYTES and self._overtakes(request):
                 self._requests.remove(request)
                 self._waiting_bytes -= len(request)

@@ -241,6 +241,21 @@ def test_a_request_that_stops_half_way_is_given_up(monkeypatch: pytest.MonkeyPat
     asyncio.run(scenario())
 
 
+def test_flawed_requests_that_would_overtake_a_held_tick():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        server = Server(load_town(), 0, loop)
+        client = RpcConnection(server)
+        pipe = Pipe(loop, client)
+        settings = [True, False, [True, 0.05], True, 0.01, 10, 0.0, True, 3000.0, 2000.0, True]
+        client.data_received(request("set_episode_settings", settings) + request("get_sensor_token", 1))
+        flawed = msgpack.packb([0, "one", "get_episode_settings", [[False]]])
+        client.data_received(request("tick_cue") + 2 * flawed)
+        assert pipe.is_closing()
+
+    asyncio.run(scenario())
+
+
 def test_half_requests_of_many_clients_fill_no_memory(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(limits, "MAX_PARTIAL_BYTES", 8 * MEGABYTE)
 

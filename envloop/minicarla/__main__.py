@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from envloop.minicarla import __version__
+from envloop.minicarla.logs import Throttle
 
 PORT_IN_USE_OR_BAD_MAP = 2
 
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop; the process's exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="minicarla: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Throttle())
     # Only now: a wrong option should not have to wait for these.
     from envloop.minicarla.maps import MapError, load_town, load_xodr
     from envloop.minicarla.server import ServerError, serve

@@ -69,7 +69,9 @@ class AckermannController:
         target = self.target
         step = target.steer_speed * dt if target.steer_speed > 0.0 else math.inf
         self._steer_rad += min(max(target.steer - self._steer_rad, -step), step)
-        control.steer = min(max(math.degrees(self._steer_rad) / params.max_steer, -1.0), 1.0)
+        control.steer = 0.0
+        if params.max_steer > 0.0:  # a client may have taken the steering away
+            control.steer = min(max(math.degrees(self._steer_rad) / params.max_steer, -1.0), 1.0)
         control.hand_brake = False
         speed = state.forward_speed
         accel = (speed - self._last_speed) / dt

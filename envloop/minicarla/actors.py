@@ -8,6 +8,7 @@ from envloop.minicarla.ackermann import DEFAULT_SETTINGS, AckermannController
 from envloop.minicarla.blueprints import Tag
 from envloop.minicarla.collision import Body
 from envloop.minicarla.geometry import relative_pose
+from envloop.minicarla.limits import MAX_SPIN_DEG_S
 from envloop.minicarla.maps.types import LightSpec, Pose
 from envloop.minicarla.physics import Control, VehicleState, halt, teleport, vehicle_at
 from envloop.minicarla.shapes import Description, Wire, bounding_box
@@ -17,7 +18,6 @@ from envloop.minicarla.walkers import WALKER_EXTENT, WALKER_MASS, WalkerControl,
 
 Motion = tuple[float, ...]
 _AT_REST = (0.0,) * 9
-MAX_SPEED = 300.0  # m/s along an axis; what a client pushes harder would only cost the collision search its time
 DEFAULT_PAINT = (180, 180, 180)
 DEFAULT_SPEED_LIMIT_KMH = 30.0  # what CARLA's vehicles have before they pass a sign
 NO_LIGHT = (LightState.GREEN, False, 0)  # CARLA reports green to a vehicle that no light holds
@@ -128,7 +128,8 @@ class Vehicle(Actor):
     def spin(self, angular_impulse: float) -> None:
         """An angular impulse about the vertical axis, N m s."""
         inertia = self.params.mass * self.params.gyration_sq
-        self.state.yaw_rate += math.degrees(angular_impulse / inertia)
+        yaw_rate = self.state.yaw_rate + math.degrees(angular_impulse / inertia)
+        self.state.yaw_rate = min(max(yaw_rate, -MAX_SPIN_DEG_S), MAX_SPIN_DEG_S)
 
     @property
     def pose(self) -> Pose:

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from envloop.minicarla import shapes
-from envloop.minicarla.actors import MAX_SPEED, Prop, Vehicle, Walker
+from envloop.minicarla.actors import Prop, Vehicle, Walker
+from envloop.minicarla.limits import MAX_SPEED, MAX_SPIN_DEG_S
 from envloop.minicarla.physics import apply_impulse, set_velocity
 from envloop.minicarla.rpc import Methods, RpcConnection, RpcError
 from envloop.minicarla.shapes import Description, Wire
@@ -16,9 +17,10 @@ methods = Methods()
 
 @methods.value
 def get_actors_by_id(server: "Server", client: RpcConnection, ids: list[int]) -> list[Wire]:
-    """Those of the actors that exist."""
+    """Those of the actors that exist, each once."""
     actors = server.world.actors
-    found = (actors.get(shapes.identifier(actor_id)) for actor_id in shapes.items(ids, "actor ids"))
+    asked = dict.fromkeys(shapes.identifier(actor_id) for actor_id in shapes.items(ids, "actor ids"))
+    found = (actors.get(actor_id) for actor_id in asked)
     return [actor.wire(server.streams.port) for actor in found if actor is not None]
 
 
@@ -77,7 +79,7 @@ def set_actor_transform(server: "Server", client: RpcConnection, actor_id: int, 
 def set_actor_location(server: "Server", client: RpcConnection, actor_id: int, location: Wire) -> None:
     """`Actor.set_location`."""
     actor = server.world.find(actor_id)
-    x, y, z = shapes.vector(location, "location")
+    x, y, z = shapes.location(location)
     old = actor.pose if actor.offset is None else actor.offset
     set_actor_transform(server, client, actor_id, [[x, y, z], [old.pitch, old.yaw, old.roll]])
 
@@ -115,7 +117,7 @@ def set_actor_target_velocity(server: "Server", client: RpcConnection, actor_id:
 def set_actor_target_angular_velocity(server: "Server", client: RpcConnection, actor_id: int, velocity: Wire) -> None:
     """`Actor.set_target_angular_velocity`, deg/s; vehicles only turn about the vertical axis."""
     actor = server.world.find(actor_id)
-    _, _, yaw_rate = shapes.vector(velocity, "angular velocity")
+    _, _, yaw_rate = shapes.vector(velocity, "angular velocity", MAX_SPIN_DEG_S)
     if isinstance(actor, Vehicle):
         actor.state.yaw_rate = yaw_rate
 

@@ -18,7 +18,7 @@ _HEAD_EXTENT = (0.2, 0.2, 0.5)  # m, half sizes
 def set_traffic_light_state(server: "Server", client: RpcConnection, actor_id: int, state: int) -> None:
     """`TrafficLight.set_state`: until the cycle's next change."""
     if state not in LightState.__members__.values():
-        raise RpcError(f"{state} is no traffic light state: see carla.TrafficLightState")
+        raise RpcError(f"{shapes.shown(state)} is no traffic light state: see carla.TrafficLightState")
     server.world.lights.set_state(server.world.find_light(actor_id).sign_id, state)
     server.world.snapshots.lights_changed()
 

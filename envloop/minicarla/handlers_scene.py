@@ -8,9 +8,9 @@ import carla
 
 from envloop.minicarla import shapes
 from envloop.minicarla.actors import Actor
+from envloop.minicarla.limits import MAX_RAY_M
 from envloop.minicarla.maps import OrientedBox, Pose
 from envloop.minicarla.rpc import Methods, RpcConnection, RpcError
-from envloop.minicarla.sensing import MAX_RAY
 from envloop.minicarla.shapes import Wire
 from envloop.minicarla.world import world_box
 
@@ -49,14 +49,14 @@ def get_names_of_all_objects(server: "Server", client: RpcConnection) -> list[st
 def project_point(server: "Server", client: RpcConnection, start: Wire, direction: Wire, distance: float) -> Wire:
     """`World.project_point` and `ground_projection`: the first solid thing on a ray."""
     reach = shapes.number(distance, "search distance")
-    point = _first_hit(server, shapes.vector(start, "location"), shapes.vector(direction, "direction"), reach)
+    point = _first_hit(server, shapes.location(start), shapes.vector(direction, "direction"), reach)
     return [False, [[0.0, 0.0, 0.0], 0]] if point is None else [True, point]
 
 
 @methods.value
 def cast_ray(server: "Server", client: RpcConnection, start: Wire, end: Wire) -> list[Wire]:
     """`World.cast_ray`: of all points that CARLA lists, the first."""
-    origin, target = shapes.vector(start, "start"), shapes.vector(end, "end")
+    origin, target = shapes.location(start, "start"), shapes.location(end, "end")
     ray = (target[0] - origin[0], target[1] - origin[1], target[2] - origin[2])
     point = _first_hit(server, origin, ray, math.hypot(*ray))
     return [] if point is None else [point]
@@ -66,8 +66,8 @@ def _first_hit(
     server: "Server", origin: tuple[float, float, float], ray: tuple[float, float, float], reach: float
 ) -> Wire | None:
     length = math.hypot(*ray)
-    if length == 0.0 or not 0.0 <= reach <= MAX_RAY:
-        raise RpcError(f"a ray needs a direction other than zero and a length of at most {MAX_RAY} m")
+    if length == 0.0 or not 0.0 <= reach <= MAX_RAY_M:
+        raise RpcError(f"a ray needs a direction other than zero and a length of at most {MAX_RAY_M} m")
     x, y, z = (component / length for component in ray)
     world = server.world
     hit = world.collisions.raycast(origin, (x, y, z), reach, world.bodies())

@@ -2,11 +2,9 @@
 
 import asyncio
 import dataclasses
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from envloop.minicarla import blueprints, shapes, wire
-from envloop.minicarla.maps import MapError
+from envloop.minicarla import blueprints, limits, shapes, wire
 from envloop.minicarla.render.weather import Weather
 from envloop.minicarla.rhythm import TrafficRhythm
 from envloop.minicarla.rpc import Method, Methods, Result, RpcConnection, RpcError
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
 methods = Methods()
 MAP_FOLDER = "Carla/Maps/"
+MAX_PORT = 65535  # other clients are given it, and could not decode a larger one
 _NO_TRAFFIC_MANAGER: Wire = ["", 0]
 
 
@@ -37,7 +36,7 @@ def get_sensor_token(server: "Server", client: RpcConnection, stream: int) -> Wi
     """A client is about to subscribe: the next tick waits for it."""
     if not server.streams.exists(shapes.identifier(stream, "stream id")):
         raise RpcError(f"there is no stream {stream}: its sensor has been destroyed")
-    server.streams.expect(stream, server.loop.time())
+    server.streams.expect(stream, server.loop.time(), client)
     return [wire.token(stream, server.streams.port)]
 
 
@@ -103,14 +102,7 @@ def copy_opendrive_to_file(
     server: "Server", client: RpcConnection, xodr: str, parameters: Wire
 ) -> "asyncio.Future[None]":
     """First half of `Client.generate_opendrive_world`; the mesh parameters mean nothing here."""
-    return asyncio.ensure_future(_take_opendrive(server, shapes.text(xodr, "OpenDRIVE")))
-
-
-async def _take_opendrive(server: "Server", xodr: str) -> None:
-    try:
-        server.opendrive_town = await server.loop.run_in_executor(None, partial(server.read_opendrive, xodr))
-    except MapError as error:
-        raise RpcError(str(error)) from None
+    return server.loop.create_task(server.take_opendrive(shapes.text(xodr, "OpenDRIVE")))
 
 
 @methods.value
@@ -147,9 +139,14 @@ def get_traffic_manager_running(server: "Server", client: RpcConnection, port: i
 def add_traffic_manager_running(server: "Server", client: RpcConnection, endpoint: Wire) -> bool:
     """Register a Traffic Manager until its client leaves: a stale one would cost the next client seconds."""
     host, port = shapes.items(endpoint, "endpoint", at_least=2)[:2]
-    if shapes.identifier(port, "port") in server.traffic_managers:
+    entry: Wire = [shapes.text(host, "host", limits.MAX_NAME_LENGTH), port]
+    if not 0 < shapes.identifier(port, "port") <= MAX_PORT:
+        raise RpcError(f"there is no port {port}")
+    if port in server.traffic_managers:
         return False
-    server.traffic_managers[port] = [shapes.text(host, "host"), port]
+    if len(client.traffic_managers) >= limits.MAX_TRAFFIC_MANAGERS:
+        raise RpcError(f"a client can have {limits.MAX_TRAFFIC_MANAGERS} Traffic Managers, not more")
+    server.traffic_managers[port] = entry
     client.traffic_managers.add(port)
     client.rhythm = client.rhythm or TrafficRhythm()
     return True

@@ -12,10 +12,12 @@ from itertools import pairwise
 from typing import Any
 
 from envloop.minicarla.actors import Vehicle
+from envloop.minicarla.limits import MAX_CURVE_POINTS, MAX_FRICTION, MAX_MASS_KG, MIN_MASS_KG
 from envloop.minicarla.shapes import ShapeError, Wire, items, number, numbers
 from envloop.minicarla.vehicle_params import VehicleParams, vehicle_params
 
 NOMINAL_FRICTION = 3.5  # CARLA's default tire_friction: the grip of the parameters
+MAX_STEERING_FACTOR = 10.0  # of the steering curve; more would turn the wheels round
 FRONTAL_AREA_SHARE = 0.85  # of width times height; Gillespie, Fundamentals of Vehicle Dynamics, ch. 4
 _MASS, _DRAG, _STEERING_CURVE, _WHEELS, _LENGTH = 11, 12, 14, 15, 17
 _FRICTION, _MAX_STEER, _RADIUS = 0, 2, 3  # of a wheel
@@ -91,7 +93,10 @@ def _checked(control: Any, wheels: int) -> Wire:
 
 
 def _points(value: Any, size: int, what: str) -> list[list[float]]:
-    return [list(numbers(point, size, what)) for point in items(value, what)]
+    points = items(value, what)
+    if len(points) > MAX_CURVE_POINTS:
+        raise ShapeError(f"{what} must not have more than {MAX_CURVE_POINTS} points")
+    return [list(numbers(point, size, what)) for point in points]
 
 
 def apply(vehicle: Vehicle, control: Any) -> None:
@@ -102,10 +107,16 @@ def apply(vehicle: Vehicle, control: Any) -> None:
     friction = sum(wheel[_FRICTION] for wheel in wheels) / base.wheels
     radius = sum(wheel[_RADIUS] for wheel in wheels) / base.wheels / 100.0
     max_steer = max(wheel[_MAX_STEER] for wheel in wheels[: base.wheels // 2])
-    if mass <= 0.0 or drag < 0.0 or friction <= 0.0 or radius <= 0.0 or not 0.0 <= max_steer < 90.0:
-        raise ShapeError("mass, tire friction and wheel radius must be positive, drag >= 0, max_steer_angle in [0, 90)")
+    if not MIN_MASS_KG <= mass <= MAX_MASS_KG:
+        raise ShapeError(f"mass must lie in [{MIN_MASS_KG:g}, {MAX_MASS_KG:g}] kg, not {mass}")
+    if not 0.0 < friction <= MAX_FRICTION:
+        raise ShapeError(f"tire friction must be positive and at most {MAX_FRICTION:g}, not {friction}")
+    if drag < 0.0 or radius < 1e-3 or not 0.0 <= max_steer < 90.0:
+        raise ShapeError("drag must be >= 0, wheel radius at least 0.1 cm, max_steer_angle in [0, 90)")
     if not curve or any(later[0] <= earlier[0] for earlier, later in pairwise(curve)):
         raise ShapeError("the steering curve needs points of rising speed")
+    if not all(0.0 <= factor <= MAX_STEERING_FACTOR for _, factor in curve):
+        raise ShapeError(f"the steering curve's factors must lie in [0, {MAX_STEERING_FACTOR:g}]")
     vehicle.physics_control = fields
     vehicle.tune(
         dataclasses.replace(

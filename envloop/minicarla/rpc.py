@@ -11,27 +11,20 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from typing import Any, Protocol, cast
 
 import msgpack
 
+from envloop.minicarla import limits
+from envloop.minicarla.framing import FramingError, RequestCutter, decode
 from envloop.minicarla.rhythm import TrafficRhythm
 from envloop.minicarla.shapes import ShapeError
 
-# The largest legitimate message is an OpenDRIVE file; the largest array a batch of commands.
-MAX_MESSAGE_BYTES = 32 << 20
-MAX_ARRAY_ITEMS = 16384
-MAX_MAP_ITEMS = 1024  # CARLA's RPC has no maps
-MAX_CONNECTIONS = 128
-# Requests behind one that is held for a moment, before the client's further ones stay in the socket.
-MAX_WAITING_REQUESTS = 1000
-# Bytes that a client may leave unread before its requests are no longer answered.
-MAX_UNREAD_REPLY_BYTES = 64 << 20
-# A script that errs at every tick must not fill a disk.
-MAX_WARNINGS_PER_METHOD = 5
-
 _REQUEST = 0
 _REPLY = 1
+# What overtakes has no arguments, and comes from a thread beside the one whose request is held.
+_SHORT_REQUEST_BYTES, _OVERTAKING_DEPTH = 256, 64
 
 log = logging.getLogger(__name__)
 
@@ -80,12 +73,16 @@ class Service(Protocol):
     """What the connections need of the server."""
 
     methods: Methods
+    loop: asyncio.AbstractEventLoop
 
     def connected(self, connection: "RpcConnection") -> bool:
         """Note a new connection; False refuses it."""
 
     def disconnected(self, connection: "RpcConnection") -> None:
         """Forget a connection and what it registered."""
+
+    def holds_partial(self) -> None:
+        """A connection has received a large part of a request; some may have to be disconnected."""
 
 
 def failure(result: Result, message: str) -> Any:
@@ -100,99 +97,189 @@ def success(result: Result, value: Any) -> Any:
     return [[False]] if result is Result.VOID else value
 
 
-def _unpacker() -> msgpack.Unpacker:
-    return msgpack.Unpacker(
-        max_buffer_size=MAX_MESSAGE_BYTES,
-        max_str_len=MAX_MESSAGE_BYTES,
-        max_bin_len=MAX_MESSAGE_BYTES,
-        max_array_len=MAX_ARRAY_ITEMS,  # an announced length is allocated before its items come
-        max_map_len=MAX_MAP_ITEMS,
-        max_ext_len=0,
-    )
-
-
 class RpcConnection(asyncio.Protocol):
-    """One client. Bytes that are not msgpack-rpc close it, with a line in the log, and touch nobody else."""
+    """One client. Bytes that are not msgpack-rpc close it, with a line in the log, and touch nobody else.
+
+    Requests are handled in order as they come. They wait, undecoded, while an earlier one's reply is a future, while
+    the client does not read its replies, and while it is the other clients' turn; too many of them stay in the socket.
+    """
 
     def __init__(self, service: Service) -> None:
         self.traffic_managers: set[int] = set()  # ports that this client registered
         self.rhythm: TrafficRhythm | None = None  # of its Traffic Manager
+        self.broken_promises = 0  # subscriptions that it announced and never made
+        self.has_called = False
         self._service = service
-        self._unpacker = _unpacker()
+        self._cutter = RequestCutter()
         self._packer = msgpack.Packer()
-        self._requests: deque[Any] = deque()
+        self._requests: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._held: asyncio.Future[Any] | None = None
+        self._turn: asyncio.Handle | None = None
+        self._deadline: asyncio.TimerHandle | None = None  # of a half-received request
         self._transport: asyncio.Transport
+        self._reads_replies = True
+        self._is_reading = True
+        self._is_lost = False
         self._peer = "?"
         self._warned: Counter[str] = Counter()
+
+    @property
+    def partial_bytes(self) -> int:
+        """What has been received of a request that is not whole yet."""
+        return self._cutter.partial_bytes
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
         self._peer = str(transport.get_extra_info("peername"))
-        self._transport.set_write_buffer_limits(high=MAX_UNREAD_REPLY_BYTES)
+        self._transport.set_write_buffer_limits(high=limits.MAX_UNREAD_REPLY_BYTES)
         if not self._service.connected(self):
-            log.warning("RPC client %s refused: %d clients are connected already", self._peer, MAX_CONNECTIONS)
+            log.warning("RPC client %s refused: %d are connected already", self._peer, limits.MAX_RPC_CONNECTIONS)
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Called by asyncio."""
-        self._requests.clear()
-        if self._held is not None:
-            self._held.cancel()
-        self._service.disconnected(self)
+        """Called by asyncio. What the client has sent is still done: scripts send their last calls and end."""
+        self._is_lost, self._reads_replies = True, True
+        self._set_deadline(False)
+        self._answer()
 
     def pause_writing(self) -> None:
         """The client sends requests but does not read the replies."""
-        self._close("it does not read its replies")
+        self._reads_replies = False
+
+    def resume_writing(self) -> None:
+        """It reads them again."""
+        self._reads_replies = True
+        self._take_turn_soon()
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio."""
         try:
-            self._unpacker.feed(data)
-            self._requests.extend(self._unpacker)
-        except Exception as error:
-            # BufferFull, StackError, FormatError, UnicodeDecodeError, length limits: none of them can be recovered
-            # from.
-            self._close(f"it sent bytes that are not msgpack-rpc ({type(error).__name__}: {error})")
+            requests = self._cutter.feed(data)
+        except FramingError as error:
+            self.close(str(error))
             return
-        self._answer()
-        if len(self._requests) > MAX_WAITING_REQUESTS:
-            self._transport.pause_reading()
+        self._requests += requests
+        self._waiting_bytes += sum(map(len, requests))
+        partial = self._cutter.partial_bytes
+        if partial or self._deadline is not None:
+            if requests:
+                self._set_deadline(False)  # that was another one's
+            self._set_deadline(partial > 0)
+            if partial > limits.LARGE_PARTIAL_BYTES:
+                self._service.holds_partial()
+        if self._held is not None:
+            self._let_overtake()
+        elif self._turn is None:
+            self._answer()
+        if self._requests or not self._reads_replies:
+            self._regulate()
 
-    def _close(self, reason: str) -> None:
+    def close(self, reason: str) -> None:
+        """Disconnect the client; nothing more of what it has sent is done."""
         log.warning("RPC client %s disconnected: %s", self._peer, reason)
         self._requests.clear()
+        self._waiting_bytes = 0
+        self._cutter = RequestCutter()
         self._transport.abort()
 
-    def _answer(self) -> None:
-        waiting: deque[Any] = deque()
-        while self._requests:
-            request = self._requests.popleft()
-            if self._held is not None and not self._overtakes(request):
-                waiting.append(request)
-                continue
-            try:
-                kind, message_id, name, (metadata, *arguments) = request
-                valid = kind == _REQUEST and isinstance(name, str) and isinstance(message_id, int)
-            except (TypeError, ValueError):
-                valid = False
-            if not valid:
-                self._close(f"it sent something that is no request: {request!r:.80}")
-                return
-            self._handle(message_id, name, metadata, arguments)
-        self._requests = waiting
+    def _set_deadline(self, wanted: bool) -> None:
+        if wanted and self._deadline is None:
+            self._deadline = self._service.loop.call_later(limits.MESSAGE_TIMEOUT_S, self._too_late)
+        elif not wanted and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
-    def _overtakes(self, request: Any) -> bool:
-        name = request[2] if isinstance(request, list) and len(request) > 2 else None
-        method = self._service.methods.get(name) if isinstance(name, str) else None
+    def _too_late(self) -> None:
+        self._deadline = None
+        if self._is_reading:
+            self.close(f"it sent no more than a part of a request in {limits.MESSAGE_TIMEOUT_S:.0f} s")
+        else:
+            self._set_deadline(True)  # the rest may be in the socket
+
+    def _regulate(self) -> None:
+        """Leaves further requests in the socket while too many wait here."""
+        wanted = (
+            self._reads_replies
+            and len(self._requests) <= limits.MAX_WAITING_REQUESTS
+            and self._waiting_bytes <= limits.MAX_WAITING_BYTES
+        )
+        if wanted is not self._is_reading and not self._transport.is_closing():
+            self._is_reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _take_turn_soon(self) -> None:
+        if self._turn is None:
+            self._turn = self._service.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._answer()
+        if not self._is_lost:
+            self._regulate()
+
+    def _answer(self) -> None:
+        """Handles what waits, as far as it may be handled now and in one turn."""
+        end = 0.0
+        while self._requests and self._held is None and self._reads_replies:
+            request = self._requests.popleft()
+            self._waiting_bytes -= len(request)
+            if self._requests:
+                now = self._service.loop.time()
+                end = end or now + limits.SLICE_S
+                if now > end:
+                    self._requests.appendleft(request)
+                    self._waiting_bytes += len(request)
+                    self._take_turn_soon()
+                    return
+            self._handle(request)
+            if self._held is not None and self._requests:
+                self._let_overtake()
+        if self._is_lost and self._held is None and not self._requests:
+            self._service.disconnected(self)
+
+    def _let_overtake(self) -> None:
+        """Answers those of the first waiting requests that need not wait for the one that is held."""
+        for request in list(islice(self._requests, _OVERTAKING_DEPTH)):
+            if self._transport.is_closing():
+                return
+            if len(request) <= _SHORT_REQUEST_BYTES and self._overtakes(request):
+                self._requests.remove(request)
+                self._waiting_bytes -= len(request)
+                self._handle(request)
+
+    def _overtakes(self, request: bytes) -> bool:
+        try:
+            method = self._service.methods.get(decode(request)[2])
+        except (FramingError, TypeError):
+            return False
         return method is not None and method.overtakes
 
-    def _handle(self, message_id: int, name: str, metadata: Any, arguments: list[Any]) -> None:
+    def _handle(self, request: bytes) -> None:
+        try:
+            kind, message_id, name, (metadata, *arguments) = decode(request)
+            valid = kind == _REQUEST and isinstance(name, str) and isinstance(message_id, int)
+        except FramingError as error:
+            self.close(str(error))
+            return
+        except (TypeError, ValueError):
+            valid = False
+        if not valid:
+            self.close(f"it sent something that is no request: {request[:40]!r}")
+            return
+        self.has_called = True
+        self._call(message_id, name, metadata, arguments)
+
+    def _call(self, message_id: int, name: str, metadata: Any, arguments: list[Any]) -> None:
         method = self._service.methods.get(name)
         if method is None:
-            self._warn(name, f"called '{name}', which minicarla does not have")
-            self._send([_REPLY, message_id, f"minicarla does not have '{name}'", None])
+            message = f"minicarla does not have {name!r:.80}"
+            self._warn("", message)
+            self._send([_REPLY, message_id, message, None])
             return
         try:
             value = method.call(self._service, self, *arguments)
@@ -207,16 +294,15 @@ class RpcConnection(asyncio.Protocol):
 
     def _release(self, message_id: int, name: str, result: Result, done: "asyncio.Future[Any]") -> None:
         self._held = None
-        if done.cancelled() or self._transport.is_closing():
+        if done.cancelled():
             return
-        self._transport.resume_reading()
         error = done.exception()
         if error is None:
             wrapped = success(result, done.result())
         else:
             wrapped = failure(result, self._sentence(name, None, error))
         self._send([_REPLY, message_id, None, wrapped])
-        self._answer()
+        self._take_turn()
 
     def _sentence(self, name: str, metadata: Any, error: BaseException) -> str:
         if isinstance(error, RpcError):
@@ -236,8 +322,12 @@ class RpcConnection(asyncio.Protocol):
 
     def _warn(self, name: str, message: str, error: BaseException | None = None) -> None:
         self._warned[name] += 1
-        if self._warned[name] <= MAX_WARNINGS_PER_METHOD:
+        if (
+            self._warned[name] <= limits.MAX_WARNINGS_PER_METHOD
+            and self._warned.total() <= limits.MAX_WARNINGS_PER_CLIENT
+        ):
             log.warning("RPC client %s: %s", self._peer, message, exc_info=error)
 
     def _send(self, reply: list[Any]) -> None:
-        self._transport.write(self._packer.pack(reply))
+        if not self._is_lost:
+            self._transport.write(self._packer.pack(reply))

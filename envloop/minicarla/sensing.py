@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from envloop.minicarla import sensors, wire
 from envloop.minicarla.actors import Actor
+from envloop.minicarla.limits import MAX_CAMERAS, MAX_IMAGE_PIXELS, MAX_RAY_M, MAX_TOTAL_PIXELS
 from envloop.minicarla.maps import Pose
 from envloop.minicarla.rpc import RpcError
 from envloop.minicarla.shapes import Description, Wire, bounding_box
@@ -19,9 +20,6 @@ from envloop.minicarla.studio import CameraKind
 if TYPE_CHECKING:
     from envloop.minicarla.world import World
 
-MAX_IMAGE_PIXELS = 3840 * 2160
-MAX_CAMERAS = 64
-MAX_RAY = 500.0  # m
 _ROUNDING_S = 1e-6
 _BUILDING_TAG = 3  # carla.CityObjectLabel.Buildings
 # What an event names when the static town was hit; CARLA too sends an actor without an id then.
@@ -94,8 +92,12 @@ class CameraSensor(Sensor):
         self.fov_deg = _number(attributes, "fov", 90.0)
         if self.width * self.height > MAX_IMAGE_PIXELS:
             raise RpcError(f"a camera of {self.width}x{self.height} is too large: at most {MAX_IMAGE_PIXELS} pixels")
-        if sum(isinstance(sensor, CameraSensor) for sensor in world.sensors) >= MAX_CAMERAS:
+        cameras = [sensor for sensor in world.sensors if isinstance(sensor, CameraSensor)]
+        if len(cameras) >= MAX_CAMERAS:
             raise RpcError(f"there are {MAX_CAMERAS} cameras already: destroy some first")
+        taken = sum(camera.width * camera.height for camera in cameras)
+        if taken + self.width * self.height > MAX_TOTAL_PIXELS:
+            raise RpcError(f"all cameras together can have {MAX_TOTAL_PIXELS} pixels: destroy some, or ask for less")
         kind, self._type = self._KINDS[description.type_id]
         self._studio = world.studio
         self._camera = world.studio.add_camera(kind, self.width, self.height, self.fov_deg)
@@ -137,8 +139,8 @@ class ObstacleSensor(Sensor):
     def __init__(self, actor_id: int, description: Description, pose: Pose, world: "World") -> None:
         super().__init__(actor_id, description, pose, world)
         self._config = sensors.ObstacleConfig.from_attributes(description.attributes)
-        if not (0.0 < self._config.distance <= MAX_RAY and 0.0 <= self._config.hit_radius <= MAX_RAY):
-            raise ValueError(f"distance and hit_radius must be positive and at most {MAX_RAY} m")
+        if not (0.0 < self._config.distance <= MAX_RAY_M and 0.0 <= self._config.hit_radius <= MAX_RAY_M):
+            raise ValueError(f"distance and hit_radius must be positive and at most {MAX_RAY_M} m")
 
     def frames(self, world: "World") -> Iterator[Frame]:
         hit = sensors.detect_obstacle(self.pose, self._config, world.collisions, world.bodies(), self._owner_id)
@@ -198,4 +200,4 @@ def _seeded(attributes: Mapping[str, str], seed: int) -> Mapping[str, str]:
 
 
 def _number(attributes: Mapping[str, str], name: str, default: float) -> float:
-    return float(attributes.get(name, default))
+    return sensors.finite(attributes.get(name, default))

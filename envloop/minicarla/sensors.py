@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from envloop.minicarla.collision import Body, CollisionWorld, RayHit
+from envloop.minicarla.limits import MAX_MAGNITUDE
 from envloop.minicarla.maps.types import Pose
 
 GRAVITY = 9.81  # m/s^2, as CARLA's IMU has it
 EARTH_RADIUS = 6378137.0  # m, equatorial
+MAX_EAST = 20.0  # Earth radii
 MERCATOR_SCALE = 0.9996  # of CARLA's transverse Mercator, whatever the map's +k says
 
 Vector = tuple[float, float, float]
@@ -135,7 +137,10 @@ def parse_geo_reference(xodr: str) -> GeoReference:
     longitude = re.search(r"\+lon_0=([^\s\]]+)", block[1])
     if latitude is None or longitude is None:
         return GeoReference()
-    return GeoReference(float(latitude[1]), float(longitude[1]))
+    try:
+        return GeoReference(finite(latitude[1]), finite(longitude[1]))
+    except ValueError:
+        return GeoReference()
 
 
 def geolocate(x: float, y: float, z: float, reference: GeoReference) -> Vector:
@@ -145,7 +150,9 @@ def geolocate(x: float, y: float, z: float, reference: GeoReference) -> Vector:
     0.9.16 latitude grows with y (carla-simulator/carla#9552), and clients that convert back expect it.
     """
     scale = MERCATOR_SCALE * EARTH_RADIUS
-    east, north = x / scale, y / scale + math.radians(reference.latitude)
+    # No map is that large, but what drives on for ever gets there, and cosh ends at 710.
+    east = min(max(x / scale, -MAX_EAST), MAX_EAST)
+    north = y / scale + math.radians(reference.latitude)
     latitude = math.asin(math.sin(north) / math.cosh(east))
     longitude = math.atan2(math.sinh(east), math.cos(north))
     return math.degrees(latitude), reference.longitude + math.degrees(longitude), z
@@ -168,8 +175,8 @@ class ObstacleConfig:
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, str]) -> "ObstacleConfig":
         return cls(
-            distance=float(attributes.get("distance", "5")),
-            hit_radius=float(attributes.get("hit_radius", "0.5")),
+            distance=finite(attributes.get("distance", "5")),
+            hit_radius=finite(attributes.get("hit_radius", "0.5")),
             only_dynamics=attributes.get("only_dynamics", "false").lower() in ("true", "1"),
         )
 
@@ -199,5 +206,13 @@ def _axes(attributes: Mapping[str, str], prefix: str) -> Vector:
 
 
 def _floats(attributes: Mapping[str, str], names: list[str]) -> Vector:
-    x, y, z = (float(attributes.get(name, "0")) for name in names)
+    x, y, z = (finite(attributes.get(name, "0")) for name in names)
     return x, y, z
+
+
+def finite(value: str | float) -> float:
+    """A number that other numbers can be computed with; ValueError for any other text."""
+    number = float(value)
+    if not abs(number) <= MAX_MAGNITUDE:
+        raise ValueError(f"a number must be finite and at most {MAX_MAGNITUDE:.0e}, not {value!r}")
+    return number

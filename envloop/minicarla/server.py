@@ -6,6 +6,7 @@ import signal
 import socket
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from envloop.minicarla import (
     handlers_scene,
     handlers_vehicle,
     handlers_world,
-    rpc,
+    limits,
     simulation,
     unsupported,
 )
@@ -60,21 +61,33 @@ class Server:
         self.traffic_managers: dict[int, list[str | int]] = {}
         self.opendrive_town: Town | None = None  # the last one that a client sent
         self._towns = {town.name: town}
-        self._clients: set[RpcConnection] = set()
+        self._clients: dict[RpcConnection, None] = {}  # the oldest first
+        self._reads_opendrive = False
         self._timer: asyncio.Handle | None = None
 
     def connected(self, client: RpcConnection) -> bool:
         """Part of `rpc.Service`."""
-        if len(self._clients) >= rpc.MAX_CONNECTIONS:
-            return False
-        self._clients.add(client)
+        if len(self._clients) >= limits.MAX_RPC_CONNECTIONS:
+            silent = next((other for other in self._clients if not other.has_called), None)
+            if silent is None:
+                return False
+            self.disconnected(silent)
+            silent.close("it has never made a call, and others need its place")
+        self._clients[client] = None
         return True
 
     def disconnected(self, client: RpcConnection) -> None:
         """Part of `rpc.Service`. A synchronous world waits for the next client, as CARLA's does."""
-        self._clients.discard(client)
+        self._clients.pop(client, None)
         for port in client.traffic_managers:
             self.traffic_managers.pop(port, None)
+        client.traffic_managers.clear()
+
+    def holds_partial(self) -> None:
+        """Part of `rpc.Service`."""
+        if sum(client.partial_bytes for client in self._clients) > limits.MAX_PARTIAL_BYTES:
+            largest = max(self._clients, key=lambda client: client.partial_bytes)
+            largest.close("there are too many half-received requests, and its is the longest")
 
     def pace(self) -> None:
         """Start the clock of an asynchronous world, stop it for a synchronous one."""
@@ -88,6 +101,8 @@ class Server:
     def _free_tick(self, due: float) -> None:
         try:
             simulation.tick(self.world)
+        except Exception:
+            log.exception("a tick has failed; the world goes on")
         finally:
             # Behind its time the world slows down: it neither hurries nor starves its clients.
             due = max(due + simulation.DEFAULT_DELTA_S, self.loop.time() + 0.2 * simulation.DEFAULT_DELTA_S)
@@ -130,15 +145,32 @@ class Server:
         elif name in available_towns():
             town = self._towns[name] = load_town(name)
         else:
-            raise RpcError(f"there is no map '{name}': choose one of {', '.join(self.town_names())}")
+            raise RpcError(f"there is no map {name!r:.80}: choose one of {', '.join(self.town_names())}")
         self.world.load(town, reset_settings)
         if self._timer is not None:
             self._timer.cancel()  # the new episode's first tick comes at once
             self._timer = None
         self.pace()
 
-    def read_opendrive(self, xodr: str) -> Town:
-        """A town from OpenDRIVE text; MapError if it is broken. Slow: not to be called on the loop's thread."""
+    async def take_opendrive(self, xodr: str) -> None:
+        """Make a client's OpenDRIVE text the town `OPENDRIVE_MAP`. A thread does the work, one text at a time.
+
+        Raises:
+          RpcError: the text is too long or broken, or another one is being read.
+        """
+        if len(xodr.encode()) > limits.MAX_XODR_BYTES:
+            raise RpcError(f"an OpenDRIVE text must not be longer than {limits.MAX_XODR_BYTES} bytes")
+        if self._reads_opendrive:
+            raise RpcError("another client's OpenDRIVE text is being read: try again in a moment")
+        self._reads_opendrive = True
+        try:
+            self.opendrive_town = await self.loop.run_in_executor(None, partial(self._read_opendrive, xodr))
+        except MapError as error:
+            raise RpcError(str(error)) from None
+        finally:
+            self._reads_opendrive = False
+
+    def _read_opendrive(self, xodr: str) -> Town:
         with tempfile.TemporaryDirectory(prefix="minicarla-") as folder:
             path = Path(folder) / f"{OPENDRIVE_MAP}.xodr"
             path.write_text(xodr, encoding="utf-8")

@@ -4,43 +4,52 @@ Structs are msgpack arrays in CARLA's declaration order (LibCarla's rpc/*.h, ver
 is checked here: a number that is not finite would poison the physics, so it is refused with a sentence.
 """
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from envloop.minicarla.limits import (
+    MAX_ATTRIBUTES_LENGTH,
+    MAX_DELTA_S,
+    MAX_LOCATION_M,
+    MAX_MAGNITUDE,
+    MAX_NAME_LENGTH,
+    MIN_DELTA_S,
+)
 from envloop.minicarla.maps.types import Pose
 
 Wire = list[Any]
-MAX_MAGNITUDE = (
-    1e9  # of any number: nothing in a town is larger, and what is packed as a float must stay far from its end
-)
-MAX_ATTRIBUTE_LENGTH = 1024
-MIN_DELTA_S, MAX_DELTA_S = 1e-4, 1.0
 
 
 class ShapeError(ValueError):
     """An argument that is not what CARLA's RPC interface says."""
 
 
-def number(value: Any, what: str) -> float:
-    """`value` as a float; ShapeError if it is none, not finite or beyond all measure."""
+def shown(value: Any) -> str:
+    """`value` for an error: short, however large or deep it is."""
+    return f"{reprlib.repr(value):.80}"
+
+
+def number(value: Any, what: str, limit: float = MAX_MAGNITUDE) -> float:
+    """`value` as a float; ShapeError if it is none, not finite or beyond +-`limit`."""
     # The comparison is false for NaN.
-    if not isinstance(value, float | int) or not -MAX_MAGNITUDE <= value <= MAX_MAGNITUDE:
-        raise ShapeError(f"{what} must be a finite number of at most {MAX_MAGNITUDE:.0e}, not {value!r:.80}")
+    if not isinstance(value, float | int) or not -limit <= value <= limit:
+        raise ShapeError(f"{what} must be a finite number of at most {limit:.0e}, not {shown(value)}")
     return float(value)
 
 
-def numbers(values: Any, count: int, what: str) -> tuple[float, ...]:
-    """`count` finite floats; ShapeError otherwise."""
+def numbers(values: Any, count: int, what: str, limit: float = MAX_MAGNITUDE) -> tuple[float, ...]:
+    """`count` finite floats within +-`limit`; ShapeError otherwise."""
     if not isinstance(values, list | tuple) or len(values) < count:
-        raise ShapeError(f"{what} must be {count} numbers, not {values!r:.80}")
-    return tuple([number(value, what) for value in values[:count]])
+        raise ShapeError(f"{what} must be {count} numbers, not {shown(values)}")
+    return tuple([number(value, what, limit) for value in values[:count]])
 
 
 def text(value: Any, what: str, longest: int | None = None) -> str:
     """`value` as a string of at most `longest` characters; ShapeError otherwise."""
     if not isinstance(value, str):
-        raise ShapeError(f"{what} must be a string, not {value!r:.80}")
+        raise ShapeError(f"{what} must be a string, not {shown(value)}")
     if longest is not None and len(value) > longest:
         raise ShapeError(f"{what} must not be longer than {longest} characters")
     return value
@@ -49,27 +58,32 @@ def text(value: Any, what: str, longest: int | None = None) -> str:
 def identifier(value: Any, what: str = "actor id") -> int:
     """`value` as an unsigned 64-bit integer; ShapeError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64:
-        raise ShapeError(f"{what} must be an unsigned integer, not {value!r:.80}")
+        raise ShapeError(f"{what} must be an unsigned integer, not {shown(value)}")
     return value
 
 
 def items(value: Any, what: str, at_least: int = 0) -> Wire:
     """`value` as a list of at least so many items; ShapeError otherwise."""
     if not isinstance(value, list) or len(value) < at_least:
-        raise ShapeError(f"{what} must be an array of at least {at_least} items, not {value!r:.80}")
+        raise ShapeError(f"{what} must be an array of at least {at_least} items, not {shown(value)}")
     return value
 
 
-def vector(value: Any, what: str) -> tuple[float, float, float]:
+def vector(value: Any, what: str, limit: float = MAX_MAGNITUDE) -> tuple[float, float, float]:
     """x, y, z."""
-    x, y, z = numbers(value, 3, what)
+    x, y, z = numbers(value, 3, what, limit)
     return x, y, z
+
+
+def location(value: Any, what: str = "location") -> tuple[float, float, float]:
+    """x, y, z of a place, m."""
+    return vector(value, what, MAX_LOCATION_M)
 
 
 def pose(value: Any) -> Pose:
     """A transform: [location, rotation]."""
-    location, rotation = items(value, "transform", at_least=2)[:2]
-    x, y, z = vector(location, "location")
+    place, rotation = items(value, "transform", at_least=2)[:2]
+    x, y, z = location(place)
     pitch, yaw, roll = vector(rotation, "rotation")
     return Pose(x, y, z, pitch, yaw, roll)
 
@@ -80,10 +94,10 @@ def transform(value: Pose) -> Wire:
 
 
 def bounding_box(
-    location: Sequence[float], extent: Sequence[float], rotation: Sequence[float] = (0.0, 0.0, 0.0), actor_id: int = 0
+    centre: Sequence[float], extent: Sequence[float], rotation: Sequence[float] = (0.0, 0.0, 0.0), actor_id: int = 0
 ) -> Wire:
     """Centre (m), half sizes (m), rotation (deg); the actor id is new in 0.9.16."""
-    return [list(location), list(extent), list(rotation), actor_id]
+    return [list(centre), list(extent), list(rotation), actor_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,7 @@ class EpisodeSettings:
         """From the array that `set_episode_settings` carries."""
         fields = items(value, "settings", at_least=11)[:11]
         delta = items(fields[2], "fixed_delta_seconds", at_least=1)
+        items(delta, "fixed_delta_seconds", at_least=2 if delta[0] else 1)
         # The wheel sends 0 for "variable" where Python gave None.
         fixed = number(delta[1], "fixed_delta_seconds") if delta[0] else 0.0
         if fixed and not MIN_DELTA_S <= fixed <= MAX_DELTA_S:
@@ -150,8 +165,12 @@ class Description:
         pairs = {}
         for attribute in items(attributes, "attributes"):
             name, _, content = items(attribute, "attribute", at_least=3)[:3]
-            pairs[text(name, "attribute id")] = text(content, "attribute value", MAX_ATTRIBUTE_LENGTH)
-        return cls(text(type_id, "blueprint id"), pairs, [], identifier(uid, "blueprint uid") & 0xFFFFFFFF)
+            pairs[text(name, "attribute id", MAX_NAME_LENGTH)] = text(content, "attribute value", MAX_NAME_LENGTH)
+        if sum(map(len, pairs.values())) > MAX_ATTRIBUTES_LENGTH:
+            raise ShapeError(f"attribute values must not have more than {MAX_ATTRIBUTES_LENGTH} characters together")
+        return cls(
+            text(type_id, "blueprint id", MAX_NAME_LENGTH), pairs, [], identifier(uid, "blueprint uid") & 0xFFFFFFFF
+        )
 
 
 def label(actor_id: int, type_id: str) -> str:

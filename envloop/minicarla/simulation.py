@@ -5,9 +5,10 @@ frames and the snapshot carry the same frame number and are on their way before 
 """
 
 from envloop.minicarla import wire
-from envloop.minicarla.actors import MAX_SPEED, NO_LIGHT, Vehicle
+from envloop.minicarla.actors import NO_LIGHT, Vehicle
 from envloop.minicarla.collision import Contact
 from envloop.minicarla.geometry import attached_pose
+from envloop.minicarla.limits import MAX_SPEED
 from envloop.minicarla.physics import apply_impulse, step_vehicle
 from envloop.minicarla.walkers import step_walker
 from envloop.minicarla.world import World

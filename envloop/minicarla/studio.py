@@ -30,9 +30,9 @@ class Studio:
         """Go over to a town; staying in the same one costs nothing."""
         self._shown = None
         if town is not self._town:
-            self._town = town
+            renderer = Renderer(town)  # if that fails, the old one stays
             self._renderer.close()
-            self._renderer = Renderer(town)
+            self._town, self._renderer = town, renderer
 
     def add_camera(self, kind: CameraKind, width: int, height: int, fov_deg: float) -> int:
         """A new camera's handle."""

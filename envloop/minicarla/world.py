@@ -9,6 +9,7 @@ from envloop.minicarla import blueprints
 from envloop.minicarla.actors import Actor, Prop, TrafficLight, Vehicle, Walker
 from envloop.minicarla.collision import Body, CollisionWorld, Contact
 from envloop.minicarla.geometry import attached_pose
+from envloop.minicarla.limits import MAX_ACTORS, MAX_ATTACHMENT_DEPTH, MAX_BODIES, MAX_SENSORS
 from envloop.minicarla.maps import OrientedBox, Pose, Town
 from envloop.minicarla.render.weather import Weather
 from envloop.minicarla.rpc import RpcError
@@ -20,7 +21,7 @@ from envloop.minicarla.streams import Streams
 from envloop.minicarla.studio import Studio
 from envloop.minicarla.traffic_lights import TrafficLightSystem
 
-MAX_ACTORS = 4096
+_BODIES = ("vehicle.", "walker.", "static.")
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # CARLA's words: scripts look for them
 # Frames and episodes are counted from the time of the start in 0.1 ms, so that a restarted server's are higher: clients
 # ignore snapshots that are not newer than the last one they saw.
@@ -42,13 +43,13 @@ class World:
 
     def load(self, town: Town, reset_settings: bool) -> None:
         """Begin a new episode. Actor ids start anew, so that an episode does not depend on those before it."""
+        self.studio.enter(town)  # first: what fails here leaves the world as it was
         for sensor in self.sensors:
             self._close_sensor(sensor)
         self.episode += 1
         self.streams.forget_snapshot()
         if reset_settings:
             self.settings = EpisodeSettings()
-        self.studio.enter(town)
         self._populate(town)
 
     def _populate(self, town: Town) -> None:
@@ -136,10 +137,11 @@ class World:
         blueprint = blueprints.library().get(description.type_id)
         if blueprint is None:
             raise RpcError(f"minicarla has no blueprint '{description.type_id}': see world.get_blueprint_library()")
-        if len(self.actors) >= MAX_ACTORS:
-            raise RpcError(f"there are {MAX_ACTORS} actors already: destroy some first")
+        self._check_room(description.type_id)
         description = described(blueprint, description)
         parent = self.find(parent_id) if parent_id else None
+        if parent is not None and _attachment_depth(parent) >= MAX_ATTACHMENT_DEPTH:
+            raise RpcError(f"actors can be attached {MAX_ATTACHMENT_DEPTH} deep, not deeper")
         place = pose if parent is None else attached_pose(parent.pose, pose)
         try:
             actor = self._make(description, place, blueprint.tag, parent)
@@ -152,6 +154,17 @@ class World:
         if isinstance(actor, Sensor) and actor.is_server_side:
             actor.stream = self.streams.open()
         return actor
+
+    def _check_room(self, type_id: str) -> None:
+        bodies = len(self.vehicles) + len(self.walkers) + len(self.props)
+        rooms = (
+            (len(self.actors), MAX_ACTORS, "actors"),
+            (bodies if type_id.startswith(_BODIES) else 0, MAX_BODIES, "vehicles, walkers and props"),
+            (len(self.sensors) if type_id in SENSORS else 0, MAX_SENSORS, "sensors"),
+        )
+        for count, limit, what in rooms:
+            if count >= limit:
+                raise RpcError(f"there are {limit} {what} already: destroy some first")
 
     def _make(self, description: Description, place: Pose, tag: blueprints.Tag | None, parent: Actor | None) -> Actor:
         kind, actor_id = description.type_id, self._next_id
@@ -191,6 +204,13 @@ class World:
             self.streams.close(sensor.stream)
 
 
+def _attachment_depth(actor: Actor | None) -> int:
+    depth = 0
+    while actor is not None:
+        actor, depth = actor.parent, depth + 1
+    return depth
+
+
 def world_box(actor: Actor) -> OrientedBox:
     """The actor's box in the world (m, deg)."""
     pose, (x, z), (ex, ey, ez) = actor.pose, actor.box_centre, actor.extent
@@ -206,7 +226,7 @@ def described(blueprint: blueprints.Blueprint, sent: Description) -> Description
     """
     unknown = sent.attributes.keys() - blueprint.defaults().keys()
     if unknown:
-        raise RpcError(f"'{blueprint.id}' has no attribute '{min(unknown)}'")
+        raise RpcError(f"'{blueprint.id}' has no attribute {min(unknown)!r}")
     values = blueprint.defaults() | sent.attributes
     array = [[attribute.id, int(attribute.type), values[attribute.id]] for attribute in blueprint.attributes]
     return Description(blueprint.id, values, [sent.uid, blueprint.id, array], sent.uid)

@@ -2,6 +2,7 @@
 
 import math
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,15 +12,14 @@ from xml.etree import ElementTree as ET
 
 import carla
 
+from envloop.minicarla.limits import MAP_TRIAL_BYTES, MAP_TRIAL_S, MAX_LANES_M, MAX_LOCATION_M, MAX_ROAD_M
 from envloop.minicarla.maps import grid, town01
 from envloop.minicarla.maps.lights import traffic_lights
 from envloop.minicarla.maps.opendrive import RoadNetwork, to_xml
 from envloop.minicarla.maps.scenery import buildings, spawn_points
 from envloop.minicarla.maps.town import Town
 
-MAX_ROAD_LENGTH = 1e5  # m; a slip of the pen beyond it would be sampled until the memory is full
-TRIAL_TIMEOUT_S = 120.0
-_TRIAL = "import sys; from envloop.minicarla.maps.loader import exercise; exercise(sys.stdin.buffer.read().decode())"
+_TRIAL = "import sys; from envloop.minicarla.maps.loader import trial; trial(sys.stdin.buffer.read().decode())"
 _TOWNS: dict[str, Callable[[], RoadNetwork]] = {
     "Town01": town01.network,
     "Grid01": partial(grid.network, "Grid01", seed=1),
@@ -74,9 +74,12 @@ def load_xodr(path: Path) -> Town:
 
 def structural_flaw(xodr: str) -> str | None:
     """What keeps the text from being a drivable road network, with the remedy; None if nothing obvious does."""
+    if "<!DOCTYPE" in xodr or "<!ENTITY" in xodr:
+        # Entities can make gigabytes of a few lines; no OpenDRIVE file has them.
+        return "has a document type declaration: remove it, OpenDRIVE knows none"
     try:
         root = ET.fromstring(xodr)
-    except ET.ParseError as error:
+    except (ET.ParseError, ValueError) as error:
         return f"is not well-formed XML ({error}): export the map again"
     if root.tag != "OpenDRIVE":
         return f"has the root element <{root.tag}>: give a file whose root is <OpenDRIVE>"
@@ -90,6 +93,9 @@ def structural_flaw(xodr: str) -> str | None:
         flaw = _road_flaw(road)
         if flaw:
             return f"has a flaw in road {road.get('id')!r}, {flaw}: mend that road or export the map again"
+    lanes_m = sum(_most_lanes(road) * float(road.get("length", "0")) for road in roads)
+    if lanes_m > MAX_LANES_M:
+        return f"has {lanes_m / 1000:.0f} km of lanes: give a map of at most {MAX_LANES_M / 1000:.0f} km"
     if root.find("road/lanes/laneSection/*/lane[@type='driving']") is None:
         return "has no lane of type driving: add one, for cars need it"
     return None
@@ -98,20 +104,26 @@ def structural_flaw(xodr: str) -> str | None:
 def _road_flaw(road: ET.Element) -> str | None:
     if not (_is_integer(road.get("id")) and _is_integer(road.get("junction", "-1"))):
         return "whose id or junction is not a whole number"
-    if not _is_number(road.get("length")) or not 0.0 < float(road.get("length", "0")) < MAX_ROAD_LENGTH:
-        return f"whose length is not a positive number below {MAX_ROAD_LENGTH:.0f} m"
+    if not _is_number(road.get("length")) or not 0.0 < float(road.get("length", "0")) < MAX_ROAD_M:
+        return f"whose length is not a positive number below {MAX_ROAD_M:.0f} m"
     geometries = road.findall("planView/geometry")
     if not geometries or any(len(geometry) == 0 for geometry in geometries):
         return "which lacks a line, arc or other geometry"
     for geometry in geometries:
         if not all(_is_number(geometry.get(key)) for key in ("s", "x", "y", "hdg", "length")):
             return "whose geometry has something else than numbers in s, x, y, hdg or length"
+        if any(abs(float(geometry.get(key, "0"))) > MAX_LOCATION_M for key in "xy"):
+            return f"which lies more than {MAX_LOCATION_M / 1000:.0f} km from the origin"
     sections = road.findall("lanes/laneSection")
     if not sections or not all(_is_number(section.get("s")) for section in sections):
         return "which lacks a lane section with its s"
     if not all(_is_integer(lane.get("id")) for section in sections for lane in section.iterfind("*/lane")):
         return "which has a lane whose id is not a whole number"
     return None
+
+
+def _most_lanes(road: ET.Element) -> int:
+    return max(len(section.findall("*/lane")) for section in road.iterfind("lanes/laneSection"))
 
 
 def _is_number(text: str | None) -> bool:
@@ -130,14 +142,20 @@ def _try_in_child(path: Path, xodr: str) -> None:
     try:
         trial = subprocess.run(
             [sys.executable, "-c", _TRIAL], input=xodr.encode(), capture_output=True, env=environment, check=False,
-            timeout=TRIAL_TIMEOUT_S,
+            timeout=MAP_TRIAL_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise MapError(f"{path} took carla.Map more than {TRIAL_TIMEOUT_S:.0f} s: give a smaller map") from None
+        raise MapError(f"{path} took carla.Map more than {MAP_TRIAL_S:.0f} s: give a smaller map") from None
     if trial.returncode != 0:
         words = trial.stderr.decode(errors="replace").strip().splitlines()
         reason = f"it crashes with signal {-trial.returncode}" if trial.returncode < 0 or not words else words[-1]
         raise MapError(f"{path} cannot be used by carla.Map ({reason}): export it again as OpenDRIVE 1.4")
+
+
+def trial(xodr: str) -> None:
+    """What the child process does."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MAP_TRIAL_BYTES, MAP_TRIAL_BYTES))
+    exercise(xodr)
 
 
 def exercise(xodr: str) -> None:

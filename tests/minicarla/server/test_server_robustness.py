@@ -1,5 +1,6 @@
 """Bytes that no client sends, clients that vanish, too many of everything: one connection suffers, the server lives."""
 
+import contextlib
 import random
 import socket
 import struct
@@ -9,7 +10,7 @@ import msgpack
 import pytest
 from server_process import HOST, RawRpc, RawStream, ServerProcess, SyncWorld, wait_until
 
-from envloop.minicarla import rpc as rpc_module
+from envloop.minicarla import limits
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -66,7 +67,7 @@ def flood(connection: socket.socket, size: int) -> None:
 def test_endless_message_is_cut_off(server: ServerProcess):
     offender = socket.create_connection((HOST, server.port))
     offender.settimeout(20.0)
-    size = rpc_module.MAX_MESSAGE_BYTES
+    size = limits.MAX_XODR_BYTES
     offender.sendall(b"\x94\x00\x01\xdb" + struct.pack(">I", size))
     with pytest.raises((BrokenPipeError, ConnectionResetError)):
         flood(offender, 2 * size)
@@ -188,30 +189,57 @@ def test_stream_reader_that_talks_or_asks_for_nothing(server: ServerProcess):
 
 
 def test_more_actors_than_there_is_room_for(server: ServerProcess, sync: SyncWorld):
-    from envloop.minicarla.world import MAX_ACTORS
-
     client = RawRpc(server.port)
-    spawn = [[0, [[1, "sensor.other.gnss", []], [[0.0] * 3, [0.0] * 3], [False], 0, "", []]]]
-    responses = client.call("apply_batch", [spawn] * (MAX_ACTORS + 1), False)
+    spawn = [[0, [[1, "controller.ai.walker", []], [[0.0] * 3, [0.0] * 3], [False], 0, "", []]]]
+    responses = client.call("apply_batch", [spawn] * (limits.MAX_ACTORS + 1), False)
     errors = [response[0][1][0] for response in responses if response[0][0] == 0]
     assert errors
-    assert f"there are {MAX_ACTORS} actors already" in errors[-1]
+    assert f"there are {limits.MAX_ACTORS} actors already" in errors[-1]
     sync.world.tick()
-    assert len(sync.world.get_actors()) == MAX_ACTORS
+    assert len(sync.world.get_actors()) == limits.MAX_ACTORS
     client.close()
 
 
+def is_served(server: ServerProcess) -> bool:
+    try:
+        with RawRpc(server.port) as rpc:
+            return rpc.call("version") == [[1, "0.9.16"]]
+    except OSError:
+        return False
+
+
+def test_silent_crowds_on_both_ports_shut_nobody_out(server: ServerProcess):
+    with RawRpc(server.port) as bystander:
+        assert bystander.call("version") == [[1, "0.9.16"]]
+        silent = [
+            socket.create_connection((HOST, port))
+            for port, count in (
+                (server.port, limits.MAX_RPC_CONNECTIONS + 20),
+                (server.port + 1, limits.MAX_STREAM_CONNECTIONS + 20),
+            )
+            for _ in range(count)
+        ]
+        half = [socket.create_connection((HOST, server.port)) for _ in range(20)]
+        for one in half:
+            one.sendall(b"\x94\x00\x01\xa7ver")
+        assert wait_until(lambda: is_served(server))
+        listener = RawStream(server.port + 1, 1)
+        assert bystander.call("version") == [[1, "0.9.16"]]
+        assert len(listener.frame()) > 48
+        listener.close()
+        for one in silent + half:
+            one.close()
+
+
 def test_more_clients_than_there_is_room_for(server: ServerProcess):
-    crowd = [RawRpc(server.port) for _ in range(rpc_module.MAX_CONNECTIONS + 1)]
-    assert is_closed(crowd[-1].socket)
+    crowd = [RawRpc(server.port) for _ in range(limits.MAX_RPC_CONNECTIONS)]
+    served = 0
+    for one in crowd:
+        with contextlib.suppress(OSError):
+            served += one.call("version") == [[1, "0.9.16"]]
+    assert served >= limits.MAX_RPC_CONNECTIONS - 8  # other tests' clients may still be there
+    with RawRpc(server.port) as late:
+        assert is_closed(late.socket)
     for one in crowd:
         one.close()
-
-    def served() -> bool:
-        try:
-            with RawRpc(server.port) as rpc:
-                return rpc.call("version") == [[1, "0.9.16"]]
-        except OSError:
-            return False
-
-    assert wait_until(served)
+    assert wait_until(lambda: is_served(server))

@@ -7,6 +7,7 @@ import struct
 import pytest
 import uvloop
 
+from envloop.minicarla import limits
 from envloop.minicarla import streams as streams_module
 from envloop.minicarla.streams import Streams, reader_factory
 
@@ -69,16 +70,79 @@ def test_asynchronous_reader_gets_fresh_frames():
     assert quick == list(range(60))
     assert len(slow) < 30
     assert slow == sorted(slow)
-    assert slow[-streams_module.FRESH_FRAMES :] == [58, 59]
+    assert slow[-limits.FRESH_FRAMES :] == [58, 59]
 
 
 def test_synchronous_reader_that_never_reads_loses_the_oldest():
-    limit = streams_module.SYNC_QUEUE_BYTES // MEGABYTE
+    limit = limits.SYNC_QUEUE_BYTES // MEGABYTE
     count = limit + 40
     quick, slow = uvloop.run(run(count, synchronous=True))
     assert quick == list(range(count))
     assert len(slow) < count
     assert slow[-limit + 1 :] == list(range(count - limit + 1, count))
+
+
+class Client:
+    """Who announces subscriptions."""
+
+    broken_promises = 0
+
+
+def test_who_announces_readers_in_vain_is_not_waited_for():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        streams, liar, honest = Streams(), Client(), Client()
+        stream = streams.open()
+        for _ in range(limits.MAX_BROKEN_PROMISES):
+            streams.expect(stream, loop.time() - 1.0, liar)
+            assert streams.is_settled(loop.time())
+        streams.expect(stream, loop.time(), liar)
+        assert streams.is_settled(loop.time())
+        streams.expect(stream, loop.time(), honest)
+        assert not streams.is_settled(loop.time())
+
+    asyncio.run(scenario())
+
+
+def test_announcements_without_end_hold_a_tick_no_longer_than_one():
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        streams = Streams()
+        stream = streams.open()
+        waiting = asyncio.create_task(streams.settle())
+        streams.expect(stream, loop.time(), Client())
+        while not waiting.done():
+            streams.expect(stream, loop.time(), Client())
+            await asyncio.sleep(0.01)
+        assert not streams.is_settled(loop.time())  # the last ones are still announced
+
+    asyncio.run(asyncio.wait_for(scenario(), 20.0))
+
+
+def test_readers_that_never_read_fill_no_memory(monkeypatch):
+    """Each stays within its own limit, but all together may not: the one furthest behind has to go."""
+    monkeypatch.setattr(limits, "MAX_QUEUED_BYTES", 24 * MEGABYTE)
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        streams = Streams()
+        stream = streams.open()
+        server = await loop.create_server(reader_factory(streams), "127.0.0.1", 0)
+        idle = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(4)]
+        for connection in idle:
+            connection.sendall(struct.pack("<I", stream))
+        while len(streams._readers[stream]) < 4:
+            await asyncio.sleep(0.001)
+        for number in range(60):
+            streams.send(stream, frame(number), True)
+            await asyncio.sleep(0.001)
+            assert streams.unread_bytes <= limits.MAX_QUEUED_BYTES + 4 * MEGABYTE
+        assert len(streams._readers[stream]) < 4
+        for connection in idle:
+            connection.close()
+        server.close()
+
+    uvloop.run(scenario())
 
 
 def test_expected_readers():
@@ -87,13 +151,14 @@ def test_expected_readers():
         streams = Streams()
         assert streams.is_settled(loop.time())
         stream = streams.open()
-        streams.expect(stream, loop.time())
+        client = Client()
+        streams.expect(stream, loop.time(), client)
         assert not streams.is_settled(loop.time())
         before = loop.time()
         await streams.settle()
         assert loop.time() - before < 2.0 * streams_module.SUBSCRIPTION_GRACE_S
         assert streams.is_settled(loop.time())
-        streams.expect(stream, loop.time())
+        streams.expect(stream, loop.time(), client)
         waiting = asyncio.create_task(streams.settle())
         await asyncio.sleep(0)
         streams.close(stream)

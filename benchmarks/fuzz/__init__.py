@@ -1,0 +1,1 @@
+"""minicarla under attack: inputs that no honest client sends, by the million."""

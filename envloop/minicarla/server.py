@@ -250,6 +250,9 @@ async def serve(
         watch.cancel()
     rpc_server.close()
     stream_server.close()
+    # The one kind of child there is tries an OpenDRIVE text for a client; the event loop's end would wait for it.
+    for child in psutil.Process().children():
+        child.kill()
 
 
 async def _watch(parent: psutil.Process, stop: asyncio.Event) -> None:

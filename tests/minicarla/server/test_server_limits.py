@@ -220,6 +220,16 @@ def test_one_opendrive_text_at_a_time_and_others_are_served_meanwhile(server: Se
         assert first.call("load_new_episode", "Town01", True, 0) == [[False]]
 
 
+def test_a_server_does_not_wait_for_a_text_under_trial_to_end():
+    with running_server() as server, RawRpc(server.port) as client:
+        client.send("copy_opendrive_to_file", small_map(), [2.0, 50.0, 1.0, 0.6, True, True, True])
+        assert wait_until(lambda: bool(psutil.Process(server.pid).children()))
+        (trial,) = psutil.Process(server.pid).children()
+        trial.suspend()
+        assert server.stop()[0] == 0
+        assert wait_until(lambda: not trial.is_running())
+
+
 def test_a_request_that_stops_half_way_is_given_up(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(limits, "MESSAGE_TIMEOUT_S", 0.05)
 

@@ -262,6 +262,8 @@ class Checkpoints:
         final = self.directory / str(taken.step)
         part, replaced = final.with_name(final.name + PART), final.with_name(f"{final.name}-replaced{PART}")
         try:
+            if taken.replay:
+                self._replays.check(taken.replay)
             part.mkdir(parents=True, exist_ok=True)
             arrays = taken.arrays | ({_REPLAY: taken.replay.arrays} if taken.replay else {})
             index = {

@@ -64,6 +64,7 @@ class ReplayStore:
         self._slots = slots
         self._segments: dict[int, list[_Segment]] = {}  # by ring, oldest first, those of which slots are still held
         self._waiting: deque[_Segment] = deque()
+        self._gone = False  # what was written
 
     @property
     def waiting(self) -> int:
@@ -72,6 +73,8 @@ class ReplayStore:
 
     def take(self, replay: Replay) -> Snapshot | None:
         """The replay as it is now; None while so much of it is new that segments have to be written first."""
+        if self._gone:
+            self._segments, self._gone = {}, False
         spans: list[_Span] = []
         arrays: dict[str, np.ndarray] = {}
         for number, ring in enumerate(replay.rings):
@@ -99,6 +102,14 @@ class ReplayStore:
             segment.seal = write_arrays(self.directory / segment.name, segment.columns)
             segment.columns = {}
             self._waiting.popleft()
+
+    def check(self, snapshot: Snapshot) -> None:
+        """Raises OSError when a segment that was written is gone; from the next snapshot on, all are written anew."""
+        for span in snapshot.spans:
+            for segment in span.segments:
+                if not (self.directory / segment.name).exists():
+                    self._gone = True
+                    raise OSError(f"{segment.name} is gone")
 
     def load(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], replay: Replay) -> None:
         """Fills `replay` with what `describe` told of; what is taken and written next follows on it.

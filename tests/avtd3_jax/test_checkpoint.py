@@ -1,6 +1,5 @@
 """Saved, restored and gone on with exactly; refused in one sentence when it does not fit."""
 
-import itertools
 import re
 import shutil
 import subprocess
@@ -150,9 +149,11 @@ def test_a_changed_byte_anywhere_falls_back_to_the_one_before_with_a_warning(lea
             assert replay.span == (0, 1530)
         path.write_bytes(whole)
     path.unlink()
-    with Checkpoints(directory, read_only=True) as checkpoints:
-        with pytest.raises(CheckpointError, match=rf"copy/2500 is damaged: .*{name} is missing"):
-            checkpoints.restore(learner.init(1), long_replay(), step=2500)
+    with (
+        Checkpoints(directory, read_only=True) as checkpoints,
+        pytest.raises(CheckpointError, match=rf"copy/2500 is damaged: .*{name} is missing"),
+    ):
+        checkpoints.restore(learner.init(1), long_replay(), step=2500)
 
 
 def test_a_damaged_segment_falls_back_too_unless_all_checkpoints_share_it(learner, saved, tmp_path):
@@ -308,26 +309,34 @@ def test_a_full_disk_leaves_the_run_and_the_checkpoint_before_and_is_caught_up_w
 
 def test_a_removed_directory_is_no_end_either(learner, tmp_path):
     directory, aside = tmp_path / "run", tmp_path / "aside"
-    state = learner.init(0)
+    state, replay, other = learner.init(0), long_replay(2000), long_replay()
     with Checkpoints(directory) as checkpoints:
-        checkpoints.save(1, state)
+        checkpoints.save(1, state, replay)
         directory.rename(aside)
         directory.write_text("in the way")
         with pytest.raises(CheckpointError, match=r"step 2 could not be written"):
-            checkpoints.save(2, state)
+            checkpoints.save(2, state, replay)
         directory.unlink()
-        checkpoints.save(3, state)
-        assert checkpoints.steps() == [3]
+        with pytest.raises(CheckpointError, match=r"step 3 could not be written .*ring0-0.* is gone"):
+            checkpoints.save(3, state, replay)
+        checkpoints.save(4, state, replay)
+        assert checkpoints.steps() == [4]
+        assert checkpoints.restore(state, other).step == 4
+    assert other.get_state() == replay.get_state()
 
 
 def test_an_error_is_not_hidden_by_a_checkpoint_that_cannot_be_written(learner, tmp_path):
     directory = tmp_path / "run"
-    with pytest.warns(UserWarning, match="step 1 could not be written"), pytest.raises(KeyError):
+
+    def fail():
         with Checkpoints(directory) as checkpoints:
             checkpoints.take(1, learner.init(0), write=False)
             directory.rmdir()
             directory.write_text("in the way")
             raise KeyError("what ended the run")
+
+    with pytest.warns(UserWarning, match="step 1 could not be written"), pytest.raises(KeyError, match="what ended"):
+        fail()
 
 
 def test_an_empty_replay_is_saved_too(learner, tmp_path):
@@ -352,11 +361,11 @@ def test_checkpoints_of_before_checksums_are_evaluated_and_not_resumed(learner, 
         manager.save(5, args=ocp.args.Composite(**args))
     with Checkpoints(tmp_path, read_only=True) as checkpoints:
         step, params, found = checkpoints.restore_params(learner.init(1).params)
-        with pytest.raises(CheckpointError, match="made by an older version .* cannot be resumed"):
+        with pytest.raises(CheckpointError, match=r"made by an older version .* cannot be resumed"):
             checkpoints.restore(learner.init(1))
     assert (step, found["config"]) == (5, {"seed": 1})
     assert same_bits(params, state.params)
-    for file in itertools.chain((tmp_path / "5" / "params").rglob("*")):
+    for file in (tmp_path / "5" / "params").rglob("*"):
         if file.is_file():
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     with (

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from learner_cases import copy_replay, BOTH, make_learner, random_batch
+from learner_cases import BOTH, copy_replay, make_learner, random_batch
 from test_replay import ACTION, EPISODES, SPEC, STACK, Recorder, identities
 
 from avtd3_jax import losses

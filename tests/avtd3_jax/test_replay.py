@@ -7,7 +7,6 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from learner_cases import copy_replay
 
 from avtd3_jax import replay as replay_module

@@ -87,7 +87,7 @@ def stored(tmp_path, capacity=40, steps=70):
 
 
 def test_what_is_new_is_all_that_is_copied_and_written(tmp_path):
-    record, store, snapshot = stored(tmp_path, capacity=60, steps=50)
+    record, store, _ = stored(tmp_path, capacity=60, steps=50)
     before = {path: path.stat().st_mtime_ns for path in store.directory.iterdir()}
     assert len(before) == 50 // SLOTS
     record.step(), record.step(), record.step()

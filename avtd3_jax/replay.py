@@ -329,8 +329,12 @@ class FrameReplay:
 
         A slot does not change any more once another one follows it, until it is overwritten.
         """
-        slots = np.arange(begin, end) % self.capacity
-        return {name: column[slots] for name, column in self._columns.items()}
+        first, count = begin % self.capacity, end - begin
+        parts = (
+            slice(first, first + count),
+            slice(0, max(first + count - self.capacity, 0)),
+        )  # the second where it wraps
+        return {name: np.concatenate([column[part] for part in parts]) for name, column in self._columns.items()}
 
     def write_slots(self, begin: int, columns: Mapping[str, np.ndarray]) -> None:
         """Puts back what `read_slots` gave; `set_state` says which slots are held.

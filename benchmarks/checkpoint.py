@@ -2,13 +2,13 @@
 
 python -m benchmarks.checkpoint [--capacity 1000000] [--repetitions 20] [--directory DIR] [--json FILE]
 
-The learner is that of configs/town01.py; pictures are random, so nothing can be compressed. Each part is a process of its
-own and writes below DIR (the system's temporary directory), which must be on a disk.
-  stall ms: the longest, or median, time for which the run stands still: it copies the learner and the slots that are new.
-  on disk ms, CPU ms: until all of it is there, and what that takes of the processor, on the thread that writes or not.
+The learner is that of configs/town01.py; pictures are random, so nothing can be compressed. Each part is a process of
+its own and writes below DIR (the system's temporary directory), which must be on a disk.
+  stall ms: for how long the run stands still, to copy the learner and the slots that are new, or the longest.
+  on disk ms, CPU ms: until all of it is there, and what that takes of the processor in all threads.
   memory + GB: the peak of the resident memory over what it was before the first checkpoint, the replay's own apart.
-A replay is written as it grows; "never saved before" is one that could not be, as after a full disk, and "episodes" says
-how many of 300 steps it takes until it has been caught up with beside the run.
+A replay is written as it grows. "never saved before" is one that could not be, as after a full disk; "episodes" says
+how many of 300 steps it takes until it has been caught up with, beside the run.
 """
 
 import json
@@ -63,7 +63,7 @@ def apart(part: Callable[[int, Path], Any], given: int, folder: Path) -> Any:
 
 def small(repetitions: int, folder: Path) -> dict[str, Any]:
     """A checkpoint after every episode."""
-    learner, state = made()
+    _, state = made()
     replay, grow = FrameReplay(OBS, ACTION, 10 * _EPISODE), Growth()
     stalls, done, spent = [], [], []
     with Checkpoints(folder) as checkpoints:
@@ -112,7 +112,7 @@ def orbax(repetitions: int, folder: Path) -> dict[str, Any]:
 
 def filling(capacity: int, folder: Path) -> list[dict[str, Any]]:
     """A replay that is written as it grows, and the checkpoint that a run of it ends with."""
-    learner, state = made()
+    _, state = made()
     replay, grow = FrameReplay(OBS, ACTION, capacity), Growth()
     memory, stalls = Memory(), []
     with Checkpoints(folder) as checkpoints:
@@ -143,7 +143,7 @@ def filling(capacity: int, folder: Path) -> list[dict[str, Any]]:
 
 def restoring(capacity: int, folder: Path) -> dict[str, Any]:
     """Reading that back, every checksum compared."""
-    learner, state = made()
+    _, state = made()
     replay, memory = FrameReplay(OBS, ACTION, capacity), Memory()
     began = time.perf_counter()
     with Checkpoints(folder, read_only=True) as checkpoints:
@@ -155,7 +155,7 @@ def restoring(capacity: int, folder: Path) -> dict[str, Any]:
 
 def catching_up(capacity: int, folder: Path) -> dict[str, Any]:
     """A full replay of which nothing is on disk, while the run goes on at its own pace."""
-    learner, state = made()
+    _, state = made()
     replay, grow = FrameReplay(OBS, ACTION, capacity), Growth()
     grow(replay, capacity)
     memory, stalls, began = Memory(replay.nbytes), [], time.perf_counter()

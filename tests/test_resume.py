@@ -20,7 +20,7 @@ CONFIG = {
 }
 
 
-def interrupted(arguments: list[str], workdir: Path, episodes: int, number: signal.Signals) -> str:
+def interrupted(arguments: list[str], workdir: Path, episodes: int, number: signal.Signals, within_s: float) -> str:
     """Sends the signal at a random moment after `episodes` episodes; what was told on stdout."""
     process = subprocess.Popen(
         arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
@@ -30,7 +30,7 @@ def interrupted(arguments: list[str], workdir: Path, episodes: int, number: sign
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(random.random())
+    time.sleep(random.uniform(0.0, within_s))
     process.send_signal(number)
     told, errors = process.communicate(timeout=100)
     assert process.returncode == (128 + number if number == signal.SIGTERM else -number), errors
@@ -56,9 +56,12 @@ def test_killed_and_stopped_runs_end_as_one_that_never_was(tmp_path):
     done = run(command(whole, **CONFIG))
     assert done.returncode == 0, done.stderr
     go_on = command(broken, "--resume", **CONFIG)
-    interrupted(command(broken, **CONFIG), broken, 0, signal.SIGKILL)  # before the first checkpoint, or soon after
-    interrupted(go_on, broken, 4, signal.SIGKILL)  # exploring
-    interrupted(go_on, broken, 8, signal.SIGTERM)  # learning, in mid-episode
+    interrupted(command(broken, **CONFIG), broken, 0, signal.SIGKILL, within_s=0.0)
+    assert list((broken / "checkpoints").iterdir()) == []
+    told = interrupted(go_on, broken, 4, signal.SIGKILL, within_s=1.0)  # exploring, or the first updates
+    assert "has no checkpoint yet, its run begins anew" in told
+    told = interrupted(go_on, broken, 8, signal.SIGTERM, within_s=1.0)  # learning, in mid-episode
+    assert "begins anew" not in told
     done = run(go_on)
     assert done.returncode == 0, done.stderr
     mine, expected = progress(broken), progress(whole)
@@ -71,15 +74,3 @@ def test_killed_and_stopped_runs_end_as_one_that_never_was(tmp_path):
         del point["wall_s"]
     assert curves[0] == curves[1]
     assert [point["step"] for point in curves[0]][-1] == CONFIG["total_steps"]
-
-
-def test_a_run_without_a_checkpoint_begins_anew(tmp_path):
-    values = {"total_steps": 20, "exploration_steps": 20, "env.observation": "vector", "checkpoint_every": 0}
-    interrupted(command(tmp_path, **{**values, "total_steps": 10_000}), tmp_path, 2, signal.SIGKILL)
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == []
-    done = run(command(tmp_path, "--resume", **values))
-    assert done.returncode == 0, done.stderr
-    assert "has no checkpoint yet, its run begins anew" in done.stdout
-    steps = [json.loads(line)["step"] for line in lines(tmp_path / "episodes.jsonl")]
-    assert steps == sorted(set(steps))
-    assert max([0, *steps]) <= 20

@@ -275,13 +275,14 @@ class Checkpoints:
             array_files.write_sealed_json(part / _INDEX, index)
             array_files.sync_directory(part)
             if final.exists():
+                _remove(replaced)
                 final.rename(replaced)
             part.rename(final)
             array_files.sync_directory(self.directory)
         except OSError:
-            shutil.rmtree(part, ignore_errors=True)  # what was written of it may be what fills the disk
+            _remove(part)  # what was written of it may be what fills the disk
             raise
-        shutil.rmtree(replaced, ignore_errors=True)
+        _remove(replaced)
         self._prune()
 
     def _prune(self) -> None:
@@ -289,9 +290,10 @@ class Checkpoints:
         for step in [*self._abandoned, *self.steps()[: -self._keep]]:
             folder = self.directory / str(step)
             doomed = folder.with_name(folder.name + PART)  # never half a checkpoint by the name of one
+            _remove(doomed)
             if folder.exists():
                 folder.rename(doomed)
-            shutil.rmtree(doomed, ignore_errors=True)
+            _remove(doomed)
         self._abandoned = []
         needed: set[str] = set()
         for step in self.steps():
@@ -327,6 +329,10 @@ class Checkpoints:
                     raise CheckpointError(f"{reason}. Restore another one, or train anew.") from error
                 warnings.warn(f"{reason}; the one before it is used instead.", stacklevel=3)
         raise AssertionError("unreachable")
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _file(name: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from avtd3_jax.array_files import DamagedError
 
-_REMOVED_KEYS = ("checkpoint_replay",)  # of the configuration
+REMOVED_KEYS = ("checkpoint_replay",)  # of the configuration, which older runs have
 
 
 def is_old(checkpoint: Path) -> bool:
@@ -21,7 +21,7 @@ def read_extras(checkpoint: Path) -> dict[str, Any]:
     """What was saved beside the arrays, its configuration without the keys that are gone. Raises DamagedError."""
     try:
         extras = json.loads((checkpoint / "extras" / "metadata").read_text())["extras"]
-        extras["config"] = {name: v for name, v in extras["config"].items() if name not in _REMOVED_KEYS}
+        extras["config"] = {name: v for name, v in extras["config"].items() if name not in REMOVED_KEYS}
     except (OSError, ValueError, KeyError) as error:
         raise DamagedError(f"{checkpoint / 'extras'} cannot be read ({error})") from error
     return extras

@@ -207,7 +207,7 @@ class _NoCheckpoints:
     def take(self, *_: Any, **__: Any) -> bool:
         return True
 
-    def wait(self) -> None:
+    def flush(self) -> None:
         return None
 
 

@@ -1,19 +1,34 @@
-"""Checkpoints of a run: saved by orbax beside training, restored exactly, refused in plain words otherwise."""
+"""Checkpoints of a run: taken between episodes, written beside training, restored exactly or refused in plain words.
 
-import sys
+A checkpoint is a directory named after its environment step. `checkpoint.json` has counters, configuration, and the
+checksum of every other file; `params`, `learner` and `replay` (.safetensors) have the arrays, the last one the slots
+that are in none of the replay's segments, which all checkpoints share (`replay_store`). It is written under another
+name and then renamed, so it is there as a whole or not at all.
+"""
+
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 import jax
-import orbax.checkpoint as ocp
+import jax.numpy as jnp
+import numpy as np
 
+from avtd3_jax import array_files, old_checkpoint
+from avtd3_jax.array_files import PART, DamagedError
 from avtd3_jax.learner import Params, TrainState
+from avtd3_jax.replay_store import Replay, ReplayStore, Snapshot, describe, segments_of
 
 T = TypeVar("T")
-Layout = dict[str, list[Any]]  # path of a leaf -> [shape, dtype]
+Arrays = dict[str, np.ndarray]
+
+_INDEX = "checkpoint.json"
+_REPLAY = "replay"
 
 
 class CheckpointError(RuntimeError):
@@ -21,11 +36,19 @@ class CheckpointError(RuntimeError):
 
 
 class Restored(NamedTuple):
-    """A checkpoint's content: `replay` is None where it was not saved, `extras` is what was given to `save`."""
+    """A checkpoint's content; `extras` is what was given when it was taken."""
 
     step: int
     state: TrainState
-    replay: dict[str, Any] | None
+    extras: dict[str, Any]
+
+
+class _Taken(NamedTuple):
+    """A checkpoint in memory."""
+
+    step: int
+    arrays: dict[str, Arrays]  # by file
+    replay: Snapshot | None
     extras: dict[str, Any]
 
 
@@ -36,129 +59,142 @@ class Checkpoints:
         """Opens `directory`, making it unless `read_only`; at most `keep` checkpoints are kept.
 
         Raises:
-          CheckpointError: `read_only`, and there is no such directory; or its name cannot be given to orbax's storage.
+          CheckpointError: `read_only`, and there is no such directory.
         """
         self.directory = Path(directory).expanduser().absolute()
-        if sys.getfilesystemencoding() != "utf-8" and not str(self.directory).isascii():
-            raise CheckpointError(
-                f"{self.directory}: orbax writes names in UTF-8 and this process in {sys.getfilesystemencoding()}: set "
-                "PYTHONUTF8=1, or choose a directory with an ASCII name."
-            )
         if read_only and not self.directory.is_dir():
             raise CheckpointError(f"There is no checkpoint directory {self.directory}: give the directory of a run.")
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            create=not read_only,
-            # When making them fails on a thread of its own, orbax's other threads wait 20 minutes and hold the process.
-            async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
-        )
-        self._writing: int | None = None
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        self._keep = keep
+        self._read_only = read_only
+        self._replays = ReplayStore(self.directory / _REPLAY)
+        self._held: _Taken | None = None  # the last one taken, until it is written
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: tuple[Future[None], _Taken | None] | None = None
+        self._failures = 0  # in a row
+        self._abandoned: list[int] = []  # steps beyond the one that was restored
+        if not read_only:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for left_over in self.directory.glob("*" + PART):
+                shutil.rmtree(left_over)
 
     def steps(self) -> list[int]:
         """Steps of the finished checkpoints, oldest first."""
-        return sorted(self._manager.all_steps())
+        return sorted(int(path.name) for path in self.directory.glob("*") if path.name.isdigit())
 
-    def save(
+    def take(
         self,
         step: int,
         state: TrainState,
-        replay: dict[str, Any] | None = None,
+        replay: Replay | None = None,
         extras: Mapping[str, Any] | None = None,
+        *,
+        write: bool = True,
     ) -> bool:
-        """Saves beside the run: returns once everything is copied, so the caller may go on and donate `state`.
+        """Copies everything, so that the caller may go on and donate `state`; with `write`, writes it beside the run.
+
+        What is not written stays in memory until the next one is taken, or until `wait` or `close` writes it.
 
         Args:
-          step: names the checkpoint; one that exists already is left as it is.
+          step: names the checkpoint; one of that name is replaced.
           state: the learner's state.
-          replay: `FrameReplay.get_state()`, or None to leave it out.
+          replay: its slots that are new are copied; None to leave it out.
           extras: JSON-able; counters, seeds, configuration, the simulator's identity.
+          write: False keeps it in memory; only the replay's full segments are written.
 
         Returns:
-          False, with a warning, when it could not be saved: what was saved earlier is untouched and the run can go on.
-          Of a failure after this call returned, the next `save` warns, and `wait` and `close` raise.
+          Whether it is being written. Not while the one before is, and not while too much of the replay is new. When
+          writing fails there is a warning: what was written earlier is untouched, and the run can go on.
         """
-        try:
-            self.wait()
-        except CheckpointError as error:
-            warnings.warn(f"{error} Training goes on.", stacklevel=2)
-        items = _items(state)
-        layout = {name: _layout(tree) for name, tree in items.items()}
-        args: dict[str, Any] = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-        args["extras"] = ocp.args.JsonSave(
-            {"extras": dict(extras or {}), "layout": layout, "replay": None if replay is None else replay["meta"]}
-        )
-        if replay is not None and replay["meta"]["head"]:
-            args["replay"] = ocp.args.StandardSave(replay["arrays"])
-        try:
-            if step in self._manager.all_steps():
-                return True
-            self._writing = step
-            return bool(self._manager.save(step, args=ocp.args.Composite(**args)))
-        except Exception as error:  # orbax and its storage raise many kinds; none may end the run
-            warnings.warn(
-                f"The checkpoint of step {step} could not be saved to {self.directory} ({_first_line(error)}); "
-                "training goes on. Look for a full disk or a removed directory.",
-                stacklevel=2,
-            )
-            return False
+        self._look_after()
+        taken = self._copy(step, state, replay, extras)
+        if self._writing is None and (write or self._replays.waiting):
+            self._begin(self._held if write else None)
+            return write and taken
+        return False
+
+    def flush(self) -> None:
+        """Begins to write what was taken last, unless something is being written; `wait` and `close` do it then."""
+        self._look_after()
+        if self._writing is None and self._held is not None:
+            self._begin(self._held)
+
+    def save(
+        self, step: int, state: TrainState, replay: Replay | None = None, extras: Mapping[str, Any] | None = None
+    ) -> None:
+        """As `take`, and returns when it is on disk. Raises CheckpointError when it could not be written."""
+        self._settle()
+        while not self._copy(step, state, replay, extras):
+            self._begin(None)
+            self._finish()
+        self.wait()
 
     def wait(self) -> None:
-        """Returns when everything is on disk; raises CheckpointError when it could not be written."""
-        try:
-            self._manager.wait_until_finished()
-        except Exception as error:
-            raise CheckpointError(
-                f"The checkpoint of step {self._writing} could not be written to {self.directory} "
-                f"({_first_line(error)}): look for a full disk or a removed directory."
-            ) from error
+        """Writes what was taken last; returns when it is on disk. Raises CheckpointError when it could not be."""
+        self._settle()
+        if self._held is not None:
+            self._begin(self._held)
+            self._finish()
 
-    def restore(self, template: TrainState, step: int | None = None) -> Restored:
-        """The checkpoint of `step`, or the newest that can be read; damaged ones are passed over with a warning.
+    def restore(self, template: TrainState, replay: Replay | None = None, step: int | None = None) -> Restored:
+        """The checkpoint of `step`, or the newest that is whole; damaged ones are passed over with a warning each.
+
+        What is taken next follows on it: checkpoints of later steps are of work that is lost, and are then removed.
 
         Args:
           template: a state of the learner that goes on, e.g. `learner.init(seed)`; only its shapes are used.
+          replay: is filled in place; None leaves the saved one alone.
 
         Raises:
-          CheckpointError: there is none, it is damaged, or it was made by another architecture.
+          CheckpointError: there is none, it is damaged, or it was made by another architecture or an older version.
+          ValueError: `replay` is of another capacity, number of environments, observation or action.
         """
 
-        def read(step: int, meta: dict[str, Any]) -> Restored:
-            items = _items(template)
-            for name, tree in items.items():
-                _check_layout(meta["layout"][name], _layout(tree), step)
-            args = {name: ocp.args.StandardRestore(_abstract(tree)) for name, tree in items.items()}
-            if meta["replay"] is not None and meta["replay"]["head"]:
-                args["replay"] = ocp.args.StandardRestore()
-            found = self._manager.restore(step, args=ocp.args.Composite(**args))
-            replay = None
-            if meta["replay"] is not None:
-                arrays = found["replay"] if "replay" in args else {}
-                replay = {"arrays": arrays, "meta": meta["replay"]}
-            return Restored(step, _state({name: found[name] for name in items}), replay, meta["extras"])
+        def read(step: int, index: dict[str, Any]) -> Restored:
+            found: dict[str, Arrays] = {}
+            for name, wanted in _trees(template).items():
+                found[name] = self._arrays(step, index, name)
+                _check_layout(found[name], _leaves(wanted), step)
+            if replay is not None and index["replay"] is not None:
+                self._replays.load(index["replay"], self._arrays(step, index, _REPLAY), replay)
+            return Restored(step, _state(template, found), index["extras"])
 
-        return self._newest(read, step)
+        self.require_resumable()
+        restored = self._newest(read, step)
+        self._abandoned = [later for later in self.steps() if later > restored.step]
+        return restored
 
     def restore_params(self, template: Params, step: int | None = None) -> tuple[int, Params, dict[str, Any]]:
         """(step, online parameters, extras) for evaluation; as `restore`, without optimisers, targets or replay."""
 
-        def read(step: int, meta: dict[str, Any]) -> tuple[int, Params, dict[str, Any]]:
-            _check_layout(meta["layout"]["params"], _layout(template), step)
-            args = ocp.args.Composite(params=ocp.args.StandardRestore(_abstract(template)))
-            return step, self._manager.restore(step, args=args)["params"], meta["extras"]
+        def read(step: int, index: dict[str, Any]) -> tuple[int, Params, dict[str, Any]]:
+            if old_checkpoint.is_old(folder := self.directory / str(step)):
+                found = old_checkpoint.read_params(folder)
+            else:
+                found = self._arrays(step, index, "params")
+            _check_layout(found, _leaves(template), step)
+            return step, _on_device(template, found), index["extras"]
 
         return self._newest(read, step)
 
     def extras(self, step: int | None = None) -> dict[str, Any]:
-        """What was given to `save` as `extras`: enough to build the learner that `restore` needs."""
-        return self._newest(lambda _, meta: meta["extras"], step)
+        """What was given to `take` as `extras`: enough to build the learner that `restore` needs."""
+        return self._newest(lambda _, index: index["extras"], step)
+
+    def require_resumable(self) -> None:
+        """Raises CheckpointError when the newest one is an older version's, which can be evaluated and no more."""
+        newest = self.steps()[-1:]
+        if newest and old_checkpoint.is_old(self.directory / str(newest[0])):
+            raise CheckpointError(
+                f"The checkpoint {self.directory / str(newest[0])} was made by an older version of avtd3-jax: its "
+                "policy can be evaluated, but the run cannot be resumed. Train anew in another directory."
+            )
 
     def close(self) -> None:
-        """Waits for the last checkpoint, as `wait` does, and ends orbax's threads."""
+        """Does what `wait` does, and ends the thread that writes."""
         try:
             self.wait()
         finally:
-            self._manager.close()
+            self._writer.shutdown()
 
     def __enter__(self) -> Self:
         return self
@@ -166,35 +202,145 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except CheckpointError as failure:
+            if error is None:
+                raise
+            warnings.warn(str(failure), stacklevel=2)  # what ended the run is told by `error`
+
+    def _copy(self, step: int, state: TrainState, replay: Replay | None, extras: Mapping[str, Any] | None) -> bool:
+        """Holds a copy of everything, unless too much of the replay is new; whether it does."""
+        snapshot = None
+        if replay is not None and (snapshot := self._replays.take(replay)) is None:
+            return False
+        arrays = {name: _on_host(tree) for name, tree in _trees(state).items()}
+        self._held = _Taken(step, arrays, snapshot, dict(extras or {}))
+        return True
+
+    def _begin(self, taken: _Taken | None) -> None:
+        """Has the waiting segments written, and `taken` after them."""
+        if taken is not None:
+            self._held = None
+        self._writing = self._writer.submit(self._write, taken), taken
+
+    def _look_after(self) -> None:
+        """Warns when what was being written failed, after ever more failures in a row; does not wait."""
+        if self._writing is not None and self._writing[0].done():
+            try:
+                self._finish()
+            except CheckpointError as error:
+                if self._failures & (self._failures - 1) == 0:
+                    warnings.warn(f"{error} Training goes on.", stacklevel=3)
+
+    def _settle(self) -> None:
+        """Waits for what is being written; its failure is nothing yet, for another attempt follows."""
+        with suppress(CheckpointError):
+            self._finish()
+
+    def _finish(self) -> None:
+        """Waits for what is being written. Raises CheckpointError when that failed; it is held again then."""
+        if self._writing is None:
+            return
+        (future, taken), self._writing = self._writing, None
+        try:
+            future.result()
+            self._failures = 0
+        except OSError as error:
+            self._failures += 1
+            self._held = self._held or taken
+            what = "A part of the replay" if taken is None else f"The checkpoint of step {taken.step}"
+            raise CheckpointError(
+                f"{what} could not be written to {self.directory} ({error.strerror or error}): look for a full disk or "
+                "a removed directory."
+            ) from error
+
+    def _write(self, taken: _Taken | None) -> None:
+        self._replays.write()
+        if taken is None:
+            return
+        final = self.directory / str(taken.step)
+        part, replaced = final.with_name(final.name + PART), final.with_name(f"{final.name}-replaced{PART}")
+        try:
+            if taken.replay:
+                self._replays.check(taken.replay)
+            part.mkdir(parents=True, exist_ok=True)
+            arrays = taken.arrays | ({_REPLAY: taken.replay.arrays} if taken.replay else {})
+            index = {
+                "step": taken.step,
+                "files": {name: array_files.write_arrays(part / _file(name), of) for name, of in arrays.items()},
+                "replay": describe(taken.replay) if taken.replay else None,
+                "extras": taken.extras,
+            }
+            array_files.write_sealed_json(part / _INDEX, index)
+            array_files.sync_directory(part)
+            if final.exists():
+                _remove(replaced)
+                final.rename(replaced)
+            part.rename(final)
+            array_files.sync_directory(self.directory)
+        except OSError:
+            _remove(part)  # what was written of it may be what fills the disk
+            raise
+        _remove(replaced)
+        self._prune()
+
+    def _prune(self) -> None:
+        """Leaves the newest checkpoints, none of lost work, and the replay's segments that they refer to."""
+        for step in [*self._abandoned, *self.steps()[: -self._keep]]:
+            folder = self.directory / str(step)
+            doomed = folder.with_name(folder.name + PART)  # never half a checkpoint by the name of one
+            _remove(doomed)
+            if folder.exists():
+                folder.rename(doomed)
+            _remove(doomed)
+        self._abandoned = []
+        needed: set[str] = set()
+        for step in self.steps():
+            with suppress(DamagedError):
+                needed |= segments_of(self._index(step)["replay"] or {"rings": []})
+        self._replays.prune(needed)
+
+    def _index(self, step: int) -> dict[str, Any]:
+        folder = self.directory / str(step)
+        if old_checkpoint.is_old(folder):
+            return {"extras": old_checkpoint.read_extras(folder), "replay": None}
+        return array_files.read_sealed_json(folder / _INDEX)
+
+    def _arrays(self, step: int, index: Mapping[str, Any], name: str) -> Arrays:
+        return array_files.read_arrays(self.directory / str(step) / _file(name), index["files"][name])
 
     def _newest(self, read: Callable[[int, dict[str, Any]], T], step: int | None) -> T:
-        """`read(step, meta)` of `step`, or of the newest checkpoint that can be read."""
-        candidates = [step] if step is not None else self.steps()[::-1]
-        if not candidates or not set(candidates) <= set(self.steps()):
+        """`read(step, index)` of `step`, or of the newest checkpoint that is whole."""
+        steps = self.steps()
+        candidates = [step] if step is not None else steps[::-1]
+        if not candidates or not set(candidates) <= set(steps):
             wanted = "checkpoint" if step is None else f"checkpoint of step {step}"
             raise CheckpointError(
-                f"There is no finished {wanted} in {self.directory} (finished: {self.steps() or 'none'}): give another "
+                f"There is no finished {wanted} in {self.directory} (finished: {steps or 'none'}): give another "
                 "run's directory, or train first."
             )
         for candidate in candidates:
             try:
-                meta = self._manager.restore(candidate, args=ocp.args.Composite(extras=ocp.args.JsonRestore()))[
-                    "extras"
-                ]
-                return read(candidate, meta)
-            except CheckpointError:
-                raise
-            except Exception as error:  # damage surfaces as whatever orbax or its storage trips over
-                reason = f"The checkpoint {self.directory / str(candidate)} is damaged ({_first_line(error)})"
+                return read(candidate, self._index(candidate))
+            except DamagedError as error:
+                reason = f"The checkpoint {self.directory / str(candidate)} is damaged: {error}"
                 if candidate == candidates[-1]:
-                    raise CheckpointError(f"{reason}: remove it and restore an older one, or train anew.") from error
+                    raise CheckpointError(f"{reason}. Restore another one, or train anew.") from error
                 warnings.warn(f"{reason}; the one before it is used instead.", stacklevel=3)
         raise AssertionError("unreachable")
 
 
-def _items(state: TrainState) -> dict[str, Any]:
-    """The state as the items of a checkpoint; the parameters lie apart, so that evaluation reads only them."""
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _file(name: str) -> str:
+    return f"{name}.safetensors"
+
+
+def _trees(state: TrainState) -> dict[str, Any]:
+    """The state by file; the parameters lie apart, so that evaluation reads only them."""
     rest = {
         "target_params": state.target_params,
         "opt_state": state.opt_state,
@@ -204,10 +350,11 @@ def _items(state: TrainState) -> dict[str, Any]:
     return {"params": state.params, "learner": rest}
 
 
-def _state(items: dict[str, Any]) -> TrainState:
-    rest = items["learner"]
+def _state(template: TrainState, found: Mapping[str, Arrays]) -> TrainState:
+    trees = {name: _on_device(tree, found[name]) for name, tree in _trees(template).items()}
+    rest = trees["learner"]
     return TrainState(
-        params=items["params"],
+        params=trees["params"],
         target_params=rest["target_params"],
         opt_state=rest["opt_state"],
         key=jax.random.wrap_key_data(rest["key"]),
@@ -215,20 +362,31 @@ def _state(items: dict[str, Any]) -> TrainState:
     )
 
 
-def _abstract(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), tree)
-
-
-def _layout(tree: Any) -> Layout:
+def _leaves(tree: Any) -> dict[str, Any]:
+    """Leaves by path: "actor/mlp/Dense_0/kernel"."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): [list(leaf.shape), str(leaf.dtype)]
-        for path, leaf in leaves
-    }
+    return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
-def _check_layout(saved: Layout, wanted: Layout, step: int) -> None:
-    differing = [name for name in sorted({*saved, *wanted}) if saved.get(name) != wanted.get(name)]
+def _on_host(tree: Any) -> Arrays:
+    return {path: np.array(leaf) for path, leaf in _leaves(tree).items()}  # copies: the leaves are donated later
+
+
+def _on_device(template: Any, arrays: Arrays) -> Any:
+    """`arrays` by path as a tree like `template`, each where its leaf is."""
+
+    def leaf(path: Any, like: jax.Array) -> jax.Array:
+        array = arrays[jax.tree_util.keystr(path, simple=True, separator="/")]
+        # Copied: on a CPU the device's array may be the host's memory (jax#37830), and it is donated later.
+        return jnp.copy(jax.device_put(array, like.sharding))
+
+    return jax.tree_util.tree_map_with_path(leaf, template)
+
+
+def _check_layout(saved: Mapping[str, Any], wanted: Mapping[str, Any], step: int) -> None:
+    differing = [
+        name for name in sorted({*saved, *wanted}) if _describe(saved.get(name)) != _describe(wanted.get(name))
+    ]
     if differing:
         name = differing[0]
         raise CheckpointError(
@@ -238,9 +396,5 @@ def _check_layout(saved: Layout, wanted: Layout, step: int) -> None:
         )
 
 
-def _describe(shape_and_dtype: list[Any] | None) -> str:
-    return "absent" if shape_and_dtype is None else f"{shape_and_dtype[1]}{shape_and_dtype[0]}"
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no details'}"
+def _describe(array: Any) -> str:
+    return "absent" if array is None else f"{array.dtype}{list(array.shape)}"

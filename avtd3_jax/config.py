@@ -131,9 +131,9 @@ class ScheduleConfig:
       log_every: steps between two TensorBoard points of the learner.
       eval_every: steps between evaluations, made at an episode's end (0: none).
       eval_episodes: episodes of each.
-      checkpoint_every: steps between checkpoints, taken at an episode's end (0: only the final one).
+      checkpoint_every: steps between checkpoints, written at the next episode's end: 1 for one after every episode, 0
+        for none but the last. What a signal or an error ends is saved up to its last whole episode, whatever this says.
       checkpoints_kept: older ones are removed.
-      checkpoint_replay: store the replay with it, so that a resumed run goes on exactly.
       debug_every: steps between two looks inside the network with debug=True.
       warn_window: steps over which training looks for a saturated policy and a parked car.
     """
@@ -149,7 +149,6 @@ class ScheduleConfig:
     eval_episodes: int
     checkpoint_every: int
     checkpoints_kept: int
-    checkpoint_replay: bool
     debug_every: int
     warn_window: int
 

@@ -275,7 +275,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
     Raises:
       One of `EXPECTED`, with one plain sentence.
     """
-    logging.set_verbosity(logging.ERROR)  # orbax warns that it opens a checkpoint read-only, as it was asked to
+    logging.set_verbosity(logging.ERROR)  # orbax warns of older checkpoints that they do not say where they were
     with ExitStack() as stack:
         checkpoints = None
         if args.checkpoint is not None:

@@ -1,5 +1,6 @@
 """The learner's half of training: updates in order, their metrics one update late, and what is inside the network."""
 
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import jax
@@ -111,6 +112,14 @@ class LearnerLoop:
         for name, value in self.learner.read_metrics(packed, update_actor=with_actor).items():
             total, count = self._sums.get(name, (0.0, 0))
             self._sums[name] = total + value, count + 1
+
+    def get_metrics(self) -> dict[str, tuple[float, int]]:
+        """Sum and count of every metric since the last `collect`, once settled; JSON-able."""
+        return dict(self._sums)
+
+    def set_metrics(self, sums: Mapping[str, Sequence[float]]) -> None:
+        """Goes on from what `get_metrics` gave."""
+        self._sums = {name: (total, int(count)) for name, (total, count) in sums.items()}
 
     def collect(self) -> dict[str, float]:
         """Mean of every metric since the last call."""

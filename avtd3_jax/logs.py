@@ -87,7 +87,8 @@ class RunLog:
             for path, last in zip(paths, (resume_step, evaluated_at), strict=True):
                 _cut(path, last)
         self._episodes, self._evaluations = (path.open("a", buffering=1) for path in paths)
-        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=resume_step)
+        lost = None if resume_step is None else resume_step + 1
+        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=lost)
 
     def scalars(self, prefix: str, values: Mapping[str, Any], step: int) -> None:
         """Adds every finite number of `values` under `prefix/`; nested mappings nest their names."""
@@ -124,7 +125,9 @@ def _cut(path: Path, last_step: int) -> None:
     """Leaves the lines of `path` up to `last_step`, and none that is broken off."""
     if path.exists():
         kept = [line for line in path.read_text().splitlines() if _step_of(line) <= last_step]
-        path.write_text("".join(line + "\n" for line in kept))
+        part = path.with_suffix(path.suffix + ".part")
+        part.write_text("".join(line + "\n" for line in kept))
+        part.replace(path)
 
 
 def _step_of(line: str) -> float:

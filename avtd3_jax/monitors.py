@@ -4,6 +4,7 @@ returns, an encoder without gradient. Each is watched by itself and says in plai
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -21,17 +22,17 @@ class Saturation:
     def __init__(self, names: Sequence[str], window: int) -> None:
         """`names` of the action's dimensions, in order."""
         self._names = tuple(names)
-        self._actions: deque[np.ndarray] = deque(maxlen=window)
+        self.actions: deque[np.ndarray] = deque(maxlen=window)
 
     def observe(self, action: np.ndarray) -> None:
         """Takes an action [A] of the policy."""
-        self._actions.append(np.abs(action))
+        self.actions.append(np.abs(action))
 
     def levels(self) -> dict[str, float]:
         """Mean |action| of each dimension over the last `window` steps; nothing before there are so many."""
-        if len(self._actions) < (self._actions.maxlen or 0):
+        if len(self.actions) < (self.actions.maxlen or 0):
             return {}
-        return dict(zip(self._names, np.mean(self._actions, axis=0).tolist(), strict=True))
+        return dict(zip(self._names, np.mean(self.actions, axis=0).tolist(), strict=True))
 
     def warning(self) -> str | None:
         """What to say, if anything."""
@@ -40,7 +41,7 @@ class Saturation:
             return None
         text = " and ".join(f"mean |{name}| {level:.2f}" for name, level in high.items())
         return (
-            f"The policy is saturated: {text} over the last {self._actions.maxlen} steps. At its limits tanh passes no "
+            f"The policy is saturated: {text} over the last {self.actions.maxlen} steps. At its limits tanh passes no "
             "gradient, so it may never come back. Start anew with a lower agent.actor_lr, or find out why the critic "
             "wants ever more (learner/q/max, learner/q/pi_gap_abs in TensorBoard)."
         )
@@ -50,15 +51,15 @@ class Parking:
     """Does the car stand still for most of `window` steps?"""
 
     def __init__(self, window: int) -> None:
-        self._parked: deque[bool] = deque(maxlen=window)
+        self.parked: deque[bool] = deque(maxlen=window)
 
     def observe(self, speed_mps: float) -> None:
         """Takes the speed after a step."""
-        self._parked.append(speed_mps < PARKED_MPS)
+        self.parked.append(speed_mps < PARKED_MPS)
 
     def share(self) -> float | None:
         """Share of the last `window` steps that the car stood still in; None before there are so many."""
-        return float(np.mean(self._parked)) if len(self._parked) == self._parked.maxlen else None
+        return float(np.mean(self.parked)) if len(self.parked) == self.parked.maxlen else None
 
     def warning(self) -> str | None:
         """What to say, if anything."""
@@ -66,7 +67,7 @@ class Parking:
         if share is None or share <= PARKED_SHARE:
             return None
         return (
-            f"The car is parked: slower than {PARKED_MPS} m/s in {share:.0%} of the last {self._parked.maxlen} steps, "
+            f"The car is parked: slower than {PARKED_MPS} m/s in {share:.0%} of the last {self.parked.maxlen} steps, "
             "and standing teaches it nothing about driving. See whether standing pays (reward/* in TensorBoard; "
             "env.reward.parked_value makes it cost more), and whether exploration drives off (the second value of "
             "exploration.mean is throttle)."
@@ -78,7 +79,7 @@ class QScale:
 
     def __init__(self, gamma: float) -> None:
         self._gamma = gamma
-        self._ranges: deque[tuple[float, float]] = deque(maxlen=EPISODES)
+        self.ranges: deque[tuple[float, float]] = deque(maxlen=EPISODES)
 
     def observe(self, rewards: Sequence[float]) -> None:
         """Takes the rewards of a whole episode."""
@@ -86,13 +87,13 @@ class QScale:
         for reward in reversed(rewards):
             value = reward + self._gamma * value
             low, high = min(low, value), max(high, value)
-        self._ranges.append((low, high))
+        self.ranges.append((low, high))
 
     def scale(self) -> float | None:
         """Width of the range of the discounted returns from every step of the last episodes, zero included."""
-        if not self._ranges:
+        if not self.ranges:
             return None
-        low, high = np.array(self._ranges).T
+        low, high = np.array(self.ranges).T
         return float(high.max() - low.min()) or None
 
     def ratio(self, gap: float) -> float | None:
@@ -107,7 +108,7 @@ class QScale:
             return None
         return (
             f"The critics are off the scale of the returns: mean |Q(s, pi(s)) - Q(s, a)| is {gap:.3g}, all discounted "
-            f"returns of the last {len(self._ranges)} episodes lie within {self.scale():.3g}. The policy follows "
+            f"returns of the last {len(self.ranges)} episodes lie within {self.scale():.3g}. The policy follows "
             "values that no episode has shown: lower agent.critic_lr and agent.actor_lr, or raise agent.policy_delay."
         )
 
@@ -176,6 +177,22 @@ class Monitors:
             "encoder_parameters_without_gradient": len(without_gradient(mean_gradients)) if mean_gradients else None,
         }
         return {name: value for name, value in measured.items() if value is not None}
+
+    def get_state(self) -> dict[str, Any]:
+        """What has been watched so far, JSON-able."""
+        return {
+            "actions": [action.tolist() for action in self._saturation.actions],
+            "parked": [bool(parked) for parked in self._parking.parked],
+            "ranges": list(self._q_scale.ranges),
+            "said_at": self._said_at,
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where `get_state` was called."""
+        self._saturation.actions.extend(np.asarray(action, np.float32) for action in state["actions"])
+        self._parking.parked.extend(state["parked"])
+        self._q_scale.ranges.extend((low, high) for low, high in state["ranges"])
+        self._said_at = dict(state["said_at"])
 
     def _say(self, condition: str, step: int, sentence: str | None) -> None:
         last = self._said_at.get(condition)

@@ -1,7 +1,7 @@
 """Replay of transitions in host memory: one uint8 frame a step, stacks rebuilt when sampled."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -318,45 +318,68 @@ class FrameReplay:
         for done in [self._pool.submit(_take, source, rows[part], target[part]) for part in ranges]:
             done.result()
 
-    def get_state(self) -> dict[str, Any]:
-        """{"arrays": the columns up to the fill, as views, "meta": JSON-able}; save or copy it before adding more."""
-        filled = min(self._head, self.capacity)
+    @property
+    def span(self) -> tuple[int, int]:
+        """Absolute indices of the slots held: the first, and the one after the last."""
         with self._lock:
-            return {
-                "arrays": {name: column[:filled] for name, column in self._columns.items()},
-                "meta": {
-                    "capacity": self.capacity,
-                    "oldest": self._oldest,
-                    "head": self._head,
-                    "transitions": self._transitions,
-                    "episode_start": self._episode_start,
-                    "first_step": self._first_step,
-                    "rng": self._rng.bit_generator.state,
-                },
-            }
+            return self._oldest, self._head
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on exactly from `get_state`'s result.
+    def read_slots(self, begin: int, end: int) -> dict[str, np.ndarray]:
+        """Copies of every column [end - begin, ...] of the slots from absolute index `begin` to before `end`.
+
+        A slot does not change any more once another one follows it, until it is overwritten.
+        """
+        first, count = begin % self.capacity, end - begin
+        parts = (
+            slice(first, first + count),
+            slice(0, max(first + count - self.capacity, 0)),
+        )  # the second where it wraps
+        return {name: np.concatenate([column[part] for part in parts]) for name, column in self._columns.items()}
+
+    def write_slots(self, begin: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Puts back what `read_slots` gave; `set_state` says which slots are held.
 
         Raises:
-          ValueError: it comes from a replay of another capacity, observation or action.
+          ValueError: they come from a replay of another observation or action.
         """
-        arrays, meta = state["arrays"], state["meta"]
-        if meta["capacity"] != self.capacity:
-            raise ValueError(
-                f"The saved replay has the capacity {meta['capacity']}, this one {self.capacity}: make them equal."
-            )
-        columns = self._columns if meta["head"] else {}
-        for name, column in columns.items():
-            if name not in arrays or arrays[name].shape[1:] != column.shape[1:]:
+        for name, column in self._columns.items():
+            if name not in columns or columns[name].shape[1:] != column.shape[1:]:
                 raise ValueError(f"The saved replay's {name} has another shape: it was made for another observation.")
+        for name, column in self._columns.items():
+            column[np.arange(begin, begin + len(columns[name])) % self.capacity] = columns[name]
+
+    def get_state(self) -> dict[str, Any]:
+        """Everything but the slots, JSON-able."""
         with self._lock:
-            for name, column in columns.items():
-                column[: len(arrays[name])] = arrays[name]
-            self._oldest, self._head = meta["oldest"], meta["head"]
-            self._transitions = meta["transitions"]
-            self._episode_start, self._first_step = meta["episode_start"], meta["first_step"]
-            self._rng.bit_generator.state = meta["rng"]
+            return {
+                "capacity": self.capacity,
+                "oldest": self._oldest,
+                "head": self._head,
+                "transitions": self._transitions,
+                "episode_start": self._episode_start,
+                "first_step": self._first_step,
+                "rng": self._rng.bit_generator.state,
+            }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on exactly from where `get_state` was called, once `write_slots` has put the slots back.
+
+        Raises:
+          ValueError: it comes from a replay of another capacity or number of environments.
+        """
+        if "rings" in state:
+            raise ValueError(
+                f"The saved replay is that of {len(state['rings'])} environments, this one of 1: make num_envs equal."
+            )
+        if state["capacity"] != self.capacity:
+            raise ValueError(
+                f"The saved replay has the capacity {state['capacity']}, this one {self.capacity}: make them equal."
+            )
+        with self._lock:
+            self._oldest, self._head = state["oldest"], state["head"]
+            self._transitions = state["transitions"]
+            self._episode_start, self._first_step = state["episode_start"], state["first_step"]
+            self._rng.bit_generator.state = state["rng"]
         if self._mirror is not None:
             self._mirror.forget()
 

@@ -1,6 +1,7 @@
 """Replay of several environments: one frame ring each, sampled as one."""
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -85,31 +86,22 @@ class ReplayRings:
         return batch
 
     def get_state(self) -> dict[str, Any]:
-        """As `FrameReplay.get_state`, the columns under "ring0", "ring1", ..."""
-        states = [ring.get_state() for ring in self.rings]
-        filled = {f"ring{i}": state["arrays"] for i, state in enumerate(states) if state["meta"]["head"]}
+        """Everything but the rings' slots, JSON-able."""
         with self._lock:
-            return {
-                "arrays": filled,
-                "meta": {
-                    "rings": [state["meta"] for state in states],
-                    "head": sum(state["meta"]["head"] for state in states),
-                    "rng": self._rng.bit_generator.state,
-                },
-            }
+            return {"rings": [ring.get_state() for ring in self.rings], "rng": self._rng.bit_generator.state}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on exactly from `get_state`'s result.
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """As `FrameReplay.set_state`, once the slots of every ring have been put back.
 
         Raises:
-          ValueError: it comes from a replay of another capacity, number of rings, observation or action.
+          ValueError: it comes from a replay of another capacity or number of environments.
         """
-        metas = state["meta"].get("rings", [state["meta"]])
-        if len(metas) != len(self.rings):
+        saved = state.get("rings", [state])
+        if len(saved) != len(self.rings):
             raise ValueError(
-                f"The saved replay is that of {len(metas)} environments, this one of {len(self.rings)}: "
+                f"The saved replay is that of {len(saved)} environments, this one of {len(self.rings)}: "
                 "make num_envs equal."
             )
-        for i, (ring, meta) in enumerate(zip(self.rings, metas, strict=True)):
-            ring.set_state({"arrays": state["arrays"].get(f"ring{i}", {}), "meta": meta})
-        self._rng.bit_generator.state = state["meta"]["rng"]
+        for ring, ring_state in zip(self.rings, saved, strict=True):
+            ring.set_state(ring_state)
+        self._rng.bit_generator.state = state["rng"]

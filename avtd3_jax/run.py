@@ -6,6 +6,7 @@ from typing import Any
 
 from avtd3_jax.config import ConfigError, ExplorationConfig, ReplayConfig, ScheduleConfig, build
 from avtd3_jax.learner import TD3Config
+from avtd3_jax.old_checkpoint import REMOVED_KEYS
 from envloop.config import EMBEDDED, EnvConfig
 
 # A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
@@ -98,10 +99,11 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
 
 
 def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
-    """Dotted names of the keys in which two configurations differ, those that a resumed run may change left out."""
+    """Dotted names of the keys in which two configurations differ; not those that there are no more, or that a resumed
+    run may change."""
     keys = []
     for name in sorted({*saved, *wanted}):
-        if not where and name in CHANGEABLE_ON_RESUME:
+        if not where and name in (*CHANGEABLE_ON_RESUME, *REMOVED_KEYS):
             continue
         before, now = saved.get(name), wanted.get(name)
         if isinstance(before, Mapping) and isinstance(now, Mapping):

@@ -76,7 +76,7 @@ class StopSignal:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
         tqdm.write(
-            f"{self.received.name}: finishing this step, then saving. Once more to stop at once.", file=sys.stderr
+            f"{self.received.name}: finishing this step, then ending. Once more to stop at once.", file=sys.stderr
         )
 
 
@@ -93,7 +93,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         stack.enter_context(_locked(workdir, resume))
         checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))
         if resume:
-            _check_same(values, checkpoints.extras()["config"], workdir)
+            _check_resumable(values, checkpoints, workdir)
         timer = PhaseTimer()
         opening = stack.enter_context(_opening(run, timer))
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
@@ -102,12 +102,11 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         source = DeviceFrames(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
+        progress: dict[str, Any] = {}
         counters = Counters()
-        if resume:
-            restored = checkpoints.restore(state)
-            state, counters = restored.state, Counters(**restored.extras["counters"])
-            if restored.replay is not None:
-                replay.set_state(restored.replay)
+        if resume and checkpoints.steps():
+            _, state, progress = checkpoints.restore(state, replay)
+            counters = Counters(**progress["counters"])
         earlier_s = counters.wall_s
         batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
         loop = LearnerLoop(learner, state, batches, timer, run.updates_per_dispatch, run.overlap)
@@ -161,10 +160,9 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             introspection=introspection,
             profile=profile,
         )
-        trainer.counters = counters
+        if progress:
+            trainer.set_state(progress)
         trainer.run(world.transitions(trainer, counters.episode, stop), stop)
-        if not stop() and run.eval_every and trainer.counters.evaluated_at < trainer.counters.step:
-            trainer.evaluate()
         checkpoints.wait()
     print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")
     print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}", flush=True)
@@ -265,8 +263,15 @@ def _device(info: runtime.RuntimeInfo) -> dict[str, str]:
     }
 
 
-def _check_same(values: Mapping[str, Any], saved: Mapping[str, Any], workdir: Path) -> None:
-    if changed := changed_keys(saved, to_json(values)):
+def _check_resumable(values: Mapping[str, Any], checkpoints: Checkpoints, workdir: Path) -> None:
+    """Raises CheckpointError or ConfigError where the run in `workdir` cannot go on with `values`."""
+    begun = workdir / "config.json"
+    if not begun.exists():
+        raise CheckpointError(f"--resume: {workdir} holds no run, and no checkpoint: leave --resume out to begin one.")
+    checkpoints.require_resumable()
+    if not checkpoints.steps():
+        print(f"resume     {workdir} has no checkpoint yet, its run begins anew", flush=True)
+    if changed := changed_keys(json.loads(begun.read_text()), to_json(values)):
         raise ConfigError(
             f"--resume: {', '.join(f'config.{key}' for key in changed)} differ from the run in {workdir}: give "
             "the same values, or start another run."
@@ -311,7 +316,7 @@ def _new_directory(name: str) -> Path:
 
 
 def _main(argv: list[str]) -> int:
-    logging.set_verbosity(logging.WARNING)  # orbax tells every step of every save otherwise
+    logging.set_verbosity(logging.WARNING)  # jax tells which accelerators there are not otherwise
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}: options begin with --.")
     if _CONFIG.value is None:
@@ -336,11 +341,12 @@ def _main(argv: list[str]) -> int:
         print(f"train: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("train: stopped at once; the last checkpoint is the newest one in the run's directory.", file=sys.stderr)
+        print("train: stopped at once; --resume goes on from the newest checkpoint there is.", file=sys.stderr)
         return 130
     if stop.received is not None:
         print(
-            f"train: {stop.received.name}: saved; go on with --resume --workdir {shlex.quote(str(workdir))}",
+            f"train: {stop.received.name}: saved up to the last whole episode; go on with --resume --workdir "
+            f"{shlex.quote(str(workdir))}",
             file=sys.stderr,
         )
         return 128 + stop.received

@@ -19,6 +19,7 @@ from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.config import ExplorationConfig, ScheduleConfig
 from avtd3_jax.console import Progress
 from avtd3_jax.exploration import EpisodeNoise
+from avtd3_jax.learner import TrainState
 from avtd3_jax.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
 from avtd3_jax.monitors import Monitors
@@ -63,11 +64,12 @@ class Replay(Protocol):
     def fill(self) -> float: ...
     def end_torn_episode(self) -> None: ...
     def get_state(self) -> dict[str, Any]: ...
+    def set_state(self, state: Mapping[str, Any]) -> None: ...
 
 
 @dataclasses.dataclass
 class Counters:
-    """Where a run stands; saved with every checkpoint. `episode` is the next one to begin.
+    """Where a run stands. `episode` is the next one to begin.
 
     `wall_s` is what the run has taken so far, evaluations and the start of each of its parts with it; work that was
     lost between a checkpoint and a kill is not counted.
@@ -77,7 +79,6 @@ class Counters:
     episode: int = 0
     update: int = 0
     evaluated_at: int = 0
-    saved_at: int = 0
     wall_s: float = 0.0
 
 
@@ -150,6 +151,25 @@ class Trainer:
         self._last_return = 0.0
         self._updates_per_s = 0.0
         self._window = (time.perf_counter(), 0)
+        self._saved_at = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Where the run stands, beside the learner and the replay: counters, and what is watched. JSON-able."""
+        self.counters.wall_s = self._clock()
+        return {
+            "counters": dataclasses.asdict(self.counters),
+            "monitors": self._monitors.get_state(),
+            "metrics": self._loop.get_metrics(),
+            "recent": list(self._recent),
+        }
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Goes on from where `get_state` was called."""
+        self.counters = Counters(**state["counters"])
+        self._monitors.set_state(state["monitors"])
+        self._loop.set_metrics(state["metrics"])
+        self._recent.extend(state["recent"])
+        self._saved_at = self.counters.step
 
     def begin_episode(self, episode: int, environment: int = 0) -> int:
         """Seed for the reset of episode number `episode`, whose noise begins with it. For the env loop."""
@@ -183,7 +203,14 @@ class Trainer:
             self.counters.update += at_once
 
     def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
-        """Trains until `schedule.total_steps`, or until `stop` says so; saves in the end, whatever ends it."""
+        """Trains until `schedule.total_steps`, or until `stop` says so.
+
+        A run that is stopped, or that fails, is saved as it was at the end of its last whole episode: what it drives
+        when it is resumed is what it would have driven, to the bit.
+
+        Raises:
+          CheckpointError: the last checkpoint could not be written.
+        """
         counters, total = self.counters, self._schedule.total_steps
         with Progress(total=total, initial=counters.step, unit="step") as bar:
             self._bar = bar
@@ -196,22 +223,29 @@ class Trainer:
                     self._record(transition)
                     if transition.terminated or transition.truncated:
                         self._end_episode(transition)
-                self._loop.settle()
+                if counters.step >= total:
+                    self._finish()
             finally:
-                self._replay.end_torn_episode()
-                self.save()
+                self._checkpoints.flush()
 
-    def save(self) -> None:
-        """A checkpoint of everything needed to go on."""
-        counters = self.counters
-        counters.saved_at, counters.wall_s = counters.step, self._clock()
+    def _finish(self) -> None:
+        """The run's last checkpoint, in mid-episode if need be, and its evaluation."""
+        self._loop.settle()
+        self._replay.end_torn_episode()
+        self._take(write=True)
+        if self._schedule.eval_every and self.counters.evaluated_at < self.counters.step:
+            self.evaluate()
         with self._timer("checkpoint"):
-            self._checkpoints.save(
-                counters.step,
-                self._loop.state,
-                replay=self._replay.get_state() if self._schedule.checkpoint_replay else None,
-                extras={**self._description, "counters": dataclasses.asdict(counters)},
-            )
+            self._checkpoints.save(*self._content())
+
+    def _take(self, write: bool) -> None:
+        with self._timer("checkpoint"):
+            if self._checkpoints.take(*self._content(), write=write):
+                self._saved_at = self.counters.step
+
+    def _content(self) -> tuple[int, TrainState, Replay, dict[str, Any]]:
+        """Everything needed to go on."""
+        return self.counters.step, self._loop.state, self._replay, {**self._description, **self.get_state()}
 
     def _record(self, transition: Transition) -> None:
         ring, running = self._replay.rings[transition.environment], self._running[transition.environment]
@@ -256,9 +290,10 @@ class Trainer:
         self._bar.set_postfix(self._postfix(), refresh=False)
         if self._schedule.eval_every and step - self.counters.evaluated_at >= self._schedule.eval_every:
             self.evaluate()
-        if self._schedule.checkpoint_every and step - self.counters.saved_at >= self._schedule.checkpoint_every:
-            self._loop.settle()
-            self.save()
+        # Whether it is written or not: that a run is saved must not change what it does next.
+        self._loop.settle()
+        every = self._schedule.checkpoint_every
+        self._take(write=every > 0 and step - self._saved_at >= every)
 
     def evaluate(self) -> None:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""

@@ -60,7 +60,7 @@ def per_call(call: Callable[[], Any], args: Any) -> Spread:
 
 def plain_copy(replay: FrameReplay, args: Any) -> Spread:
     """Copying as many bytes as a batch has, in one piece, out of the replay's own frames into a fresh array."""
-    frames = replay.get_state()["arrays"]["frame"]
+    frames = replay.read_slots(*replay.span)["frame"]
     count = floor.batch_bytes(replay.sample(args.batch)) // frames[0].nbytes
     rng = np.random.default_rng(0)
 

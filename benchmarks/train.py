@@ -186,7 +186,6 @@ def configured(changes: dict[str, Any]) -> RunConfig:
             "log_every": 10_000_000,
             "eval_every": 0,
             "checkpoint_every": 0,
-            "checkpoint_replay": False,
             "replay.capacity": 20_000,
             **changes,
         }
@@ -205,8 +204,11 @@ def made_replay(run: RunConfig, learner: Learner) -> FrameReplay | ReplayRings:
 class _NoCheckpoints:
     """Saves nothing: saving is no part of what is measured."""
 
-    def save(self, *_: Any, **__: Any) -> bool:
+    def take(self, *_: Any, **__: Any) -> bool:
         return True
+
+    def flush(self) -> None:
+        return None
 
 
 class WatchedLoop(LearnerLoop):

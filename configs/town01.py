@@ -26,9 +26,8 @@ def get_config() -> ConfigDict:
     config.log_every = 100
     config.eval_every = 1_000
     config.eval_episodes = 5
-    config.checkpoint_every = 5_000
+    config.checkpoint_every = 1  # after every episode; a kill then costs the episode under way and nothing else
     config.checkpoints_kept = 3
-    config.checkpoint_replay = True
     config.debug_every = 200
     config.warn_window = 1_000  # steps over which a saturated policy or a parked car is looked for
 

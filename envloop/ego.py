@@ -76,21 +76,25 @@ class Ego:
 
     def place(self, transform: carla.Transform) -> None:
         """Teleports the car to rest. Physics stay off until `release`, so that nothing of the last episode lives on."""
+        # The client sends no control that is its own last one, and knows nothing of those that another client sent.
+        self.control(0.0, 0.0, 0.0)
         self.control(0.0, 0.0, 1.0)
         self.vehicle.set_simulate_physics(False)
         self.vehicle.set_transform(transform)
         self.vehicle.set_target_velocity(carla.Vector3D())
         self.vehicle.set_target_angular_velocity(carla.Vector3D())
+        self._await_calls()
 
     def release(self) -> None:
         """Lets the car stand on its wheels, brakes on."""
         self.vehicle.set_simulate_physics(True)
+        self._await_calls()
 
     def launch(self, transform: carla.Transform, speed_mps: float) -> None:
         """Lets the car roll along `transform`'s heading at `speed_mps` from the next tick on, whoever makes it."""
         self.control(0.0, 0.0, 0.0)
         self.vehicle.set_target_velocity(transform.get_forward_vector() * speed_mps)
-        self._world.get_settings()  # answered when the calls before it, which have no answer, are done
+        self._await_calls()
 
     def control(self, steer: float, throttle: float, brake: float) -> None:
         """Control of the next ticks: steer in [-1, 1], right positive; throttle and brake in [0, 1]."""
@@ -161,6 +165,10 @@ class Ego:
                 if sensor.is_listening:
                     sensor.stop()
         self._inbox.clear()
+
+    def _await_calls(self) -> None:
+        """Another client's tick, as with traffic, could come before calls of this one that have no answer."""
+        self._world.get_settings()  # is answered after them
 
     def _attached(self, blueprint: carla.ActorBlueprint, transform: carla.Transform) -> carla.Sensor:
         return self._world.spawn_actor(blueprint, transform, attach_to=self.vehicle)

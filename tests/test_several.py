@@ -133,6 +133,7 @@ def test_every_environment_has_its_endpoint():
 def test_a_resumed_run_keeps_its_number_of_environments_and_may_be_traced():
     assert changed_keys(config(), config(profile=True)) == []
     assert changed_keys(config(), config(num_envs=2)) == ["num_envs"]
+    assert changed_keys({**config(), "checkpoint_replay": True}, config()) == []  # a key of older runs
 
 
 def test_one_call_of_the_policy_serves_all_that_wait():

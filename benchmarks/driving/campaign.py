@@ -95,8 +95,10 @@ class Campaign:
         progress = Progress(where, folder, total)
         self._processes.run("avtd3_jax.train", arguments, folder / "train.log", progress, _PROGRESS_S)
         write_json(folder / record.TRAINED, {"env_steps": total})
-        for checkpoint in (folder / "checkpoints").glob("*/replay"):  # only needed to go on, and most of the disk
-            shutil.rmtree(checkpoint)
+        replay = folder / "checkpoints" / "replay"  # only needed to go on, and most of the disk
+        shutil.rmtree(replay, ignore_errors=True)
+        for tail in (folder / "checkpoints").glob("*/replay.safetensors"):
+            tail.unlink()
 
     def _evaluate(self, row: Row, task: Task, folder: Path, where: str) -> dict[str, Any]:
         """The result of `avtd3_jax.evaluate`, from an earlier call where there was one."""
@@ -161,7 +163,7 @@ def _drift(row: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 
 
 def _checkpoints(folder: Path) -> list[int]:
-    """Steps of the finished checkpoints; read off the names, since orbax would take the device from the training."""
+    """Steps of the finished checkpoints; read off the names, without JAX."""
     return sorted(int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit())
 
 

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from learner_cases import BOTH, VECTOR
+from learner_cases import BOTH, VECTOR, copy_replay
 
 from avtd3_jax import device_frames
 from avtd3_jax.device_frames import DeviceFrames
@@ -68,7 +68,7 @@ def test_a_restored_replay_goes_on_with_its_own_frames(kind):
         for ring in replay.rings:
             drive(ring, 150, seed)
     device.sample(8)
-    mirrored.set_state(saved.get_state())
+    copy_replay(saved, mirrored)
     assert_same_batches(saved, device)
 
 
@@ -79,7 +79,7 @@ def test_a_state_saved_beside_a_device_copy_is_that_of_the_host():
         drive(replay, 90, 1)
     device.sample(32), host.sample(32)
     restored = make("one")
-    restored.set_state(mirrored.get_state())
+    copy_replay(mirrored, restored)
     for mine, other in zip(restored.sample(32), host.sample(32), strict=True):
         np.testing.assert_array_equal(mine, other)
 

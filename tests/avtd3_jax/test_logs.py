@@ -1,6 +1,7 @@
 """Nothing of a log is lost, and a resumed run's log has no ghosts of the work that was."""
 
 import json
+import time
 
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -38,6 +39,20 @@ def test_a_resumed_log_drops_what_lies_beyond_its_checkpoint_and_half_lines(tmp_
     resumed.close()
     lines = (tmp_path / "episodes.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20, 25]
+
+
+def test_a_resumed_log_has_every_point_of_its_checkpoint_s_step_once(tmp_path):
+    log = RunLog(tmp_path)
+    for step in (10, 20, 30):
+        log.scalars("episode", {"return": 1.0}, step)
+    log.close()
+    time.sleep(1.1)  # the file's name tells the second
+    resumed = RunLog(tmp_path, resume_step=20)
+    resumed.scalars("episode", {"return": 2.0}, 30)
+    resumed.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    points = [(point.step, point.value) for point in events.Scalars("episode/return")]
+    assert points == [(10, 1.0), (20, 1.0), (30, 2.0)]
 
 
 def test_a_resumed_log_drops_evaluations_that_will_be_made_again(tmp_path):

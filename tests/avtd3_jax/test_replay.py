@@ -7,9 +7,11 @@ import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from learner_cases import copy_replay
 
 from avtd3_jax import replay as replay_module
 from avtd3_jax.replay import FrameReplay
+from avtd3_jax.replay_rings import ReplayRings
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 
 STACK = 4
@@ -165,10 +167,8 @@ def test_torn_episode_keeps_its_whole_transitions():
 def test_restored_replay_samples_identically_and_goes_on_mid_episode():
     record = filled()
     record.step()
-    saved = record.replay.get_state()
-    saved = {"arrays": {name: array.copy() for name, array in saved["arrays"].items()}, "meta": saved["meta"]}
     other = FrameReplay(SPEC, ACTION, 64, seed=99)
-    other.set_state(saved)
+    copy_replay(record.replay, other)
     original = record.replay
     for _ in range(5):
         for a, b in zip(original.sample(32), other.sample(32), strict=True):
@@ -186,10 +186,11 @@ def test_state_holds_no_more_than_the_fill():
     record = Recorder(replay)
     record.begin()
     record.step()
-    assert {len(array) for array in replay.get_state()["arrays"].values()} == {2}
+    assert replay.span == (0, 2)
+    assert {len(column) for column in replay.read_slots(0, 2).values()} == {2}
     empty = FrameReplay(SPEC, ACTION, 1000)
     restored = FrameReplay(SPEC, ACTION, 1000)
-    restored.set_state(empty.get_state())
+    copy_replay(empty, restored)
     assert len(restored) == 0
 
 
@@ -198,7 +199,9 @@ def test_state_of_another_shape_is_refused():
         FrameReplay(SPEC, ACTION, 32).set_state(FrameReplay(SPEC, ACTION, 16).get_state())
     wider = FrameReplay(ObsSpec(image=(STACK, 2, 2), vector=4), ACTION, 16)
     with pytest.raises(ValueError, match="vector has another shape"):
-        wider.set_state(filled(capacity=16).replay.get_state())
+        copy_replay(filled(capacity=16).replay, wider)
+    with pytest.raises(ValueError, match="of 2 environments, this one of 1"):
+        FrameReplay(SPEC, ACTION, 32).set_state(ReplayRings(SPEC, ACTION, 64, 2).get_state())
 
 
 @pytest.mark.parametrize("spec", [ObsSpec(image=(STACK, 2, 2), vector=None), ObsSpec(image=None, vector=3)])
@@ -223,14 +226,14 @@ def test_arrays_are_contiguous_and_never_shared():
     assert all(part.flags.c_contiguous for part in first)
     for a, b in zip(first, second, strict=True):
         assert not np.shares_memory(a, b)
-        assert not any(np.shares_memory(a, column) for column in replay.get_state()["arrays"].values())
+        assert not any(np.shares_memory(a, column) for column in replay._columns.values())
 
 
 @pytest.mark.parametrize("size", [1, 64])
 def test_several_threads_gather_what_one_does(size):
     one = filled().replay
     several = FrameReplay(SPEC, ACTION, one.capacity, gather_threads=7)
-    several.set_state(one.get_state())
+    copy_replay(one, several)
     for mine, other in zip(several.sample(size), one.sample(size), strict=True):
         np.testing.assert_array_equal(mine, other)
 

@@ -104,6 +104,14 @@ def test_an_episode_is_a_function_of_its_seed(env):
     assert scripted(env, seed=7, steps=60) != first
 
 
+def test_an_episode_in_traffic_is_a_function_of_its_seed(make_env):
+    """Also after one that began at rest, whose last control was another client's."""
+    env = make_env(scenario="0")
+    first = scripted(env, seed=5, steps=10, start="random")
+    scripted(env, seed=6, steps=10, start="beginning")
+    assert scripted(env, seed=5, steps=10, start="random") == first
+
+
 def test_another_server_gives_the_same_bytes(env):
     with Simulator(SimulatorConfig()) as other:
         twin = CarlaEnv(env.config, simulator=other)

@@ -1,0 +1,76 @@
+"""Real runs that are killed at random moments, and go on to the same end, to the bit."""
+
+import json
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from safetensors.numpy import load_file
+from test_train import ROOT, command, run
+
+CONFIG = {
+    "total_steps": 300,
+    "exploration_steps": 120,
+    "eval_every": 120,
+    "replay.capacity": 150,  # wraps
+    "agent.encoder": "small",
+    "seed": 9,
+}
+
+
+def interrupted(arguments: list[str], workdir: Path, episodes: int, number: signal.Signals, within_s: float) -> str:
+    """Sends the signal at a random moment after `episodes` episodes; what was told on stdout."""
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
+    )
+    deadline = time.monotonic() + 200
+    while len(lines(workdir / "episodes.jsonl")) < episodes or not (workdir / "config.json").exists():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(random.uniform(0.0, within_s))
+    process.send_signal(number)
+    told, errors = process.communicate(timeout=100)
+    assert process.returncode == (128 + number if number == signal.SIGTERM else -number), errors
+    return told
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def progress(workdir: Path) -> dict:
+    """What the last checkpoint holds, but for wall time and the port of the simulator."""
+    folder = workdir / "checkpoints" / str(CONFIG["total_steps"])
+    index = json.loads((folder / "checkpoint.json").read_text())["content"]
+    del index["extras"]["simulator"], index["extras"]["counters"]["wall_s"]
+    arrays = {name: load_file(folder / f"{name}.safetensors") for name in ("params", "learner", "replay")}
+    bits = {f"{name}/{path}": a.tobytes() for name, of in arrays.items() for path, a in of.items()}
+    return {"bits": bits, "replay": index["replay"], **index["extras"]}
+
+
+def test_killed_and_stopped_runs_end_as_one_that_never_was(tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = run(command(whole, **CONFIG))
+    assert done.returncode == 0, done.stderr
+    go_on = command(broken, "--resume", **CONFIG)
+    interrupted(command(broken, **CONFIG), broken, 0, signal.SIGKILL, within_s=0.0)
+    assert list((broken / "checkpoints").iterdir()) == []
+    told = interrupted(go_on, broken, 4, signal.SIGKILL, within_s=1.0)  # exploring, or the first updates
+    assert "has no checkpoint yet, its run begins anew" in told
+    told = interrupted(go_on, broken, 8, signal.SIGTERM, within_s=1.0)  # learning, in mid-episode
+    assert "begins anew" not in told
+    done = run(go_on)
+    assert done.returncode == 0, done.stderr
+    mine, expected = progress(broken), progress(whole)
+    assert mine.keys() == expected.keys()
+    for name in mine:
+        assert mine[name] == expected[name], name
+    assert lines(broken / "episodes.jsonl") == lines(whole / "episodes.jsonl")
+    curves = [[json.loads(line) for line in lines(folder / "evaluations.jsonl")] for folder in (broken, whole)]
+    for point in [*curves[0], *curves[1]]:
+        del point["wall_s"]
+    assert curves[0] == curves[1]
+    assert [point["step"] for point in curves[0]][-1] == CONFIG["total_steps"]

@@ -4,7 +4,8 @@ python -m benchmarks.checkpoint [--capacity 1000000] [--repetitions 20] [--direc
 
 The learner is that of configs/town01.py; pictures are random, so nothing can be compressed. Each part is a process of
 its own and writes below DIR (the system's temporary directory), which must be on a disk.
-  stall ms: for how long the run stands still, to copy the learner and the slots that are new, or the longest.
+  stall ms: for how long the run stands still, to copy the learner and the slots that are new; stall CPU ms: how much of
+    that it works. On a machine that others use as well, the rest is theirs.
   on disk ms, CPU ms: until all of it is there, and what that takes of the processor in all threads.
   memory + GB: the peak of the resident memory over what it was before the first checkpoint, the replay's own apart.
 A replay is written as it grows. "never saved before" is one that could not be, as after a full disk; "episodes" says
@@ -114,13 +115,11 @@ def filling(capacity: int, folder: Path) -> list[dict[str, Any]]:
     """A replay that is written as it grows, and the checkpoint that a run of it ends with."""
     _, state = made()
     replay, grow = FrameReplay(OBS, ACTION, capacity), Growth()
-    memory, stalls = Memory(), []
+    memory, stalls = Memory(), Stalls()
     with Checkpoints(folder) as checkpoints:
         for number in range(capacity // _EPISODE + 1):
             grow(replay, _EPISODE)
-            began = time.perf_counter()
-            checkpoints.take(number, state, replay, write=number % _BETWEEN == 0)
-            stalls.append(1e3 * (time.perf_counter() - began))
+            stalls.add(lambda number=number: checkpoints.take(number, state, replay, write=number % _BETWEEN == 0))
             memory.look(replay.nbytes)
             if number % _BETWEEN == _BETWEEN - 1:
                 checkpoints.wait()  # no run makes transitions faster than a disk takes them
@@ -132,7 +131,7 @@ def filling(capacity: int, folder: Path) -> list[dict[str, Any]]:
     return [
         {
             "what": f"while a replay of {capacity:,} fills",
-            "stall ms": max(stalls),
+            **stalls.row(),
             "memory + GB": memory.close(),
             "on disk GB": on_disk / 1e9,
             "files": files,
@@ -158,21 +157,19 @@ def catching_up(capacity: int, folder: Path) -> dict[str, Any]:
     _, state = made()
     replay, grow = FrameReplay(OBS, ACTION, capacity), Growth()
     grow(replay, capacity)
-    memory, stalls, began = Memory(replay.nbytes), [], time.perf_counter()
+    memory, stalls, began = Memory(replay.nbytes), Stalls(), time.perf_counter()
     with Checkpoints(folder) as checkpoints:
         while not checkpoints.steps():
             grow(replay, _EPISODE)
-            before = time.perf_counter()
-            checkpoints.take(len(stalls), state, replay)
-            stalls.append(1e3 * (time.perf_counter() - before))
+            stalls.add(lambda: checkpoints.take(len(stalls.wall_ms), state, replay))
             memory.look(replay.nbytes)
             time.sleep(0.2)
         spent = time.perf_counter() - began
     return {
         "what": f"a full replay of {capacity:,}, never saved before",
-        "stall ms": max(stalls),
+        **stalls.row(),
         "seconds": spent,
-        "episodes": len(stalls),
+        "episodes": len(stalls.wall_ms),
         "memory + GB": memory.close(),
     }
 
@@ -183,6 +180,23 @@ def made() -> tuple[Learner, Any]:
     run = parse(json.loads(json.dumps(get_config().to_dict())))
     learner = Learner(OBS, ACTION, run.agent)
     return learner, learner.init(0)
+
+
+class Stalls:
+    """How long the run stood still, each time."""
+
+    def __init__(self) -> None:
+        self.wall_ms: list[float] = []
+        self._cpu_ms: list[float] = []
+
+    def add(self, work: Callable[[], Any]) -> None:
+        began, cpu = time.perf_counter(), time.thread_time()
+        work()
+        self.wall_ms.append(1e3 * (time.perf_counter() - began))
+        self._cpu_ms.append(1e3 * (time.thread_time() - cpu))
+
+    def row(self) -> dict[str, Spread]:
+        return {"stall ms": Spread.of(self.wall_ms), "stall CPU ms": Spread.of(self._cpu_ms)}
 
 
 class Growth:

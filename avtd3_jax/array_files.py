@@ -35,13 +35,27 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> Seal:
 
 def read_arrays(path: Path, seal: Seal) -> dict[str, np.ndarray]:
     """The arrays of a file that `write_arrays` sealed. Raises DamagedError."""
-    data = _read(path)
-    if len(data) != seal["bytes"] or zlib.crc32(data) != seal["crc32"]:
-        raise DamagedError(f"{path} has changed since it was written")
+    data = check(path, seal)
     try:
         return load(data)
     except SafetensorError as error:
         raise DamagedError(f"{path} is no safetensors file ({error})") from error
+
+
+def sealed(path: Path) -> Seal:
+    """The seal of a file that another library wrote, made durable. Raises OSError."""
+    with path.open("rb") as file:
+        data = file.read()
+        os.fsync(file.fileno())
+    return _seal(data)
+
+
+def check(path: Path, seal: Seal) -> bytes:
+    """What a sealed file holds. Raises DamagedError."""
+    data = _read(path)
+    if _seal(data) != seal:
+        raise DamagedError(f"{path} has changed since it was written")
+    return data
 
 
 def write_sealed_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -87,6 +101,10 @@ def _write(path: Path, data: bytes) -> Seal:
     except OSError:
         part.unlink(missing_ok=True)  # what was written of it may be what fills the disk
         raise
+    return _seal(data)
+
+
+def _seal(data: bytes) -> Seal:
     return Seal(bytes=len(data), crc32=zlib.crc32(data))
 
 

@@ -1,12 +1,13 @@
 """Checkpoints of a run: taken between episodes, written beside training, restored exactly or refused in plain words.
 
 A checkpoint is a directory named after its environment step. `checkpoint.json` has counters, configuration, and the
-checksum of every other file; `params`, `learner` and `replay` (.safetensors) have the arrays, the last one the slots
-that are in none of the replay's segments, which all checkpoints share (`replay_store`). It is written under another
-name and then renamed, so it is there as a whole or not at all.
+checksum of every other file; `params` and `learner` are orbax's; `replay.safetensors` has the slots that are in none of
+the replay's segments, which all checkpoints share (`replay_store`: orbax would write the whole replay each time). It is
+written under another name and then renamed, so it is there as a whole or not at all.
 """
 
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avtd3_jax import array_files, old_checkpoint
+from avtd3_jax import array_files, old_checkpoint, orbax_items
 from avtd3_jax.array_files import PART, DamagedError
 from avtd3_jax.learner import Params, TrainState
 from avtd3_jax.replay_store import Replay, ReplayStore, Snapshot, describe, segments_of
@@ -29,6 +30,7 @@ Arrays = dict[str, np.ndarray]
 
 _INDEX = "checkpoint.json"
 _REPLAY = "replay"
+_REPLAY_FILE = "replay.safetensors"
 
 
 class CheckpointError(RuntimeError):
@@ -47,7 +49,7 @@ class _Taken(NamedTuple):
     """A checkpoint in memory."""
 
     step: int
-    arrays: dict[str, Arrays]  # by file
+    arrays: dict[str, Arrays]  # by item
     replay: Snapshot | None
     extras: dict[str, Any]
 
@@ -59,9 +61,14 @@ class Checkpoints:
         """Opens `directory`, making it unless `read_only`; at most `keep` checkpoints are kept.
 
         Raises:
-          CheckpointError: `read_only`, and there is no such directory.
+          CheckpointError: `read_only`, and there is no such directory; or its name cannot be given to orbax's storage.
         """
         self.directory = Path(directory).expanduser().absolute()
+        if sys.getfilesystemencoding() != "utf-8" and not str(self.directory).isascii():
+            raise CheckpointError(
+                f"{self.directory}: orbax writes names in UTF-8 and this process in {sys.getfilesystemencoding()}: set "
+                "PYTHONUTF8=1, or choose a directory with an ASCII name."
+            )
         if read_only and not self.directory.is_dir():
             raise CheckpointError(f"There is no checkpoint directory {self.directory}: give the directory of a run.")
         self._keep = keep
@@ -155,7 +162,9 @@ class Checkpoints:
                 found[name] = self._arrays(step, index, name)
                 _check_layout(found[name], _leaves(wanted), step)
             if replay is not None and index["replay"] is not None:
-                self._replays.load(index["replay"], self._arrays(step, index, _REPLAY), replay)
+                path = self.directory / str(step) / _REPLAY_FILE
+                arrays = array_files.read_arrays(path, index["files"][_REPLAY_FILE])
+                self._replays.load(index["replay"], arrays, replay)
             return Restored(step, _state(template, found), index["extras"])
 
         self.require_resumable()
@@ -265,10 +274,14 @@ class Checkpoints:
             if taken.replay:
                 self._replays.check(taken.replay)
             part.mkdir(parents=True, exist_ok=True)
-            arrays = taken.arrays | ({_REPLAY: taken.replay.arrays} if taken.replay else {})
+            items = {name: orbax_items.write_item(part / name, of) for name, of in taken.arrays.items()}
+            files = {}
+            if taken.replay:
+                files[_REPLAY_FILE] = array_files.write_arrays(part / _REPLAY_FILE, taken.replay.arrays)
             index = {
                 "step": taken.step,
-                "files": {name: array_files.write_arrays(part / _file(name), of) for name, of in arrays.items()},
+                "items": items,
+                "files": files,
                 "replay": describe(taken.replay) if taken.replay else None,
                 "extras": taken.extras,
             }
@@ -308,7 +321,7 @@ class Checkpoints:
         return array_files.read_sealed_json(folder / _INDEX)
 
     def _arrays(self, step: int, index: Mapping[str, Any], name: str) -> Arrays:
-        return array_files.read_arrays(self.directory / str(step) / _file(name), index["files"][name])
+        return orbax_items.read_item(self.directory / str(step) / name, index["items"][name])
 
     def _newest(self, read: Callable[[int, dict[str, Any]], T], step: int | None) -> T:
         """`read(step, index)` of `step`, or of the newest checkpoint that is whole."""
@@ -335,12 +348,8 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _file(name: str) -> str:
-    return f"{name}.safetensors"
-
-
 def _trees(state: TrainState) -> dict[str, Any]:
-    """The state by file; the parameters lie apart, so that evaluation reads only them."""
+    """The state by item; the parameters lie apart, so that evaluation reads only them."""
     rest = {
         "target_params": state.target_params,
         "opt_state": state.opt_state,

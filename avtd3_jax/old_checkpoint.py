@@ -1,12 +1,12 @@
-"""Policies from checkpoints of before checksums, which orbax wrote: they can be evaluated, not resumed."""
+"""Policies from checkpoints of before checksums: they can be evaluated, not resumed."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
+from avtd3_jax import orbax_items
 from avtd3_jax.array_files import DamagedError
 
 _ADDED_KEYS = {"lr_decay_updates": 0, "lr_final_fraction": 1.0}  # of the configuration's agent
@@ -31,12 +31,4 @@ def read_extras(checkpoint: Path) -> dict[str, Any]:
 
 def read_params(checkpoint: Path) -> dict[str, np.ndarray]:
     """The online parameters by path. Raises DamagedError where orbax cannot read them; there is no checksum."""
-    import orbax.checkpoint as ocp  # takes a second, and nothing else needs it
-
-    try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-            tree = reader.restore(checkpoint / "params")
-    except Exception as error:  # damage surfaces as whatever orbax or its storage trips over
-        raise DamagedError(f"{checkpoint / 'params'} cannot be read ({error})") from error
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+    return orbax_items.read_item(checkpoint / "params", seals=None)

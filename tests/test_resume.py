@@ -10,6 +10,8 @@ from pathlib import Path
 from safetensors.numpy import load_file
 from test_train import ROOT, command, run
 
+from avtd3_jax.orbax_items import read_item
+
 CONFIG = {
     "total_steps": 300,
     "exploration_steps": 120,
@@ -46,7 +48,8 @@ def progress(workdir: Path) -> dict:
     folder = workdir / "checkpoints" / str(CONFIG["total_steps"])
     index = json.loads((folder / "checkpoint.json").read_text())["content"]
     del index["extras"]["simulator"], index["extras"]["counters"]["wall_s"]
-    arrays = {name: load_file(folder / f"{name}.safetensors") for name in ("params", "learner", "replay")}
+    arrays = {name: read_item(folder / name, seals=None) for name in ("params", "learner")}
+    arrays["replay"] = load_file(folder / "replay.safetensors")
     bits = {f"{name}/{path}": a.tobytes() for name, of in arrays.items() for path, a in of.items()}
     return {"bits": bits, "replay": index["replay"], **index["extras"]}
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from safetensors.numpy import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avtd3_jax.checkpoint import Checkpoints
+from avtd3_jax.orbax_items import read_item
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -49,7 +49,7 @@ def final_parameters(workdir: Path) -> dict[str, np.ndarray]:
     """The parameters of the newest checkpoint by path, read without a learner."""
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         step = checkpoints.steps()[-1]
-    return load_file(workdir / "checkpoints" / str(step) / "params.safetensors")
+    return read_item(workdir / "checkpoints" / str(step) / "params", seals=None)
 
 
 @pytest.fixture(scope="module")

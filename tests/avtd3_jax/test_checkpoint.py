@@ -95,11 +95,18 @@ def test_newest_or_the_step_asked_for(learner, saved):
 def test_evaluation_reads_parameters_alone(learner, saved, tmp_path):
     directory = copy_of(saved, tmp_path)
     shutil.rmtree(directory / "replay")
-    (directory / "2500" / "learner.safetensors").unlink()
+    shutil.rmtree(directory / "2500" / "learner")
     with Checkpoints(directory, read_only=True) as checkpoints:
         step, params, extras = checkpoints.restore_params(learner.init(1).params)
     assert (step, extras["at"]) == (2500, 2500)
     assert same_bits(params, saved[1][2500].params)
+
+
+def test_orbax_alone_reads_the_parameters(learner, saved):
+    directory, states = saved
+    with ocp.StandardCheckpointer() as reader:
+        found = reader.restore(directory / "2500" / "params")
+    assert same_bits(found, states[2500].params)
 
 
 def test_old_ones_are_pruned_and_a_step_saved_again_replaces_its_first(learner, tmp_path):
@@ -132,17 +139,24 @@ def flipped(path, byte):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["checkpoint.json", "params.safetensors", "learner.safetensors", "replay.safetensors"])
+def largest_file(item):
+    return max((file for file in item.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.json", "params", "learner", "params/_METADATA", "replay.safetensors"])
 def test_a_changed_byte_anywhere_falls_back_to_the_one_before_with_a_warning(learner, saved, tmp_path, name):
     directory = copy_of(saved, tmp_path)
     path = directory / "2500" / name
+    path = largest_file(path) if path.is_dir() else path
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     for byte in (0, 12, len(whole) - 1, *rng.integers(len(whole), size=5).tolist()):
         flipped(path, byte)
         replay = long_replay()
         with Checkpoints(directory, read_only=True) as checkpoints:
-            with pytest.warns(UserWarning, match=rf"copy/2500 is damaged: .*{name} has changed .* the one before it"):
+            with pytest.warns(
+                UserWarning, match=rf"copy/2500 is damaged: .*{path.name} has changed .* the one before it"
+            ):
                 restored = checkpoints.restore(learner.init(1), replay)
             assert restored.step == 1500
             assert same_bits(restored.state, saved[1][1500])
@@ -151,7 +165,7 @@ def test_a_changed_byte_anywhere_falls_back_to_the_one_before_with_a_warning(lea
     path.unlink()
     with (
         Checkpoints(directory, read_only=True) as checkpoints,
-        pytest.raises(CheckpointError, match=rf"copy/2500 is damaged: .*{name} is missing"),
+        pytest.raises(CheckpointError, match=rf"copy/2500 is damaged: .*{path.name} is missing"),
     ):
         checkpoints.restore(learner.init(1), long_replay(), step=2500)
 
@@ -174,7 +188,7 @@ def test_a_damaged_segment_falls_back_too_unless_all_checkpoints_share_it(learne
 
 def test_a_damaged_checkpoint_is_not_in_the_way_of_the_run_that_falls_back(learner, saved, tmp_path):
     directory = copy_of(saved, tmp_path)
-    flipped(directory / "2500" / "params.safetensors", 1000)
+    flipped(largest_file(directory / "2500" / "params"), 1000)
     replay = long_replay()
     with Checkpoints(directory) as checkpoints:
         with pytest.warns(UserWarning, match="copy/2500 is damaged"):
@@ -317,11 +331,9 @@ def test_a_removed_directory_is_no_end_either(learner, tmp_path):
         with pytest.raises(CheckpointError, match=r"step 2 could not be written"):
             checkpoints.save(2, state, replay)
         directory.unlink()
-        with pytest.raises(CheckpointError, match=r"step 3 could not be written .*ring0-0.* is gone"):
-            checkpoints.save(3, state, replay)
-        checkpoints.save(4, state, replay)
-        assert checkpoints.steps() == [4]
-        assert checkpoints.restore(state, other).step == 4
+        checkpoints.save(3, state, replay)  # with the segments that were there once
+        assert checkpoints.steps() == [3]
+        assert checkpoints.restore(state, other).step == 3
     assert other.get_state() == replay.get_state()
 
 
@@ -349,7 +361,6 @@ def test_an_empty_replay_is_saved_too(learner, tmp_path):
 
 def test_nothing_in_a_checkpoint_is_pickled(saved):
     files = [file for file in saved[0].rglob("*") if file.is_file()]
-    assert {file.suffix for file in files} == {".json", ".safetensors"}
     assert not [file for file in files if file.read_bytes()[:1] == b"\x80"]
 
 

@@ -34,7 +34,7 @@ SMALL: dict[str, Any] = {
     "replay.capacity": 20_000,
     "sim.backoff_max_s": 1.0,
     "sim.backoff_s": 0.2,
-    "sim.restart_attempts": 30,
+    "sim.restart_attempts": 300,
     "sim.start_timeout_s": 240.0,
     "sim.timeout_s": 2.0,
 }

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import struct
 import threading
+import weakref
 from typing import Self
 
 _PICTURE_BYTES = 10_000  # no other stream's frames are as long
@@ -25,6 +26,7 @@ class Wire:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="wire", daemon=True)
         self._tasks: set[asyncio.Task] = set()
+        self._writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
 
     @property
     def endpoint(self) -> str:
@@ -71,12 +73,16 @@ class Wire:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # what nobody reads any more would keep it open
+        await asyncio.sleep(0.05)
 
     def _accept(self, offset: int):  # type: ignore[no-untyped-def]  # asyncio.start_server's callback
         async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
             self._tasks.add(task)
+            self._writers.add(writer)
             try:
                 await self._relay(offset, reader, writer)
             finally:
@@ -90,6 +96,7 @@ class Wire:
             from_server, to_server = await asyncio.open_connection("127.0.0.1", self.port + offset)
         except OSError:
             return
+        self._writers.add(to_server)
         back = self._streams(from_server, writer) if offset else self._answers(from_server, writer)
         both = [asyncio.ensure_future(back), asyncio.ensure_future(_copy(reader, to_server))]
         try:

@@ -29,14 +29,12 @@ class Books:
     missing: of these, how many its replay or its episodes do not have.
     torn: episodes that lost their simulator, each with the one transition that was under way.
     finite: whether every parameter and optimiser state of the last checkpoint is.
-    checkpoints: steps of those that are there.
     """
 
     steps: int
     missing: int
     torn: int
     finite: bool
-    checkpoints: list[int]
 
 
 def books(workdir: Path, torn: Sequence[Torn]) -> Books:
@@ -49,7 +47,6 @@ def books(workdir: Path, torn: Sequence[Torn]) -> Books:
         specs = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         replay = _replay(run, *specs)
         restored = checkpoints.restore(Learner(*specs, run.agent).init(run.seed), replay)
-        steps = checkpoints.steps()
     counters = restored.extras["counters"]
     records = map(json.loads, (workdir / "episodes.jsonl").read_text().splitlines())
     whole = {record["episode"]: record["length"] for record in records if record["episode"] < counters["episode"]}
@@ -61,7 +58,6 @@ def books(workdir: Path, torn: Sequence[Torn]) -> Books:
         missing=_missing(counters["step"], [*whole.values(), *broken.values()], unsure, replay.rings),
         torn=len(torn),
         finite=all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(_numbers(restored.state))),
-        checkpoints=steps,
     )
 
 

@@ -42,7 +42,7 @@ def of_fault(fault: Fault, times: int, folder: Path, seed: int) -> Row:
                 for i in range(times):
                     stage.training.reach(_WARM_UP + i * fault.apart + rng.randrange(fault.apart // 2))
                     injected += 1
-                    recoveries.append(strike(stage, fault, rng).recovery_s)
+                    recoveries.append(strike(stage, fault, rng))
                 if code := stage.training.finish():
                     trouble = f"ended with {code}: {stage.training.last_words()}"
             except TrainingEnded as error:

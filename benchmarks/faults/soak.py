@@ -18,7 +18,7 @@ from benchmarks.faults import injections
 from benchmarks.faults.injections import Fault
 from benchmarks.faults.ledger import Books, books
 from benchmarks.faults.stage import Needs, Stage
-from benchmarks.faults.strike import Outcome, strike
+from benchmarks.faults.strike import strike
 from benchmarks.faults.training import TrainingEnded
 from benchmarks.faults.usage import COUNTED, Sample, Watch, quarters, slope
 
@@ -80,7 +80,7 @@ class Soak:
         self._workdir = workdir
         self._rng = random.Random(seed)
         self._kinds = _ON_THE_WIRE + (_EMBEDDED if environments > 1 else ())
-        self._outcomes: list[tuple[str, Outcome]] = []
+        self._recoveries: list[tuple[str, float]] = []
         self._books: Books | None = None
         self._trouble: list[str] = []
         values = {"num_envs": environments, "scenario": "0", "replay.capacity": 1_000, "checkpoint_every": 300}
@@ -114,12 +114,12 @@ class Soak:
         """One for each kind of fault, one for the whole, one for each thing that is counted."""
         rows: list[dict[str, Any]] = []
         for name, number in sorted(Counter(name for _, name in self.marks).items()):
-            outcomes = [outcome for fault, outcome in self._outcomes if fault == name]
-            row: dict[str, Any] = {"what": name, "injected": number, "survived": len(outcomes)}
-            if outcomes:
-                row["seconds to recover"] = Spread.of([outcome.recovery_s for outcome in outcomes])
+            recoveries = [seconds for fault, seconds in self._recoveries if fault == name]
+            row: dict[str, Any] = {"what": name, "injected": number, "survived": len(recoveries)}
+            if recoveries:
+                row["seconds to recover"] = Spread.of(recoveries)
             rows.append(row)
-        whole: dict[str, Any] = {"what": "all", "injected": len(self.marks), "survived": len(self._outcomes)}
+        whole: dict[str, Any] = {"what": "all", "injected": len(self.marks), "survived": len(self._recoveries)}
         if self._books is not None:
             whole["lost"] = f"{self._books.torn} transitions under way, {self._books.missing} others"
             whole["steps"] = self._books.steps
@@ -138,7 +138,7 @@ class Soak:
                 return
             began = time.monotonic()
             self.marks.append((self.watch.now_s, kind.name))
-            self._outcomes.append((kind.name, strike(self._stage, kind(), self._rng)))
+            self._recoveries.append((kind.name, strike(self._stage, kind(), self._rng)))
             time.sleep(max(0.0, pause_s - (time.monotonic() - began)))
 
     def _steady(self) -> list[Sample]:

@@ -2,7 +2,6 @@
 
 import random
 import time
-from dataclasses import dataclass
 
 from benchmarks.faults.injections import Fault
 from benchmarks.faults.stage import Stage
@@ -13,20 +12,12 @@ _HEARD_S = 0.2  # until the progress bar shows the last step from before
 _STEPS_AFTER = 25  # that must follow for a fault to count as survived
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one fault.
+def strike(stage: Stage, fault: Fault, rng: random.Random) -> float:
+    """Injects `fault` and waits until the training goes on; the seconds that it took to recover.
 
-    recovery_s: from the injection to the next step, or, with several environments, until the one is back; where the
-      simulator was not lost, the longest standstill.
+    That is from the injection to the next step, or, with several environments, until the one is back; where the simulator
+    was not lost, the longest standstill. Raises TrainingEnded when the training does not go on.
     """
-
-    recovery_s: float
-    torn: int
-
-
-def strike(stage: Stage, fault: Fault, rng: random.Random) -> Outcome:
-    """Injects `fault` and waits until the training goes on. Raises TrainingEnded when it does not."""
     training, before = stage.training, len(stage.training.torn)
     began = time.monotonic()
     fault.inject(stage, rng)
@@ -40,8 +31,8 @@ def strike(stage: Stage, fault: Fault, rng: random.Random) -> Outcome:
         back_s = time.monotonic() - began
     training.reach(training.step + _STEPS_AFTER, _RECOVERY_LIMIT_S)
     if fault.tears:
-        return Outcome(back_s, len(training.torn) - before)
-    return Outcome(training.standstill_s(began), len(training.torn) - before)
+        return back_s
+    return training.standstill_s(began)
 
 
 def _torn(stage: Stage, fault: Fault, before: int, began: float) -> bool:

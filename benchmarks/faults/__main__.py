@@ -6,6 +6,7 @@ python -m benchmarks.faults soak [--minutes 30] [--every 20] [--environments 1] 
 Everything is real: processes, sockets, files, limits, the stock client, minicarla. The trainings are small ones.
 """
 
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -22,6 +23,7 @@ _NAN_RATES = ("1e30", "1e12", "1e6")
 
 def main() -> int:
     """The command; its exit code is 1 when something was not survived."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves no training behind
     if sys.argv[1:2] == ["soak"]:
         from benchmarks.faults import soak
 

@@ -47,7 +47,6 @@ def of_fault(fault: Fault, times: int, folder: Path, seed: int) -> Row:
                     trouble = f"ended with {code}: {stage.training.last_words()}"
             except TrainingEnded as error:
                 trouble = str(error)
-            (folder / "output.txt").write_text("\n".join(stage.training.lines))
             torn = list(stage.training.torn)
     except Skipped as why:
         return {"fault": fault.name, "injected": 0, "survived": f"skipped: {why}"}

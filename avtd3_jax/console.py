@@ -25,6 +25,9 @@ class Progress(tqdm):
       initial: how many there are already.
     """
 
+    # tqdm goes by the time of day: set back, it would stop the bar until it has caught up.
+    _time = property(lambda self: time.monotonic, lambda self, clock: None)
+
     def __init__(self, iterable: Iterable[Any] | None = None, *, total: int, unit: str, initial: int = 0) -> None:
         self._on_terminal = sys.stderr is not None and sys.stderr.isatty()
         self._next_line_s = time.monotonic() + _LINE_EVERY_S

@@ -136,7 +136,10 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
                 env=run.env,
                 simulator=identity,
             )
-            write_json(evaluate.result_path(workdir, result), result)
+            try:
+                write_json(evaluate.result_path(workdir, result), result)
+            except OSError as error:
+                _report_wrong(f"the report of this evaluation is not written ({error}); its means are in the log.")
             means = {name: value["mean"] for name, value in result["summary"].items()}
             tqdm.write(
                 f"evaluation at step {step}: success {means['success']:.0%} of {len(episodes)}, "

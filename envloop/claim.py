@@ -6,14 +6,15 @@ An owner is one Simulator object of one process. What a dead owner left behind o
 import itertools
 import os
 import socket
+from pathlib import Path
 
 import carla
-import psutil
 
 from envloop.probe import SimulatorError
 
 _PREFIX = "avtd3-"
 _COUNTER = itertools.count()
+_STARTTIME = 22 - 4  # field 22 of /proc/PID/stat, of those after the state
 
 
 def new_owner() -> str:
@@ -56,14 +57,20 @@ def _in_use(owner: str) -> bool:
     host, pid, start_time, _ = owner.split(":")
     if host != socket.gethostname():
         return True
-    return psutil.pid_exists(int(pid)) and _start_time(int(pid)) == int(start_time)
+    return _start_time(int(pid)) == int(start_time)
 
 
 def _start_time(pid: int) -> int:
+    """Clock ticks from the machine's start to the process's; -1 where there is none, or none any more.
+
+    A time of day would be another one, and a living owner dead, after somebody has set the clock.
+    """
     try:
-        return int(psutil.Process(pid).create_time())
-    except psutil.Error:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
         return -1
+    state, *fields = stat.rpartition(")")[2].split()
+    return -1 if state in "ZX" else int(fields[_STARTTIME])
 
 
 def _parent_id(actor: carla.Actor) -> int | None:

@@ -186,7 +186,7 @@ class CarlaEnv(gym.Env):
         """
         try:
             return work(*arguments)
-        except RuntimeError as error:  # the client's own, or a SimulatorError
+        except (RuntimeError, OSError) as error:  # the client's own, a SimulatorError, or the machine has no more
             self._lost = True
             text = str(as_simulator_error(self.simulator.address, error))
         raise SimulatorError(text)

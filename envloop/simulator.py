@@ -122,13 +122,13 @@ class Simulator:
           SimulatorError: it did not come back in `config.restart_attempts` attempts.
         """
         delay_s = 0.0 if self.config.endpoint == EMBEDDED else self.config.backoff_s
-        last_error: SimulatorError | None = None
+        last_error: Exception | None = None
         for _ in range(self.config.restart_attempts):
             self._drop(kill=True)
             time.sleep(delay_s)
             try:
                 self.start()
-            except SimulatorError as error:
+            except (SimulatorError, OSError) as error:  # a machine out of files or memory may have some again later
                 last_error = error
                 delay_s = min(max(2.0 * delay_s, self.config.backoff_s), self.config.backoff_max_s)
             else:
@@ -260,8 +260,8 @@ def translated_errors(address: str) -> Iterator[None]:
         raise as_simulator_error(address, error) from error
 
 
-def as_simulator_error(address: str, error: RuntimeError) -> SimulatorError:
-    """One plain sentence for an error of the client."""
+def as_simulator_error(address: str, error: RuntimeError | OSError) -> SimulatorError:
+    """One plain sentence for an error of the client or of this machine."""
     if isinstance(error, SimulatorError):
         return error
     if "time-out" in str(error):
@@ -269,7 +269,7 @@ def as_simulator_error(address: str, error: RuntimeError) -> SimulatorError:
     return SimulatorError(f"The simulator at {address} failed: {_first_line(error)}.")
 
 
-def _first_line(error: RuntimeError) -> str:
+def _first_line(error: RuntimeError | OSError) -> str:
     return (str(error) or repr(error)).splitlines()[0]
 
 

@@ -24,10 +24,10 @@ def serve(connection: Connection, config: EnvConfig) -> None:
     """Makes the environment and answers requests until the other end closes."""
     try:
         env = CarlaEnv(config)
-    except SimulatorError as error:
+    except (SimulatorError, OSError) as error:
         connection.send(Lost(str(error)))
         return
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         connection.send(Refused(str(error)))
         return
     with contextlib.closing(env):

@@ -42,6 +42,42 @@ def test_the_task_is_pure(name):
     assert not imported(ROOT / "envloop" / f"{name}.py") & {"carla", "panda3d", "socket", "subprocess"}
 
 
+EVERYTHING = (
+    LEARNER
+    + WORLD
+    + [path for folder in ("benchmarks", "configs", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+)
+UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+# What executes text or an object's own code; `load` with `allow_pickle` is looked for apart.
+EXECUTING = {"eval", "exec", "compile", "__import__"}
+# Two processes of one run, over a socket pair that nothing else can reach, exchange what multiprocessing pickles.
+PRIVATE_PICKLES = {"envloop/process.py", "envloop/worker.py", "envloop/fleet.py"}
+# The benchmark of that exchange counts the bytes of a pickle, and loads none.
+COUNTS_PICKLES = {"benchmarks/scaling.py"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", EVERYTHING, ids=name_of)
+def test_nothing_executes_what_it_loads(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    names = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+    assert not names & EXECUTING
+    for call in calls:
+        for keyword in call.keywords:
+            assert keyword.arg != "allow_pickle" or ast.literal_eval(keyword.value) is False
+            assert (keyword.arg, getattr(keyword.value, "value", None)) != ("shell", True)
+    if name_of(path) in COUNTS_PICKLES:
+        assert "Unpickler" not in path.read_text()
+        assert "pickle.load" not in path.read_text()
+    else:
+        assert not imported(path) & UNPICKLERS
+    if path in LEARNER + WORLD and name_of(path) not in PRIVATE_PICKLES:
+        assert "multiprocessing" not in imported(path)
+
+
 def config_classes(cls: type) -> list[type]:
     found = [cls]
     for hint in typing.get_type_hints(cls).values():

@@ -1,11 +1,15 @@
 """Nothing of a log is lost, and a resumed run's log has no ghosts of the work that was."""
 
 import json
+import resource
+import shutil
 import time
 
 import numpy as np
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from avtd3_jax import logs
 from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
 
 
@@ -66,6 +70,45 @@ def test_a_resumed_log_drops_evaluations_that_will_be_made_again(tmp_path):
     resumed.close()
     lines = [json.loads(line) for line in (tmp_path / "evaluations.jsonl").read_text().splitlines()]
     assert lines == [{"step": 10, "success": 0.5}, {"step": 20, "success": 1.0}]
+
+
+def test_a_removed_tensorboard_folder_comes_back_with_the_points_that_follow(tmp_path, monkeypatch):
+    monkeypatch.setattr(logs, "_LOOK_S", 0.0)
+    log = RunLog(tmp_path)
+    log.scalars("run", {"fill": 0.1}, 1)
+    shutil.rmtree(tmp_path / "tensorboard")
+    log.scalars("run", {"fill": 0.2}, 2)
+    log.scalars("run", {"fill": 0.3}, 3)
+    log.close()
+    points = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("run/fill")
+    assert [point.step for point in points] == [2, 3]
+
+
+def test_a_full_disk_ends_no_log_and_no_line_is_lost(tmp_path, monkeypatch):
+    """A file that may not grow gives the same error from the same call as a full disk."""
+    monkeypatch.setattr(logs, "_LOOK_S", 0.0)
+    log = RunLog(tmp_path)
+    records = [{"step": step, "text": "x" * 100} for step in range(8)]
+
+    def write_most() -> None:
+        for record in records[:-1]:
+            log.episode(record)
+            log.scalars("run", {f"x{i}": 1.0 for i in range(20)}, record["step"])
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250, before[1]))
+        with pytest.warns(UserWarning, match="training goes on") as told:
+            write_most()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(told) == 2  # once for each file
+    log.episode(records[-1])
+    log.scalars("run", {"fill": 0.3}, 9)
+    log.close()
+    assert [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()] == records
+    points = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("run/fill")
+    assert [point.step for point in points] == [9]
 
 
 def test_phase_times_are_means_since_the_last_look():

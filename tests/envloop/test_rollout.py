@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import resource
 import signal
 import threading
 
@@ -83,6 +84,24 @@ def test_a_server_lost_between_episodes_is_replaced_too(own_env):
     os.kill(own_env.simulator.server_pid, signal.SIGKILL)
     following = next(loop)
     assert (following.episode, following.step) == (2, 0)  # episode 1 could not begin
+
+
+def test_a_machine_without_another_file_is_waited_for():
+    config = SimulatorConfig(timeout_s=1.0, backoff_s=0.2, backoff_max_s=0.2, restart_attempts=100)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    torn, transitions = [], []
+    with CarlaEnv(EnvConfig(simulator=config)) as env:
+        try:
+            for transition in itertools.islice(rollout(env, lambda _: DRIVE, seed_of, on_torn=torn.append), 12):
+                transitions.append(transition)
+                if len(transitions) == 6:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (6, before[1]))
+                    os.kill(env.simulator.server_pid, signal.SIGKILL)
+                    threading.Timer(2.0, resource.setrlimit, (resource.RLIMIT_NOFILE, before)).start()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert [t.episode for t in transitions] == [0] * 6 + [1] * 6
+    assert torn[0].recovery_s > 0.5  # a time-out after the kill, the limit still held
 
 
 def test_traffic_survives_a_lost_server():

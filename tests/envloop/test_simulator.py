@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -126,6 +127,11 @@ class TestExternal:
             for _ in range(3):
                 env.step(env.action_space.sample())
             env.close()
+
+    def test_an_owner_lives_whatever_the_clock_says(self):
+        """Its name has what the kernel counts from the machine's start, field 22 of its stat, and no time of day."""
+        _, pid, start, _ = Simulator(SimulatorConfig()).owner.split(":")
+        assert start == Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[19]
 
     def test_what_a_dead_environment_left_is_removed(self, endpoint, own):
         import subprocess

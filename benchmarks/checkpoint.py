@@ -76,7 +76,7 @@ def small(repetitions: int, folder: Path) -> dict[str, Any]:
             checkpoints.wait()
             done.append(1e3 * (time.perf_counter() - began))
             spent.append(1e3 * (time.process_time() - cpu))
-        size = sum(file.stat().st_size for file in (folder / str(repetitions)).iterdir())
+        size = sum(file.stat().st_size for file in (folder / str(repetitions)).rglob("*"))
     return {
         "what": f"after an episode of {_EPISODE} steps",
         "stall ms": Spread.of(stalls[1:]),

@@ -5,19 +5,32 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import carla
+import numpy as np
 
-from envloop.minicarla.limits import MAP_TRIAL_BYTES, MAP_TRIAL_S, MAX_LANES_M, MAX_LOCATION_M, MAX_ROAD_M
+from envloop.minicarla.limits import (
+    MAP_TRIAL_BYTES,
+    MAP_TRIAL_S,
+    MAX_JUNCTION_SPAN_M,
+    MAX_LANES_M,
+    MAX_LOCATION_M,
+    MAX_MAP_SPAN_M,
+    MAX_ROAD_M,
+)
 from envloop.minicarla.maps import grid, town01
 from envloop.minicarla.maps.lights import traffic_lights
 from envloop.minicarla.maps.opendrive import RoadNetwork, to_xml
 from envloop.minicarla.maps.scenery import buildings, spawn_points
 from envloop.minicarla.maps.town import Town
+
+if TYPE_CHECKING:
+    from envloop.minicarla.render.lanes import Lane
 
 _TRIAL = "import sys; from envloop.minicarla.maps.loader import trial; trial(sys.stdin.buffer.read().decode())"
 _TOWNS: dict[str, Callable[[], RoadNetwork]] = {
@@ -149,6 +162,7 @@ def _try_in_child(path: Path, xodr: str) -> None:
     if trial.returncode != 0:
         words = trial.stderr.decode(errors="replace").strip().splitlines()
         reason = f"it crashes with signal {-trial.returncode}" if trial.returncode < 0 or not words else words[-1]
+        reason = reason.removeprefix(f"{MapError.__module__}.{MapError.__qualname__}: ")
         raise MapError(f"{path} cannot be used by carla.Map ({reason}): export it again as OpenDRIVE 1.4")
 
 
@@ -160,7 +174,10 @@ def trial(xodr: str) -> None:
 
 def exercise(xodr: str) -> None:
     """Asks a map everything that a server or its clients will ask; whatever is going to crash, crashes here."""
+    from envloop.minicarla.render.lanes import read_lanes  # only the trial needs it, and it brings the renderer along
+
     town = _assemble("trial", xodr)
+    _check_spans(read_lanes(town.carla_map))
     town.carla_map.get_topology()
     town.carla_map.get_all_landmarks()
     for waypoint in town.carla_map.generate_waypoints(5.0):
@@ -169,6 +186,20 @@ def exercise(xodr: str) -> None:
         waypoint.get_left_lane()
         waypoint.get_right_lane()
         town.carla_map.get_waypoint(waypoint.transform.location)
+
+
+def _check_spans(lanes: "Sequence[Lane]") -> None:
+    """Raises MapError where the lanes lie too far apart, as one does whose width has a slip of the pen."""
+    places: dict[int | None, list[np.ndarray]] = {None: []}  # by junction, and all
+    for lane in lanes:
+        for junction in {None, lane.junction_id}:
+            places.setdefault(junction, []).extend((lane.left, lane.right))
+    for junction, edges in places.items():
+        span_m = float(np.ptp(np.concatenate(edges)[:, :2], axis=0).max())
+        limit_m = MAX_MAP_SPAN_M if junction is None else MAX_JUNCTION_SPAN_M
+        if not span_m <= limit_m:
+            what = "its lanes span" if junction is None else f"the lanes of junction {junction} span"
+            raise MapError(f"{what} {span_m / 1000:.3g} km, and {limit_m / 1000:.0f} km are the most")
 
 
 def _assemble(name: str, xodr: str) -> Town:

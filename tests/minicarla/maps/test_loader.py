@@ -74,6 +74,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         (r'(<signalReference id=)"360"', r'\1"zzz"', "cannot be used by carla.Map"),
         (r'connectingRoad="27"', 'connectingRoad="9999"', "cannot be used by carla.Map"),
         (r'signalId="360"', 'signalId="1"', "cannot be used by carla.Map"),
+        (r'(<width sOffset="0" a="4[^>]*)d="0"', r'\1d="9"', "km, and 20 km are the most"),
     ],
 )
 def test_a_damaged_town_is_refused_and_the_process_lives(

@@ -156,6 +156,7 @@ class OutOfFileDescriptorsAlone(Fault):
 
     name = "out of file descriptors"
     needs = Needs(values={"checkpoint_every": 20})
+    apart = 600  # nothing stops the training meanwhile
     tears = False
     costs = "checkpoints that fell due meanwhile"
 

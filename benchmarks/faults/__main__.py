@@ -40,13 +40,16 @@ def main() -> int:
         options.error(f"no fault has such a name; there are: {', '.join(makers)}")
     runtime.setup("cpu")
     where, found = machine(), []
-    for name, make in wanted.items():
-        print(f"{name} ...", flush=True)
-        with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-            found.append(make(Path(folder)))
-        print(f"    {found[-1]}", flush=True)
-    print()
-    publish(found, where, args.json)
+    try:
+        for name, make in wanted.items():
+            print(f"{name} ...", flush=True)
+            with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+                found.append(make(Path(folder)))
+            print(f"    {found[-1]}", flush=True)
+    finally:  # what has been measured is told, whatever ends it
+        if found:
+            print()
+            publish(found, where, args.json)
     return int(any(row["survived"] != row["injected"] for row in found if isinstance(row["survived"], int)))
 
 

@@ -11,6 +11,7 @@ from benchmarks.faults.stage import Needs, Stage
 
 _SIM_TIMEOUT_S = 2.0  # `sim.timeout_s` of the trainings
 _LONGER_S = 1.5 * _SIM_TIMEOUT_S
+_BACK_S = 600.0  # on a machine that others keep busy
 _FIRST_FILES = 6  # descriptors that a training never closes: its terminal, its lock, its first imports'
 _EMBEDDED, _WORKER, _TRAFFIC = "envloop.minicarla", "envloop.worker", "envloop.traffic_process"
 
@@ -185,7 +186,9 @@ class TensorBoardRemoved(Fault):
     costs = "the points that were in it"
 
     def inject(self, stage: Stage, rng: random.Random) -> None:
-        shutil.rmtree(stage.training.workdir / "tensorboard")
+        folder = stage.training.workdir / "tensorboard"
+        stage.training.until(folder.is_dir, _BACK_S, "TensorBoard's folder to be back")
+        shutil.rmtree(folder)
 
 
 FAULTS: tuple[type[Fault], ...] = (

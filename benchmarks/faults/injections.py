@@ -182,6 +182,7 @@ class TensorBoardRemoved(Fault):
     """The folder of TensorBoard's files is removed."""
 
     name = "TensorBoard directory removed"
+    apart = 2500  # the training looks after the folder every few seconds
     tears = False
     costs = "the points that were in it"
 

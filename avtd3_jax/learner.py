@@ -61,7 +61,7 @@ class TD3Config:
     actor_lr: float = 3e-4
     critic_lr: float = 3e-4
     lr_decay_updates: int = 0
-    lr_final_fraction: float = 1.0
+    lr_final_fraction: float = 0.1
     gamma: float = 0.99
     tau: float = 0.005
     target_noise: float = 0.2

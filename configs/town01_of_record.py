@@ -27,5 +27,5 @@ def get_config() -> ConfigDict:
     config.env.update({"action_repeat": 1, "bend_start_fraction": 0.0})
     config.env.vector.update({"speed_scale": 30.0, "lateral_scale": 3.5, "point_scale": 50.0})
     config.env.termination.update({"blocked_s": 5.0, "blocked_m": 5.0})
-    config.env.reward.update({"parked_value": -10.0, "crash": 15.0})
+    config.env.reward.update({"parked_value": -10.0, "crash": 15.0, "wait_gap_m": 8.0})
     return config

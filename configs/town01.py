@@ -143,6 +143,6 @@ def environment(config: ConfigDict) -> ConfigDict:
         "ttc_s": 3.0,
         "headway_s": 0.5,
         "min_gap_m": 2.0,
-        "wait_gap_m": 15.0,  # at 8 a policy that stopped 9 m behind a queue was "blocked", and learned to roll into it
+        "wait_gap_m": 15.0,  # at 8, one that stopped 9 m behind a queue was "blocked"
     }
     return env

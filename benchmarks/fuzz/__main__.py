@@ -10,6 +10,8 @@ not have grown. What fails is written to --findings, to be repeated with --repla
 """
 
 import asyncio
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from benchmarks.fuzz.sockets import fuzz_sockets
 
 def main() -> int:
     """The command; its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves no process behind
     options = parser(__doc__)
     options.add_argument("--inputs", type=int, default=1_000_000)
     options.add_argument("--socket-inputs", type=int, default=20_000, help="of them, through sockets")

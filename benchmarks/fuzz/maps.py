@@ -77,10 +77,7 @@ def fuzz_maps(seed: int, count: int, folder: Path, part: int = 0, parts: int = 1
             refused += structural_flaw(text) is not None
         except Exception as error:
             findings += 1
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"map-{number}.xodr"
-            path.write_text(text)
-            print(f"the check of a map failed: {error!r}; the map is {path}", flush=True)
+            _keep(text, folder / f"map-{number}.xodr", f"the check of a map failed: {error!r}")
     return {"refused": refused, "findings": findings}
 
 
@@ -101,10 +98,13 @@ def load_maps(seed: int, count: int, folder: Path, part: int = 0, parts: int = 1
                 await harness.probe()
             except Finding as finding:
                 findings += 1
-                folder.mkdir(parents=True, exist_ok=True)
-                path = folder / f"map-{number}.xodr"
-                path.write_text(text)
-                print(f"{finding}; the map is {path}", flush=True)
+                _keep(text, folder / f"loaded-{number}.xodr", str(finding))
         return harness.figures() | {"findings": findings}
 
     return asyncio.run(run())
+
+
+def _keep(text: str, path: Path, what: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    print(f"{what}; the map is {path}", flush=True)

@@ -113,7 +113,7 @@ def in_processes(work: Any, seed: int, count: int, folder: Path, parts: int) -> 
     for part in range(parts):
         ours, theirs = context.Pipe()
         arguments = (theirs, work, seed, count, folder / f"part-{part}", part, parts)
-        process = context.Process(target=_child, args=arguments)
+        process = context.Process(target=_child, args=arguments, daemon=True)  # ends with this one
         process.start()
         theirs.close()
         running.append((process, ours, folder / f"part-{part}" / "journal"))

@@ -20,11 +20,11 @@ from avtd3_jax.config import ExplorationConfig, ScheduleConfig
 from avtd3_jax.console import Progress
 from avtd3_jax.exploration import EpisodeNoise
 from avtd3_jax.learner import TrainState
-from avtd3_jax.learner_loop import Introspection, LearnerLoop
+from avtd3_jax.learner_loop import Introspection
 from avtd3_jax.logs import PhaseTimer, RunLog
 from avtd3_jax.monitors import Monitors
 from avtd3_jax.profiling import ProfileWindow
-from avtd3_jax.replay import FrameReplay
+from avtd3_jax.replay import Batch, FrameReplay
 from avtd3_jax.seeding import TRAINING, episode_seed
 
 _RECENT_EPISODES = 20  # over which the progress bar's success is taken
@@ -53,6 +53,24 @@ class Transition(Protocol):
     def step(self) -> int: ...
     @property
     def environment(self) -> int: ...
+
+
+class Updates(Protocol):
+    """What acts and learns, as `LearnerLoop` does and documents."""
+
+    @property
+    def updates_per_dispatch(self) -> int: ...
+    @property
+    def state(self) -> TrainState: ...
+    @property
+    def last_batch(self) -> Batch | None: ...
+    def act(self, observation: dict[str, np.ndarray], /) -> np.ndarray: ...
+    def act_latest(self, observation: dict[str, np.ndarray], /) -> np.ndarray: ...
+    def update(self, number: int) -> None: ...
+    def settle(self) -> None: ...
+    def get_metrics(self) -> dict[str, tuple[float, int]]: ...
+    def set_metrics(self, sums: Mapping[str, Sequence[float]]) -> None: ...
+    def collect(self) -> dict[str, float]: ...
 
 
 class Replay(Protocol):
@@ -118,7 +136,7 @@ class Trainer:
         schedule: ScheduleConfig,
         exploration: ExplorationConfig,
         seed: int,
-        loop: LearnerLoop,
+        loop: Updates,
         replay: Replay,
         log: RunLog,
         checkpoints: Checkpoints,

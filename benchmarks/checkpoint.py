@@ -18,6 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def filling(capacity: int, folder: Path) -> list[dict[str, Any]]:
     with Checkpoints(folder) as checkpoints:
         for number in range(capacity // _EPISODE + 1):
             grow(replay, _EPISODE)
-            stalls.add(lambda number=number: checkpoints.take(number, state, replay, write=number % _BETWEEN == 0))
+            stalls.add(partial(checkpoints.take, number, state, replay, write=number % _BETWEEN == 0))
             memory.look(replay.nbytes)
             if number % _BETWEEN == _BETWEEN - 1:
                 checkpoints.wait()  # no run makes transitions faster than a disk takes them

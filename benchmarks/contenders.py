@@ -187,7 +187,7 @@ def _ours(spec: Spec) -> Callable[[int], None]:
     multi = MultiUpdate(learner, spec.at_once) if spec.at_once > 1 else None
     state = learner.init(0)
     if spec.feed == "fixed":
-        get = partial(_same, jax.device_put(random_batch(spec.batch, obs_spec)))
+        get: Callable[[], Batch] = partial(_same, jax.device_put(random_batch(spec.batch, obs_spec)))
     else:
         replay = _replay_for(spec, obs_spec)
         source = DeviceFrames(replay) if spec.feed == "device ring" else replay

@@ -8,6 +8,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any
 
 import carla
@@ -75,7 +76,8 @@ def spawned(world: carla.World, camera: bool) -> Iterator[tuple[carla.Vehicle, "
 def environment(scenario: str, steps: int, repetitions: int) -> dict[str, Any]:
     """CarlaEnv, driven along route 0 by the scripted follower; resets are timed apart and do not count as steps."""
     with closing(CarlaEnv(EnvConfig(scenario=scenario))) as env:
-        follower, resets = RouteFollower(), []
+        follower = RouteFollower()
+        resets: list[float] = []
 
         def reset() -> None:
             began = time.perf_counter()
@@ -147,8 +149,11 @@ def preprocessing(repetitions: int, calls: int = 500) -> list[dict[str, Any]]:
             for _ in range(calls):
                 grey_84(picture)
 
+        def per_call(work: Callable[[], None]) -> float:
+            return 1e3 * seconds(work) / calls
+
         return [
-            {"what": name, "ms": repeat(lambda work=work: 1e3 * seconds(work) / calls, repetitions)}
+            {"what": name, "ms": repeat(partial(per_call, work), repetitions)}
             for name, work in (("picture to 84x84 grey", pictures), ("vector of 23", vectors))
         ]
 

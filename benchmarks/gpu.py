@@ -171,7 +171,11 @@ def batch_sizes(dry_run: bool, budget_s: float) -> Iterator[dict[str, Any]]:
 
 def whole(dry_run: bool, budget_s: float) -> Iterator[dict[str, Any]]:
     """The whole of training, lock-step and overlapping."""
-    values = {"device": "cpu" if dry_run else "gpu", "scenario": "0", "replay.prefetch": 2 if dry_run else 16}
+    values: dict[str, Any] = {
+        "device": "cpu" if dry_run else "gpu",
+        "scenario": "0",
+        "replay.prefetch": 2 if dry_run else 16,
+    }
     values |= {"batch_size": 8 if dry_run else 256, "updates_per_step": 1.0}
     runs = (("overlap", 2 if dry_run else AT_ONCE), ("lock-step", 1), ("overlap", 1))
     for contender, at_once in runs[:2] if dry_run else runs:

@@ -32,7 +32,7 @@ def main() -> None:
     args = options.parse_args()
 
     replay = random_replay(args.filled)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"what": f"sample {args.batch}, ours", "ms": per_call(lambda: replay.sample(args.batch), args)},
         {"what": f"sample {args.batch}, plain copy of its bytes", "ms": plain_copy(replay, args)},
         {"what": "add, ours", "ms": adding(replay, args)},

@@ -24,17 +24,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 import psutil
 
 from avtd3_jax import runtime
+from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.device_frames import DeviceFrames
 from avtd3_jax.learner import Learner
 from avtd3_jax.learner_loop import LearnerLoop
@@ -150,7 +151,7 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
             loop=loop,
             replay=replay,
             log=log,
-            checkpoints=_NoCheckpoints(),
+            checkpoints=cast(Checkpoints, _NoCheckpoints()),
             timer=timer,
             evaluate=lambda policy, step: {},
             description={},
@@ -256,7 +257,8 @@ class TorchLoop:
     """The rival in the place of a LearnerLoop: every update is done, and its losses read, when `update` returns."""
 
     updates_per_dispatch = 1
-    state = last_batch = None
+    state: Any = None
+    last_batch: Batch | None = None
 
     def __init__(self, learner: Learner, sample: Callable[[], Batch], variant: str) -> None:
         import torch
@@ -273,7 +275,7 @@ class TorchLoop:
         )
         self._updates_actor = learner.updates_actor
         self._sample = sample
-        self.act = self._rival.act
+        self.act = self.act_latest = self._rival.act
         self.busy_s = 0.0
         self.first_update_s = float("nan")
         self.paused = False
@@ -290,6 +292,12 @@ class TorchLoop:
 
     def settle(self) -> None:
         return None
+
+    def get_metrics(self) -> dict[str, tuple[float, int]]:
+        return {}
+
+    def set_metrics(self, sums: Mapping[str, Sequence[float]]) -> None:
+        raise NotImplementedError("a benchmark does not resume")
 
     def collect(self) -> dict[str, float]:
         return {}

@@ -124,7 +124,7 @@ def final_arrays(workdir: Path) -> dict[str, np.ndarray]:
         run = parse(checkpoints.extras()["config"])
         specs = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         state = checkpoints.restore(Learner(*specs, run.agent).init(run.seed)).state
-    parts = {"params": state.params, "target": state.target_params, "optimisers": state.opt_state}
+    parts: dict[str, Any] = {"params": state.params, "target": state.target_params, "optimisers": state.opt_state}
     parts["key"] = jax.random.key_data(state.key)
     leaves, _ = jax.tree_util.tree_flatten_with_path(parts)
     return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}

@@ -20,6 +20,8 @@ from avtd3_jax.spaces import ActionSpec, ObsSpec
 class Spaces(gymnasium.Env):
     """An environment that is only its spaces."""
 
+    observation_space: spaces.Dict
+
     def __init__(self, obs_spec: ObsSpec, action_spec: ActionSpec) -> None:
         parts: dict[str, spaces.Space] = {}
         if obs_spec.image is not None:
@@ -43,10 +45,11 @@ def random_transition(rng: np.random.Generator, obs_spec: ObsSpec, action_spec: 
     def observation() -> dict[str, np.ndarray]:
         parts = {}
         for name, space in env.observation_space.spaces.items():
+            shape = (1, *(space.shape or ()))
             if space.dtype == np.uint8:
-                parts[name] = rng.integers(0, 256, (1, *space.shape), np.uint8)
+                parts[name] = rng.integers(0, 256, shape, dtype=np.uint8)
             else:
-                parts[name] = rng.standard_normal((1, *space.shape)).astype(np.float32)
+                parts[name] = rng.standard_normal(shape).astype(np.float32)
         return parts
 
     action = rng.uniform(-1.0, 1.0, (1, action_spec.size)).astype(np.float32)

@@ -1,0 +1,65 @@
+"""The benchmarks run as commands, and their rows are what they claim; sizes are small, so the figures mean nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def rows_of(folder: Path, *command: str) -> list[dict[str, Any]]:
+    """What `python -m benchmarks.COMMAND` publishes."""
+    kept = folder / "rows.json"
+    done = subprocess.run(
+        [sys.executable, "-m", *command, "--json", str(kept)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    found = json.loads(kept.read_text())
+    assert found["machine"]["cores"] >= 1
+    assert found["machine"]["versions"]["jax"]
+    return found["rows"]
+
+
+@pytest.mark.timeout(600)
+def test_moments_until_the_first_update_come_in_their_order(tmp_path):
+    rows = rows_of(tmp_path, "benchmarks.first_update", "--repetitions", "1", "--batch", "8")
+    assert [row.pop("start") for row in rows] == ["first, nothing compiled", "second"]
+    for row in rows:
+        moments = [row[f"{name} s"]["median"] for name in ("imported", "first step", "first update due")]
+        moments.append(row["first update done s"]["median"])
+        assert 0 < moments[0] < moments[1] < moments[2] < moments[3]
+
+
+@pytest.mark.timeout(600)
+def test_the_whole_of_training_keeps_its_ratio_of_updates_to_steps(tmp_path):
+    options = ["--scenarios", "empty", "--batches", "8", "--updates-per-step", "0.5", "--seconds", "1"]
+    options += ["--contenders", "lock-step", "overlap", "--repetitions", "1"]
+    rows = rows_of(tmp_path, "benchmarks.train", *options)
+    assert [row["loop"] for row in rows] == ["lock-step", "overlap"]
+    for row in rows:
+        assert "note" not in row, row["note"]
+        assert row["updates/s"]["median"] == pytest.approx(0.5 * row["steps/s"]["median"], rel=0.1)
+        assert 0 <= row["learner idle %"]["median"] <= 100
+        assert row["% of the slower alone"] > 0
+
+
+@pytest.mark.timeout(600)
+def test_scaling_has_a_row_for_every_size(tmp_path):
+    rows = rows_of(tmp_path, "benchmarks.scaling", "--quick")
+    assert [row["what"] for row in rows[:5]] == [
+        "batch 8", "batch 16", "replay 1,000", "replay 10,000", "environments 1",
+    ]  # fmt: skip
+    assert rows[3]["bytes/transition"] == pytest.approx(7200, rel=0.1)
+
+
+@pytest.mark.timeout(600)
+def test_a_checkpoint_of_a_small_replay_is_measured(tmp_path):
+    rows = rows_of(
+        tmp_path, "benchmarks.checkpoint", "--capacity", "4000", "--repetitions", "2", "--directory", str(tmp_path)
+    )
+    assert all(row["stall ms"]["high"] > 0 for row in rows)
+    assert len({row["what"] for row in rows}) == len(rows) > 2

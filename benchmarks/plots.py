@@ -75,6 +75,8 @@ def draw(axis: Axes, rows: list[dict[str, Any]]) -> None:
         batches = sorted(floor)
         axis.plot(batches, [floor[batch] for batch in batches], "k:", label="floor (measured matrix throughput)")
     axis.set_xscale("log", base=2)
+    sizes = sorted({row["batch"] for row in rows if row.get("batch")})
+    axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.set_yscale("log")
     axis.set_xlabel("batch size")
     axis.grid(True, which="both", alpha=0.2)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from avtd3_jax.config import ReplayConfig
 from avtd3_jax.replay import Batch, FrameReplay, check_memory
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 
@@ -105,3 +106,13 @@ class ReplayRings:
         for ring, ring_state in zip(self.rings, saved, strict=True):
             ring.set_state(ring_state)
         self._rng.bit_generator.state = state["rng"]
+
+
+def make_replay(
+    obs_spec: ObsSpec, action_spec: ActionSpec, config: ReplayConfig, environments: int, seed: int
+) -> FrameReplay | ReplayRings:
+    """The replay of a run with so many environments. Raises ValueError as the two do."""
+    options = {"n_step": config.n_step, "gather_threads": config.gather_threads}
+    if environments == 1:
+        return FrameReplay(obs_spec, action_spec, config.capacity, seed, **options)
+    return ReplayRings(obs_spec, action_spec, config.capacity, environments, seed, **options)

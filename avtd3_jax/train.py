@@ -36,7 +36,7 @@ from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
 from avtd3_jax.profiling import ProfileWindow
 from avtd3_jax.replay import FrameReplay
-from avtd3_jax.replay_rings import ReplayRings
+from avtd3_jax.replay_rings import ReplayRings, make_replay
 from avtd3_jax.run import RunConfig, changed_keys, parse
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 from avtd3_jax.trainer import Counters, Trainer
@@ -98,7 +98,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         opening = stack.enter_context(_opening(run, timer))
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         learner = Learner(*spec, run.agent)
-        replay = _replay(run, *spec)
+        replay = make_replay(*spec, run.replay, run.num_envs, run.seed)
         source = DeviceFrames(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
@@ -181,13 +181,6 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
         finally:
             with suppress(Exception):  # what it raised has been seen by whoever asked for the world
                 opening.result().close()
-
-
-def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
-    capacity, threads = run.replay.capacity, run.replay.gather_threads
-    if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, capacity, run.seed, run.replay.n_step, threads)
-    return ReplayRings(obs_spec, action_spec, capacity, run.num_envs, run.seed, run.replay.n_step, threads)
 
 
 def _report_lost(environment: int, error: str) -> None:

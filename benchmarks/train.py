@@ -42,8 +42,8 @@ from avtd3_jax.learner_loop import LearnerLoop
 from avtd3_jax.logs import PhaseTimer, RunLog
 from avtd3_jax.monitors import Monitors
 from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.replay import Batch, FrameReplay
-from avtd3_jax.replay_rings import ReplayRings
+from avtd3_jax.replay import Batch
+from avtd3_jax.replay_rings import make_replay
 from avtd3_jax.run import RunConfig, parse
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 from avtd3_jax.trainer import Trainer
@@ -128,7 +128,7 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
         learner = Learner(
             ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent
         )
-        replay = made_replay(run, learner)
+        replay = make_replay(learner.obs_spec, learner.action_spec, run.replay, run.num_envs, run.seed)
         loop: WatchedLoop | TorchLoop
         if contender in OURS:
             source = DeviceFrames(replay) if run.replay.device_resident else replay
@@ -192,14 +192,6 @@ def configured(changes: dict[str, Any]) -> RunConfig:
         }
     )
     return parse(json.loads(json.dumps(config.to_dict())))
-
-
-def made_replay(run: RunConfig, learner: Learner) -> FrameReplay | ReplayRings:
-    """As the training command makes it."""
-    spec = learner.obs_spec, learner.action_spec
-    if run.num_envs == 1:
-        return FrameReplay(*spec, run.replay.capacity, run.seed, run.replay.n_step)
-    return ReplayRings(*spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
 
 
 class _NoCheckpoints:

@@ -109,12 +109,14 @@ def _keep_freed_memory() -> None:
     """Lets glibc keep large blocks that XLA frees, for the next update.
 
     XLA allocates an update's temporary arrays anew each time; as mappings of their own every page of
-    them faults again. Other C libraries are left alone.
+    them faults again. And one arena for all threads: checkpoints are written on ever new threads, and with an arena
+    for each the process grew by 80 kB a checkpoint, with one by 24. Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or platform.libc_ver()[0] != "glibc":
         return
-    mmap_max, trim_threshold = -4, -1  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+    mmap_max, trim_threshold, arena_max = -4, -1, -8  # M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX of malloc.h
+    mallopt(arena_max, 1)
     mallopt(mmap_max, 0)
     mallopt(trim_threshold, 2**31 - 1)
 

@@ -110,7 +110,7 @@ def _keep_freed_memory() -> None:
 
     XLA allocates an update's temporary arrays anew each time; as mappings of their own every page of
     them faults again. And one arena for all threads: checkpoints are written on ever new threads, and with an arena
-    for each the process grew by 80 kB a checkpoint, with one by 24. Other C libraries are left alone.
+    for each the process grows with every checkpoint. Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or platform.libc_ver()[0] != "glibc":

@@ -8,11 +8,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 from envloop.minicarla.boxes import Box, contact_point, penetration, ray_entry
 from envloop.minicarla.limits import MAX_CONTACT_PAIRS, MAX_SWEEP_TESTS
 from envloop.minicarla.maps.types import OrientedBox
+from envloop.minicarla.motion import Motion
 
 RESTITUTION = 0.1  # cars crumple; crash tests give 0.1-0.3 at town speeds, estimated at the lower end
 RESTITUTION_SPEED = 1.0  # m/s of approach below which nothing bounces: bodies that lean on one another must not jitter
@@ -20,21 +20,6 @@ SLIDING_FRICTION = 0.4  # between bodies, estimated
 GAP = 0.001  # m left between bodies that were pushed apart
 MAX_PASSES = 4  # over the touching pairs of one step: what is pushed may push the next
 CELL = 8.0  # m, of both spatial hashes
-
-
-class Motion(Protocol):
-    """What a collision reads and changes of a state: m, deg, m/s, deg/s, m/s^2. Vehicles and walkers fit."""
-
-    x: float
-    y: float
-    z: float
-    yaw: float
-    vx: float
-    vy: float
-    yaw_rate: float
-    ax: float
-    ay: float
-    simulate_physics: bool
 
 
 @dataclass(slots=True)

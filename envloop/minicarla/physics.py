@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 
 from envloop.minicarla.maps.types import Pose
+from envloop.minicarla.motion import Motion
 from envloop.minicarla.vehicle_params import VehicleParams
 
 GRAVITY = 9.81  # m/s^2
@@ -42,31 +43,17 @@ class Control:
 
 
 @dataclass(slots=True)
-class VehicleState:
-    """Where a vehicle is and how it moves: m, deg, m/s, deg/s, m/s^2; world frame except where said.
+class VehicleState(Motion):
+    """A vehicle's motion, its pedals and its wheels.
 
     `steer` is the inner front wheel's angle (deg); `throttle_input`, `brake_input`, `steer_input` are the commands as
     the car has followed them so far; `constant_velocity` is (forward, right) m/s in the car's frame, or None.
     """
 
-    x: float = 0.0
-    y: float = 0.0
-    z: float = 0.0
-    pitch: float = 0.0
-    yaw: float = 0.0
-    roll: float = 0.0
-    vx: float = 0.0
-    vy: float = 0.0
-    vz: float = 0.0
-    yaw_rate: float = 0.0
-    ax: float = 0.0
-    ay: float = 0.0
-    az: float = 0.0
     steer: float = 0.0
     throttle_input: float = 0.0
     brake_input: float = 0.0
     steer_input: float = 0.0
-    simulate_physics: bool = True
     gravity: bool = True
     constant_velocity: tuple[float, float] | None = None
 
@@ -75,10 +62,6 @@ class VehicleState:
         """Speed along the body, m/s; negative in reverse."""
         yaw_rad = math.radians(self.yaw)
         return self.vx * math.cos(yaw_rad) + self.vy * math.sin(yaw_rad)
-
-    @property
-    def pose(self) -> Pose:
-        return Pose(self.x, self.y, self.z, self.pitch, self.yaw, self.roll)
 
 
 def vehicle_at(pose: Pose) -> VehicleState:

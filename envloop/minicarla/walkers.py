@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from envloop.minicarla.maps.types import Pose
+from envloop.minicarla.motion import Motion
 
 WALKER_EXTENT = (0.188, 0.188, 0.930)  # m, half sizes: an adult's `Walker.bounding_box` on CARLA; origin at its centre
 WALKER_MASS = 80.0  # kg, an adult
@@ -20,28 +21,10 @@ class WalkerControl:
 
 
 @dataclass(slots=True)
-class WalkerState:
-    """Where a walker is and how it moves: m, deg, m/s, deg/s, m/s^2, world frame. `z` is the body's centre."""
+class WalkerState(Motion):
+    """A walker's motion; `z` is that of the body's centre, `half_height` (m) above its feet."""
 
-    x: float = 0.0
-    y: float = 0.0
-    z: float = 0.0
-    pitch: float = 0.0
-    yaw: float = 0.0
-    roll: float = 0.0
-    vx: float = 0.0
-    vy: float = 0.0
-    vz: float = 0.0
-    yaw_rate: float = 0.0
-    ax: float = 0.0
-    ay: float = 0.0
-    az: float = 0.0
-    simulate_physics: bool = True
     half_height: float = WALKER_EXTENT[2]
-
-    @property
-    def pose(self) -> Pose:
-        return Pose(self.x, self.y, self.z, self.pitch, self.yaw, self.roll)
 
 
 def walker_at(pose: Pose, half_height: float = WALKER_EXTENT[2]) -> WalkerState:

@@ -82,10 +82,7 @@ class EmbeddedServer:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in received:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
-                    said = f" ({said})" if (said := self._last_words()) else ""
-                    raise SimulatorError(
-                        f"The embedded simulator was not ready within {timeout_s:g} s{said}; see {self.log_path}."
-                    )
+                    raise SimulatorError(self._why_it_is_late(timeout_s))
                 chunk = os.read(self._process.stdout.fileno(), 4096)
                 if not chunk:
                     raise SimulatorError(self._why_it_ended())
@@ -94,6 +91,12 @@ class EmbeddedServer:
         if not line.startswith(_READY):
             raise SimulatorError(f"The embedded simulator said {line!r} instead of being ready; see {self.log_path}.")
         return dict(pair.split("=", 1) for pair in line.removeprefix(_READY).split())
+
+    def _why_it_is_late(self, timeout_s: float) -> str:
+        late = f"The embedded simulator was not ready within {timeout_s:g} s"
+        if said := self._last_words():
+            return f"{late} ({said}); see {self.log_path}."
+        return f"{late}. A busy machine, or a first start, which compiles, needs longer: raise sim.start_timeout_s."
 
     def _why_it_ended(self) -> str:
         code = self._process.wait()

@@ -64,6 +64,13 @@ def test_a_broken_xodr_is_one_sentence(tmp_path):
     assert "Traceback" not in str(error.value)
 
 
+def test_a_server_that_is_late_is_told_with_the_remedy_and_leaves_nothing(tmp_path):
+    with pytest.raises(SimulatorError, match=r"not ready within 0.01 s.*raise sim.start_timeout_s") as error:
+        Simulator(SimulatorConfig(start_timeout_s=0.01, log_dir=str(tmp_path))).start()
+    assert str(tmp_path) not in str(error.value), "an empty log is removed, so none may be named"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_killed_server_is_noticed_and_replaced(own):
     old = own.server_pid
     os.kill(old, signal.SIGKILL)

@@ -4,9 +4,10 @@ python -m benchmarks.fuzz [--inputs 1000000] [--seed 0] [--json FILE]
 python -m benchmarks.fuzz --replay FILE...
 
 Inputs are recorded requests of a stock client, changed: other numbers, types, lengths, actors, order, and broken bytes.
-Most go to the real server through pipes in memory, some through sockets to a server in a process of its own, some are
-OpenDRIVE texts. After every hundred another client must get its version, its settings and its tick, and the memory must
-not have grown. What fails is written to --findings, to be repeated with --replay; the command then ends with 1.
+Most go to the real server through pipes in memory, some through sockets to a server in a process of its own. Beside
+them OpenDRIVE texts are changed, read, and sent. After every hundred another client must get its version, its settings
+and its tick, and the memory must not have grown. What fails is written to --findings, to be repeated with --replay; the
+command then ends with 1.
 """
 
 import asyncio
@@ -25,9 +26,9 @@ def main() -> int:
     """The command; its exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # leaves no process behind
     options = parser(__doc__)
-    options.add_argument("--inputs", type=int, default=1_000_000)
+    options.add_argument("--inputs", type=int, default=1_000_000, help="requests and subscriptions")
     options.add_argument("--socket-inputs", type=int, default=20_000, help="of them, through sockets")
-    options.add_argument("--map-inputs", type=int, default=10_000, help="of them, OpenDRIVE texts")
+    options.add_argument("--map-inputs", type=int, default=10_000, help="OpenDRIVE texts, beside them")
     options.add_argument("--maps-loaded", type=int, default=20, help="OpenDRIVE texts that are sent to a server")
     options.add_argument("--processes", type=int, default=1, help="that feed pipes at the same time")
     options.add_argument("--seed", type=int, default=0)
@@ -37,7 +38,7 @@ def main() -> int:
     if args.replay:
         return asyncio.run(replay(args.replay))
     where = machine()
-    in_memory = max(args.inputs - args.socket_inputs - args.map_inputs, 0)
+    in_memory = max(args.inputs - args.socket_inputs, 0)
     rows = []
     for what, count, work, parts in (
         ("requests and subscriptions, pipes", in_memory, fuzz_memory, args.processes),

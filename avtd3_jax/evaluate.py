@@ -24,6 +24,7 @@ from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.learner import Learner, Params
 from avtd3_jax.logs import write_json
 from avtd3_jax.run import RunConfig, parse
+from avtd3_jax.saved_config import as_of_today
 from avtd3_jax.seeding import EVALUATION, episode_seed
 from avtd3_jax.spaces import ActionSpec, ObsSpec
 from envloop.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
@@ -280,7 +281,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
         checkpoints = None
         if args.checkpoint is not None:
             checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
-        values = checkpoints.extras(args.step)["config"] if checkpoints else _config_file(args.config)
+        values = as_of_today(checkpoints.extras(args.step)["config"]) if checkpoints else _config_file(args.config)
         run = _overridden(parse(values), args, suite)
         seed = run.seed if args.seed is None else args.seed
         network, driver = None, args.policy

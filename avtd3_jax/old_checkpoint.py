@@ -9,9 +9,6 @@ import numpy as np
 from avtd3_jax import orbax_items
 from avtd3_jax.array_files import DamagedError
 
-_ADDED_KEYS = {"lr_decay_updates": 0, "lr_final_fraction": 1.0}  # of the configuration's agent
-REMOVED_KEYS = ("checkpoint_replay",)  # of the configuration, which older runs have
-
 
 def is_old(checkpoint: Path) -> bool:
     """Whether the directory of a checkpoint is one of these."""
@@ -19,11 +16,9 @@ def is_old(checkpoint: Path) -> bool:
 
 
 def read_extras(checkpoint: Path) -> dict[str, Any]:
-    """What was saved beside the arrays, its configuration with today's keys. Raises DamagedError."""
+    """What was saved beside the arrays. Raises DamagedError."""
     try:
-        extras = json.loads((checkpoint / "extras" / "metadata").read_text())["extras"]
-        extras["config"] = {name: v for name, v in extras["config"].items() if name not in REMOVED_KEYS}
-        extras["config"]["agent"] = {**_ADDED_KEYS, **extras["config"]["agent"]}
+        extras: dict[str, Any] = json.loads((checkpoint / "extras" / "metadata").read_text())["extras"]
     except (OSError, ValueError, KeyError) as error:
         raise DamagedError(f"{checkpoint / 'extras'} cannot be read ({error})") from error
     return extras

@@ -6,7 +6,7 @@ from typing import Any
 
 from avtd3_jax.config import ConfigError, ExplorationConfig, ReplayConfig, ScheduleConfig, build
 from avtd3_jax.learner import TD3Config
-from avtd3_jax.old_checkpoint import REMOVED_KEYS
+from avtd3_jax.saved_config import as_of_today
 from envloop.config import EMBEDDED, EnvConfig
 
 # A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
@@ -98,16 +98,19 @@ def parse(values: Mapping[str, Any]) -> RunConfig:
     return run
 
 
-def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
-    """Dotted names of the keys in which two configurations differ; not those that there are no more, or that a resumed
-    run may change."""
+def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Dotted names of the keys in which two configurations differ, read as today's; not those that a resumed run may
+    change."""
+    changed = _differing(as_of_today(saved), as_of_today(wanted))
+    return [key for key in changed if key.partition(".")[0] not in CHANGEABLE_ON_RESUME]
+
+
+def _differing(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
     keys = []
     for name in sorted({*saved, *wanted}):
-        if not where and name in (*CHANGEABLE_ON_RESUME, *REMOVED_KEYS):
-            continue
         before, now = saved.get(name), wanted.get(name)
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            keys += changed_keys(before, now, f"{where}{name}.")
+            keys += _differing(before, now, f"{where}{name}.")
         elif before != now:
             keys.append(f"{where}{name}")
     return keys

@@ -15,6 +15,7 @@ from test_train import ROOT, command, run
 from avtd3_jax.checkpoint import Checkpoints
 from avtd3_jax.config import ConfigError
 from avtd3_jax.run import changed_keys, parse
+from avtd3_jax.saved_config import as_of_today
 
 
 def config(**changes):
@@ -133,7 +134,13 @@ def test_every_environment_has_its_endpoint():
 def test_a_resumed_run_keeps_its_number_of_environments_and_may_be_traced():
     assert changed_keys(config(), config(profile=True)) == []
     assert changed_keys(config(), config(num_envs=2)) == ["num_envs"]
-    assert changed_keys({**config(), "checkpoint_replay": True}, config()) == []  # a key of older runs
+
+
+def test_a_configuration_that_an_older_version_saved_is_read_as_todays():
+    older = {**config(), "checkpoint_replay": True}
+    del older["env"]["npc_large_odds"], older["agent"]["lr_decay_updates"]
+    assert changed_keys(older, config()) == []
+    assert parse(as_of_today(older)) == parse(config())
 
 
 def test_one_call_of_the_policy_serves_all_that_wait():

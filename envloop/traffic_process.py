@@ -94,7 +94,8 @@ def _car_blueprints(world: carla.World) -> list[carla.ActorBlueprint]:
 
 
 def _is_large(model: carla.ActorBlueprint) -> bool:
-    return model.get_attribute("base_type").as_str() in _LARGE
+    # Not every model of every CARLA says what it is.
+    return model.has_attribute("base_type") and model.get_attribute("base_type").as_str() in _LARGE
 
 
 def _traffic_manager(client: carla.Client) -> carla.TrafficManager:

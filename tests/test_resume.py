@@ -24,11 +24,15 @@ CONFIG = {
 
 def interrupted(arguments: list[str], workdir: Path, episodes: int, number: signal.Signals, within_s: float) -> str:
     """Sends the signal at a random moment after `episodes` episodes; what was told on stdout."""
+    launched_ns = time.time_ns()
     process = subprocess.Popen(
         arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
     )
     deadline = time.monotonic() + 200
-    while len(lines(workdir / "episodes.jsonl")) < episodes or not (workdir / "config.json").exists():
+    # The run before may have driven as many episodes: this one must have come so far that it listens to signals.
+    while (
+        not written_since(launched_ns, workdir / "provenance.json") or len(lines(workdir / "episodes.jsonl")) < episodes
+    ):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -37,6 +41,10 @@ def interrupted(arguments: list[str], workdir: Path, episodes: int, number: sign
     told, errors = process.communicate(timeout=100)
     assert process.returncode == (128 + number if number == signal.SIGTERM else -number), errors
     return told
+
+
+def written_since(moment_ns: int, path: Path) -> bool:
+    return path.exists() and path.stat().st_mtime_ns >= moment_ns
 
 
 def lines(path: Path) -> list[str]:

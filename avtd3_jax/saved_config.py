@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 # Keys that have come since, at the values that change nothing.
-_ADDED: dict[str, dict[str, Any]] = {
-    "agent": {"lr_decay_updates": 0, "lr_final_fraction": 1.0},
-    "env": {"npc_large_odds": 1},
-}
+_ADDED = {"agent": {"lr_decay_updates": 0, "lr_final_fraction": 1.0}}
 _REMOVED = ("checkpoint_replay",)
 
 

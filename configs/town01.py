@@ -108,7 +108,6 @@ def environment(config: ConfigDict) -> ConfigDict:
             "start_noise": {"along_m": 5.0, "lateral_m": 0.3, "heading_deg": 3.0},  # of starts at the beginning
             "settle_ticks": 8,
             "npc_clearance_m": 20.0,
-            "npc_large_odds": 1,  # in training, of vans and trucks to cars
             "camera": {"width": 256, "height": 144, "fov_deg": 90.0, "x": 1.6, "z": 1.5},
             # So scaled that what steers the car is not lost beside the trunk's 50 features in [-1, 1].
             "vector": {"points": 10, "spacing_m": 2.5, "speed_scale": 10.0, "lateral_scale": 1.5, "point_scale": 25.0},

@@ -146,8 +146,6 @@ class EnvConfig:
       settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
         0.32 s, and should not bob in the first pictures.
       npc_clearance_m: no NPC is spawned nearer to the ego.
-      npc_large_odds: how many times as likely as a car a van, a truck or a bus is among the NPCs of an episode whose
-        reset asks for no start, as those of training do. They are rare, and look like nothing else.
     """
 
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
@@ -167,7 +165,6 @@ class EnvConfig:
     start_noise: StartNoise = field(default_factory=StartNoise)
     settle_ticks: int = 8
     npc_clearance_m: float = 20.0
-    npc_large_odds: int = 1
 
     @property
     def decision_s(self) -> float:
@@ -195,8 +192,6 @@ class EnvConfig:
             raise ValueError(f"settle_ticks is {self.settle_ticks}; the car is seen in its place only after 1 tick.")
         if self.npc_clearance_m < 0.0:
             raise ValueError(f"npc_clearance_m is {self.npc_clearance_m}; it must not be negative.")
-        if self.npc_large_odds < 1:
-            raise ValueError(f"npc_large_odds is {self.npc_large_odds}; it must be at least 1.")
         if self.reward.limit_mps != self.speed.limit_mps:
             raise ValueError(
                 f"reward.limit_mps is {self.reward.limit_mps:g} but speed.limit_mps is {self.speed.limit_mps:g}; "

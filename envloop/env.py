@@ -196,8 +196,7 @@ class CarlaEnv(gym.Env):
         assert self._courses is not None
         self.course = self._courses.of(options.get("route", self.config.route), seed)
         start = self._start(seed, options.get("start"))
-        large_odds = self.config.npc_large_odds if options.get("start") is None else 1
-        return self._observe_first(self._stage(seed, start, large_odds), start)
+        return self._observe_first(self._stage(seed, start), start)
 
     def _decide(self, episode: Episode, steer: float, accel: float) -> None:
         self._drive(steer, accel)
@@ -224,7 +223,7 @@ class CarlaEnv(gym.Env):
         self._generation = self.simulator.generation
         self._lost = False
 
-    def _stage(self, seed: int, start: Start, large_odds: int) -> int:
+    def _stage(self, seed: int, start: Start) -> int:
         """Empties the road, puts the car and the NPCs in place; the frame of the first observation."""
         pose = self._pose(start)
         self._traffic_fleet.clear()
@@ -233,8 +232,7 @@ class CarlaEnv(gym.Env):
         self.simulator.tick()
         self._ego_car.release()
         position = (pose.location.x, pose.location.y)
-        count = npc_vehicles(self.config.scenario)
-        self._traffic_fleet.spawn(count, seed, position, self.config.npc_clearance_m, large_odds)
+        self._traffic_fleet.spawn(npc_vehicles(self.config.scenario), seed, position, self.config.npc_clearance_m)
         for _ in range(self.config.settle_ticks - 1):
             self.simulator.tick()
         if start.speed_mps > 0.0:

@@ -46,16 +46,13 @@ class Traffic:
         self._process: TrafficProcess | None = None
         self._ids: list[int] = []
 
-    def spawn(
-        self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, large_odds: int = 1
-    ) -> None:
+    def spawn(self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float) -> None:
         """Spawns `count` vehicles in one batch; places, models, colours and their driving come from `seed`.
 
         They are in the world's state after the next tick.
 
         Args:
           keep_clear: (x, y) of the ego in metres; nothing is spawned within `clearance_m` of it.
-          large_odds: how many times as likely as a car a van, a truck or a bus is.
 
         Raises:
           ValueError: the map has too few free spawn points.
@@ -73,7 +70,7 @@ class Traffic:
             self._simulator.ticker = self._process.tick
         rng = np.random.default_rng([seed, count])
         places = [free[i] for i in rng.permutation(len(free))[:count]]
-        self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)), large_odds)
+        self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)))
 
     def vehicles(self) -> list[Npc]:
         """The vehicles of the last `spawn` that the world's state holds (after a tick)."""

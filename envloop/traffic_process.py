@@ -18,7 +18,6 @@ import carla
 import numpy as np
 
 _PORT_ATTEMPTS = 8
-_LARGE = ("van", "truck", "bus")  # a blueprint's `base_type`
 
 
 class TrafficManagerHost:
@@ -34,15 +33,11 @@ class TrafficManagerHost:
         self._manager = _traffic_manager(self._client)
         self._manager.set_synchronous_mode(True)
 
-    def spawn(self, seed: int, places: list[int], models_seed: int, large_odds: int) -> list[int]:
-        """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids.
-
-        Models and colours come from `models_seed`; a large model is `large_odds` times as likely as another.
-        """
-        rng = np.random.default_rng(models_seed)
-        models = [model for model in self._blueprints for _ in range(large_odds if _is_large(model) else 1)]
+    def spawn(self, seed: int, places: list[int], colours_seed: int) -> list[int]:
+        """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids."""
+        rng = np.random.default_rng(colours_seed)
         self._manager.set_random_device_seed(seed)
-        batch = [self._spawn_command(rng, models, self._spawn_points[place]) for place in places]
+        batch = [self._spawn_command(rng, self._spawn_points[place]) for place in places]
         responses = self._client.apply_batch_sync(batch, False)
         return [response.actor_id for response in responses if not response.has_error()]
 
@@ -59,10 +54,8 @@ class TrafficManagerHost:
         """One tick of the world and of the Traffic Manager; the frame number."""
         return int(self._world.tick(timeout_s))
 
-    def _spawn_command(
-        self, rng: np.random.Generator, models: list[carla.ActorBlueprint], place: carla.Transform
-    ) -> carla.command.SpawnActor:
-        blueprint = models[rng.integers(len(models))]
+    def _spawn_command(self, rng: np.random.Generator, place: carla.Transform) -> carla.command.SpawnActor:
+        blueprint = self._blueprints[rng.integers(len(self._blueprints))]
         if blueprint.has_attribute("color"):
             colours = blueprint.get_attribute("color").recommended_values
             blueprint.set_attribute("color", colours[rng.integers(len(colours))])
@@ -91,11 +84,6 @@ def _car_blueprints(world: carla.World) -> list[carla.ActorBlueprint]:
     vehicles = world.get_blueprint_library().filter("vehicle.*")
     cars = [car for car in vehicles if int(car.get_attribute("number_of_wheels")) == 4]
     return sorted(cars, key=lambda blueprint: blueprint.id)
-
-
-def _is_large(model: carla.ActorBlueprint) -> bool:
-    # Not every model of every CARLA says what it is.
-    return model.has_attribute("base_type") and model.get_attribute("base_type").as_str() in _LARGE
 
 
 def _traffic_manager(client: carla.Client) -> carla.TrafficManager:

@@ -138,7 +138,7 @@ def test_a_resumed_run_keeps_its_number_of_environments_and_may_be_traced():
 
 def test_a_configuration_that_an_older_version_saved_is_read_as_todays():
     older = {**config(), "checkpoint_replay": True}
-    del older["env"]["npc_large_odds"], older["agent"]["lr_decay_updates"]
+    del older["agent"]["lr_decay_updates"]
     assert changed_keys(older, config()) == []
     assert parse(as_of_today(older)) == parse(config())
 

@@ -44,7 +44,6 @@ def test_the_defaults_of_record_are_valid():
         (EnvConfig(bend_start_fraction=-0.1), "bend_start_fraction"),
         (EnvConfig(settle_ticks=0), "settle_ticks"),
         (EnvConfig(npc_clearance_m=-1.0), "npc_clearance_m"),
-        (EnvConfig(npc_large_odds=0), "npc_large_odds"),
         (EnvConfig(reward=RewardConfig(limit_mps=10.0)), "limit_mps"),
     ],
 )

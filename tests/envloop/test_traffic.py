@@ -72,21 +72,6 @@ def test_a_vehicle_ahead_is_seen(make_env):
     assert finite.min() >= 0.0
 
 
-def test_large_vehicles_are_as_common_as_asked_in_training_and_as_ever_in_evaluations(make_env):
-    def models(env, **start):
-        env.reset(seed=5, options=start)
-        return [npc.actor.type_id for npc in env.npcs]
-
-    def large(models):
-        return sum(model.endswith(("carlacola", "firetruck", "ambulance", "t2")) for model in models)
-
-    env = make_env(scenario="1")
-    usual = models(env, start="beginning")
-    env = make_env(scenario="1", npc_large_odds=20)
-    assert large(usual) < 20 < 30 < large(models(env))
-    assert models(env, start="beginning") == usual
-
-
 def test_running_into_a_vehicle_ends_the_episode(make_env):
     """Full throttle from behind into a car that is held on the lane 15 m ahead."""
     env = make_env(scenario="0", random_start_fraction=0.0)

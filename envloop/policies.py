@@ -1,5 +1,6 @@
 """Policies that learn nothing, to compare with: they take the place of a trained one, episode by episode."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,13 +21,21 @@ def follower(env: CarlaEnv, seed: int) -> Policy:
     It reads the simulator's state, not the observation: exact pose, route, and the gap to the car ahead, for which it
     brakes. Traffic lights it does not see.
     """
+    return _follower(env, lambda: env.episode.lead.gap_m)
+
+
+def blind_follower(env: CarlaEnv, seed: int) -> Policy:
+    """The `follower` without the gap: PID on speed and pure pursuit, neither of which knows of other vehicles."""
+    return _follower(env, lambda: math.inf)
+
+
+def _follower(env: CarlaEnv, gap_m: Callable[[], float]) -> Policy:
     driver, course = RouteFollower(), env.course
 
     def act(_: Any) -> NDArray[np.float32]:
         episode = env.episode
         target_mps = course.profile.at(episode.projection.s)
-        gap_m = episode.lead.gap_m
-        return driver.act(episode.ego, course.route, episode.projection, target_mps, env.config.decision_s, gap_m)
+        return driver.act(episode.ego, course.route, episode.projection, target_mps, env.config.decision_s, gap_m())
 
     return act
 
@@ -38,4 +47,8 @@ def uniform(env: CarlaEnv, seed: int) -> Policy:
     return lambda _: rng.uniform(space.low, space.high).astype(np.float32)
 
 
-SCRIPTED: Mapping[str, PolicyMaker] = {"follower": follower, "random": uniform}
+SCRIPTED: Mapping[str, PolicyMaker] = {
+    "follower": follower,
+    "blind-follower": blind_follower,
+    "random": uniform,
+}

@@ -31,7 +31,7 @@ class Variant:
 
     name: str
     changes: Changes = field(default_factory=dict)
-    policy: Literal["network", "follower", "random"] = "network"
+    policy: Literal["network", "follower", "blind-follower", "random"] = "network"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,11 @@ def _action_repeats(levels: Iterable[int]) -> tuple[Variant, ...]:
 _TD3 = Variant("td3")
 # DDPG (Lillicrap et al. 2016) is TD3 without its three additions (Fujimoto et al. 2018, section 6.1), same networks.
 _DDPG = Variant("ddpg", {"agent.num_critics": 1, "agent.target_noise": 0.0, "agent.policy_delay": 1})
-_UNTRAINED = (Variant("pid", policy="follower"), Variant("random", policy="random"))
+_PID, _RANDOM = Variant("pid", policy="follower"), Variant("random", policy="random")
+_UNTRAINED = (_PID, _RANDOM)
+# PID and pure pursuit know of no other vehicle, and the original's collided 2.8 times a kilometre; `pid` is told the
+# true gap besides.
+_UNTRAINED_IN_TRAFFIC = (_PID, Variant("pid-blind", policy="blind-follower"), _RANDOM)
 
 
 def _falling_rates(steps: int) -> Changes:
@@ -122,8 +126,8 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="traffic",
-        question="Does it learn to drive route 0 among 20 other vehicles, and as well as PID with pure pursuit?",
-        variants=(_TD3, *_UNTRAINED),
+        question="Does it learn to drive route 0 among 20 other vehicles, and better than PID with pure pursuit?",
+        variants=(_TD3, *_UNTRAINED_IN_TRAFFIC),
         tasks=(_route_0("0"),),
         seeds=(0, 1, 2),
         changes=_TRAFFIC,
@@ -148,7 +152,7 @@ EXPERIMENTS = (
     Experiment(
         name="comparison",
         question="TD3, DDPG with the same networks, PID with pure pursuit, and chance, among 20, 50 and 100 vehicles",
-        variants=(_TD3, _DDPG, *_UNTRAINED),
+        variants=(_TD3, _DDPG, *_UNTRAINED_IN_TRAFFIC),
         tasks=(_route_0("0"), _route_0("1"), _route_0("2")),
         seeds=(0, 1, 2),
         changes=_TRAFFIC,

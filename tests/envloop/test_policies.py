@@ -5,6 +5,7 @@ import numpy as np
 from envloop.driver import DriverConfig
 from envloop.env import action_space
 from envloop.policies import SCRIPTED, uniform
+from envloop.route import Lead
 
 
 def test_the_follower_has_the_gains_of_the_original():
@@ -32,3 +33,15 @@ def test_a_policy_holds_nothing_of_the_episode_before(env):
         return [env.step(policy(None))[4]["ego"]["x"] for _ in range(60)]
 
     assert drive() == drive()
+
+
+def test_the_blind_follower_differs_in_traffic_alone(env):
+    """Both drive alike while nothing is ahead; behind a car only the one that is told of it brakes."""
+    env.reset(seed=4, options={"start": "beginning"})
+    sighted, blind = SCRIPTED["follower"](env, 4), SCRIPTED["blind-follower"](env, 4)
+    for _ in range(20):
+        action = sighted(None)
+        assert np.array_equal(action, blind(None))
+        env.step(action)
+    env.episode.lead = Lead(gap_m=2.0)
+    assert sighted(None)[1] < 0.0 < blind(None)[1]

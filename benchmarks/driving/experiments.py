@@ -97,7 +97,7 @@ _PID, _RANDOM = Variant("pid", policy="follower"), Variant("random", policy="ran
 _UNTRAINED = (_PID, _RANDOM)
 # PID and pure pursuit know of no other vehicle, and the original's collided 2.8 times a kilometre; `pid` is told the
 # true gap besides.
-_UNTRAINED_IN_TRAFFIC = (_PID, Variant("pid-blind", policy="blind-follower"), _RANDOM)
+_UNTRAINED_IN_TRAFFIC = (Variant("pid-blind", policy="blind-follower"), _PID, _RANDOM)
 
 
 def _falling_rates(steps: int) -> Changes:

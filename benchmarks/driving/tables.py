@@ -72,8 +72,8 @@ def section(results: Path, experiment: Experiment) -> str:
         driven = [group for group in groups if task in group.tasks()]
         names = _ALL if experiment.every_metric else _CHIEF
         metrics = _metrics(driven, task, names)
-        # Few policies stand side by side; many, one below the other.
-        rows = metrics if len(driven) <= 4 else _turned(metrics)
+        # The longer side goes down the page.
+        rows = metrics if len(driven) <= len(metrics) else _turned(metrics)
         parts += [f"### {task}", _markdown(rows), _driven(driven, task)]
         if kinds := _kinds(driven, task):
             parts.append(_markdown(kinds))

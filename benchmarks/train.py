@@ -1,6 +1,6 @@
 """How fast does the whole of training run, and who waits for whom? Figures are minicarla's, never CARLA's.
 
-python -m benchmarks.train [--scenarios 0 2] [--batches 64] [--updates-per-step 0.5] [--envs 1] [--contenders ...]
+python -m benchmarks.train [--scenarios 0 2] [--batches 64] [--updates-per-step 0.5] [--envs 1 2] [--contenders ...]
     [--seconds 6] [--repetitions 3] [--json FILE]
 
 The contenders drive the same environment through the same env loop and sample the same replay:
@@ -66,7 +66,9 @@ def main() -> None:
     )
     options.add_argument("--batches", type=int, nargs="*", default=[64])
     options.add_argument("--updates-per-step", type=float, default=0.5)
-    options.add_argument("--envs", type=int, nargs="*", default=[1])
+    options.add_argument(
+        "--envs", type=int, nargs="*", default=[1, 2], help="environments: the first for all, the others for overlap"
+    )
     options.add_argument("--contenders", nargs="*", default=[*OURS, *TORCH], choices=[*OURS, *TORCH])
     options.add_argument("--updates-per-dispatch", type=int, default=1)
     options.add_argument("--prefetch", type=int, default=0)
@@ -91,7 +93,7 @@ def main() -> None:
             for contender in args.contenders:
                 if contender in TORCH and not util.find_spec("torch"):
                     continue
-                for envs in args.envs:
+                for envs in args.envs if contender == "overlap" else args.envs[:1]:
                     rows.append(row(contender, values, envs, args.seconds, args.repetitions))
                     print({name: str(value) for name, value in rows[-1].items()}, flush=True)
     info = runtime.setup("auto")  # only now: its environment would reach the rows' processes

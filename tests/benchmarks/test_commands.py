@@ -37,7 +37,7 @@ def test_moments_until_the_first_update_come_in_their_order(tmp_path):
 @pytest.mark.timeout(600)
 def test_the_whole_of_training_keeps_its_ratio_of_updates_to_steps(tmp_path):
     options = ["--scenarios", "empty", "--batches", "8", "--updates-per-step", "0.5", "--seconds", "2"]
-    options += ["--contenders", "overlap", "--repetitions", "1"]
+    options += ["--contenders", "overlap", "--envs", "1", "--repetitions", "1"]
     (row,) = rows_of(tmp_path, "benchmarks.train", *options)
     assert "note" not in row, row["note"]
     # A window ends between two updates, and few fit into one on a busy machine.

@@ -3,7 +3,7 @@
 Every setting that an experiment does not name is what `configs/town01.py` says.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from envloop.scenario import npc_vehicles
 
 EVALUATION_SEED = 1000  # of every final evaluation: all policies drive the same episodes among the same traffic
 
+_DEFAULT = get_config()
 Changes = Mapping[str, Any]  # dotted config key -> value
 Figure = Literal["curves", "success", "tracks"]
 
@@ -73,18 +74,17 @@ def _traffic(scenario: str) -> str:
     return f"{vehicles} vehicles" if vehicles else "empty"
 
 
-def _levels(key: str, label: str, levels: Iterable[Any]) -> tuple[Variant, ...]:
+def _levels(key: str, label: str, *levels: Any) -> tuple[Variant, ...]:
     """One variant per value of one config key, everything else as it is by default."""
     return tuple(Variant(f"{label}={level}", {key: level}) for level in levels)
 
 
-def _action_repeats(levels: Iterable[int]) -> tuple[Variant, ...]:
+def _action_repeats(*levels: int) -> tuple[Variant, ...]:
     """Decisions of other lengths that look equally many seconds ahead: gamma is per decision, so it goes along."""
-    default = get_config()
     return tuple(
         Variant(
             f"action_repeat={ticks}",
-            {"env.action_repeat": ticks, "agent.gamma": default.agent.gamma ** (ticks / default.env.action_repeat)},
+            {"env.action_repeat": ticks, "agent.gamma": _DEFAULT.agent.gamma ** (ticks / _DEFAULT.env.action_repeat)},
         )
         for ticks in levels
     )
@@ -160,17 +160,21 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="ablations",
-        question="Which of the choices matter on route 0? One factor at a time, the others as by default",
+        question="Which of the choices matter on route 0? One factor at a time, the others as by default: "
+        f"encoder_grad={_DEFAULT.agent.encoder_grad}, a narrow trunk of {_DEFAULT.agent.trunk_width}, "
+        f"observation={_DEFAULT.env.observation}, random_shift={_DEFAULT.agent.random_shift}, "
+        f"n_step={_DEFAULT.replay.n_step}, reward={_DEFAULT.env.reward.kind}, "
+        f"action_repeat={_DEFAULT.env.action_repeat}, encoder_lr={_DEFAULT.agent.encoder_lr:g}",
         variants=(
-            *_levels("agent.encoder_grad", "encoder_grad", ("critic", "both")),
+            Variant("default"),
+            *_levels("agent.encoder_grad", "encoder_grad", "both"),
             Variant("trunk=plain", {"agent.trunk_width": 0}),
-            Variant("trunk=narrow", {"agent.trunk_width": 50}),
-            *_levels("env.observation", "observation", ("image", "vector", "both")),
-            *_levels("agent.random_shift", "random_shift", (0, 4)),
-            *_levels("replay.n_step", "n_step", (1, 3)),
-            *_levels("env.reward.kind", "reward", ("five_terms", "progress")),
-            *_action_repeats((1, 2, 4)),
-            *_levels("agent.encoder_lr", "encoder_lr", (5e-5, 1e-4, 3e-4, 1e-3)),
+            *_levels("env.observation", "observation", "image", "vector"),
+            *_levels("agent.random_shift", "random_shift", 4),
+            *_levels("replay.n_step", "n_step", 3),
+            *_levels("env.reward.kind", "reward", "progress"),
+            *_action_repeats(1, 4),
+            *_levels("agent.encoder_lr", "encoder_lr", 5e-5, 1e-4, 3e-4),
         ),
         tasks=(_route_0("empty"),),
         seeds=(0, 1, 2),

@@ -48,16 +48,17 @@ def draw(results: Path) -> list[Path]:
 def curves(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
     """Evaluations during training over environment steps: each seed thin, the mean thick, its 95 % interval shaded.
 
-    Levels of a factor share a panel of route completion, factors stand side by side.
+    Levels of a factor share a panel of route completion with what has no factor changed, factors stand side by side.
     """
     trained = [group for group in groups if group.trained]
     if not trained:
         return None
-    factors = list(dict.fromkeys(factor(group.variant) for group in trained))
-    if any("=" in group.variant for group in trained):
-        panels = [(name, [g for g in trained if factor(g.variant) == name], "route_completion") for name in factors]
-    else:
-        panels = [(label, trained, name) for name, label in _CURVES.items()]
+    unchanged = [group for group in trained if factor(group.variant) is None]
+    panels = [
+        (name, [*unchanged, *(group for group in trained if factor(group.variant) == name)], "route_completion")
+        for name in dict.fromkeys(factor(group.variant) for group in trained)
+        if name is not None
+    ] or [(label, trained, name) for name, label in _CURVES.items()]
     across = min(len(panels), _PANELS_ACROSS)
     down = -(-len(panels) // across)
     canvas, axes = plt.subplots(down, across, figsize=(4.0 * across, 3.2 * down), squeeze=False, sharey=True)

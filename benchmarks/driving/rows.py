@@ -86,7 +86,7 @@ def rows(
     Raises:
       ValueError: `only` names no variant of the experiment.
     """
-    named = {variant.name for variant in experiment.variants} | {factor(v.name) for v in experiment.variants}
+    named = {name for v in experiment.variants for name in (v.name, factor(v.name)) if name}
     if unknown := sorted(set(only) - named):
         raise ValueError(f"{experiment.name} has no variant {unknown[0]!r}: choose from {', '.join(sorted(named))}.")
     chosen = [v for v in experiment.variants if not only or {v.name, factor(v.name)} & set(only)]
@@ -96,9 +96,10 @@ def rows(
     return found
 
 
-def factor(variant: str) -> str:
-    """What a variant varies: "n_step" of "n_step=3"; the whole name where it is no level of a factor."""
-    return variant.partition("=")[0]
+def factor(variant: str) -> str | None:
+    """What a variant varies: "n_step" of "n_step=3"; None where it is no level of a factor."""
+    name, separator, _ = variant.partition("=")
+    return name if separator else None
 
 
 def changes_of(arguments: Sequence[str]) -> dict[str, Any]:

@@ -61,6 +61,10 @@ class Group:
         summaries = [row["evaluations"][task]["summary"].get(name) for row in self.rows]
         return [summary["mean"] for summary in summaries if summary is not None]
 
+    def learning(self, name: str) -> Summary:
+        """A metric's mean under the learning curve, from its first to its last evaluation: how soon it is learned."""
+        return _clipped(student([_under(*curve(row, name)) for row in self.rows]), name)
+
     def differing(self) -> list[str]:
         """Configuration keys in which the rows differ, though only their seeds should."""
         configs = [{**(row["config"] or {}), "seed": None} for row in self.rows]
@@ -93,6 +97,10 @@ def curve(row: Mapping[str, Any], name: str) -> tuple[NDArray[np.float64], NDArr
     points = [(point["step"], point[name]) for point in row["curve"] if point.get(name) is not None]
     steps, heights = zip(*points, strict=True)
     return np.array(steps, float), np.array(heights, float)
+
+
+def _under(steps: NDArray[np.float64], heights: NDArray[np.float64]) -> float:
+    return float(np.trapezoid(heights, steps) / (steps[-1] - steps[0])) if len(steps) > 1 else float(heights[0])
 
 
 def groups(results: Path, experiment: Experiment) -> list[Group]:

@@ -102,6 +102,7 @@ def _training(group: Group) -> dict[str, str]:
         "seeds with an all-successful evaluation": f"{sum(f is not None for f in first)} of {len(first)}",
         "at env steps": ", ".join(f"{f['env_steps']:,}" if f else "never" for f in first),
         "at wall minutes": ", ".join(f"{f['wall_minutes']:.0f}" if f else "never" for f in first),
+        "route completion while learning, %": _cell(group.learning("route_completion"), "route_completion"),
         "final success of each seed, %": _each(
             100 * success for task in group.tasks()[:1] for success in group.per_seed(task, "success")
         ),

@@ -13,6 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from benchmarks.driving import summary
@@ -66,13 +67,15 @@ def curves(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
         for colour, group in enumerate(of):
             _curve(axis, group, name, f"C{colour}")
         axis.set_title(title, fontsize=10)
+        axis.set_ylabel(_CURVES[name] if title != _CURVES[name] else "")
         axis.set_ylim(-0.03, 1.03)
+        axis.xaxis.set_major_locator(MaxNLocator(5))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axis.set_xlabel("environment steps")
         axis.grid(alpha=0.2)
-        axis.legend(fontsize=8)
+        axis.legend(fontsize=8, loc="lower right")
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    for axis in axes[-1]:
-        axis.set_xlabel("environment steps")
     canvas.suptitle(f"{experiment.name}: evaluations during training, mean and 95 % interval over seeds", fontsize=10)
     canvas.tight_layout()
     return canvas

@@ -73,7 +73,7 @@ def section(results: Path, experiment: Experiment) -> str:
         names = _ALL if experiment.every_metric else _CHIEF
         metrics = _metrics(driven, task, names)
         # The longer side goes down the page.
-        rows = metrics if len(driven) <= len(metrics) else _turned(metrics)
+        rows = metrics if len(driven) < len(metrics) else _turned(metrics)
         parts += [f"### {task}", _markdown(rows), _driven(driven, task)]
         if kinds := _kinds(driven, task):
             parts.append(_markdown(kinds))

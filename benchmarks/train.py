@@ -9,10 +9,14 @@ The contenders drive the same environment through the same env loop and sample t
   overlap: ours with overlap=True; an update may last until the next one.
   torch ...: benchmarks/rivals/torch_td3.py in lock-step, as PyTorch users write it.
 
+Each row is a process of its own. All of a scenario are started one after the other, then they take turns, so that a
+machine whose speed drifts slows all of them; whose turn it is not stands still. "x lock-step" is the steps/s over
+those of lock-step, the first, in the same turn.
+
 Busy means: an update was being computed, or an environment was within `step`; the rest is idle. "alone" is the rate of
 the environment with the policy and no updates, and of the updates with no environment; "% of the slower alone" is the
 whole's rate over the lower of the two. "first update s" counts from the process's start, with empty compile caches,
-and includes the exploration. Each row is a process of its own.
+and includes the exploration.
 """
 
 import dataclasses
@@ -25,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from importlib import util
 from pathlib import Path
 from typing import Any, cast
@@ -54,6 +58,8 @@ from envloop.rollout import Transition
 from envloop.world import open_world
 
 _EXPLORATION = 300
+_READY = "ready"
+_WARM_UP_S = 1.0  # of a turn
 OURS = ("lock-step", "act waits", "overlap")
 TORCH = ("torch eager NHWC", "torch compiled NHWC")
 
@@ -72,13 +78,12 @@ def main() -> None:
     options.add_argument("--contenders", nargs="*", default=[*OURS, *TORCH], choices=[*OURS, *TORCH])
     options.add_argument("--updates-per-dispatch", type=int, default=1)
     options.add_argument("--prefetch", type=int, default=0)
-    options.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
-    options.add_argument("--repetitions", type=int, default=3)
-    options.add_argument("--only", metavar="JSON", help="be one row: print it")
+    options.add_argument("--seconds", type=float, default=6.0, help="of a measurement; half as long for what is alone")
+    options.add_argument("--repetitions", type=int, default=3, help="turns of each row")
+    options.add_argument("--only", metavar="JSON", help="be one row: print what it measures when a line comes")
     args = options.parse_args()
     if args.only:
-        found = whole(**json.loads(args.only))
-        print(json.dumps({name: dataclasses.asdict(v) if isinstance(v, Spread) else v for name, v in found.items()}))
+        print(json.dumps(whole(**json.loads(args.only))))
         return
     rows = []
     for scenario in args.scenarios:
@@ -90,38 +95,117 @@ def main() -> None:
                 "updates_per_dispatch": args.updates_per_dispatch,
                 "replay.prefetch": args.prefetch,
             }
-            for contender in args.contenders:
-                if contender in TORCH and not util.find_spec("torch"):
-                    continue
-                for envs in args.envs if contender == "overlap" else args.envs[:1]:
-                    rows.append(row(contender, values, envs, args.seconds, args.repetitions))
-                    print({name: str(value) for name, value in rows[-1].items()}, flush=True)
+            entrants = [
+                Entrant(contender, values, envs)
+                for contender in args.contenders
+                if contender in OURS or util.find_spec("torch")
+                for envs in (args.envs if contender == "overlap" else args.envs[:1])
+            ]
+            rows += contest(entrants, args.seconds, args.repetitions)
     info = runtime.setup("auto")  # only now: its environment would reach the rows' processes
     publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
-def row(contender: str, values: Mapping[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:
-    """The row that a process of its own prints; it finds empty compile caches."""
-    given = {"contender": contender, "values": dict(values), "envs": envs}
-    command = [sys.executable, "-m", "benchmarks.train", "--only"]
-    with tempfile.TemporaryDirectory() as cache:
-        done = subprocess.run(
-            [*command, json.dumps({**given, "seconds": seconds, "repetitions": repetitions})],
-            cwd=Path(__file__).parents[1],
-            env={**os.environ, "XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": cache},
-            capture_output=True,
-            text=True,
-            check=False,
+@dataclasses.dataclass(frozen=True)
+class Entrant:
+    """What is to be measured: who, with which settings, in how many environments."""
+
+    contender: str
+    values: Mapping[str, Any]
+    envs: int = 1
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """That say which row it is."""
+        values = self.values
+        return {"scenario": values["scenario"], "batch": values["batch_size"]} | {
+            "environments": self.envs,
+            "loop": self.contender,
+        }
+
+
+def contest(entrants: Sequence[Entrant], seconds: float, repetitions: int) -> list[dict[str, Any]]:
+    """A row for each, of `repetitions` turns; a "note" says why where there are no figures."""
+    with ExitStack() as stack:
+        started = []
+        for entrant in entrants:
+            started.append(stack.enter_context(_Process(entrant, seconds, repetitions)))
+            print(f"learning: {', '.join(f'{name} {value}' for name, value in entrant.columns.items())}", flush=True)
+        for turn in range(repetitions):
+            for process in started:
+                process.measure()
+            print(f"turn {turn + 1} of {repetitions} is over", flush=True)
+        found = [process.found() for process in started]
+    rival = f"x {entrants[0].contender}"
+    return [entrant.columns | _row(one, rival, found[0]) for entrant, one in zip(entrants, found, strict=True)]
+
+
+def _row(found: Mapping[str, Any], rival: str, of_rival: Mapping[str, Any]) -> dict[str, Any]:
+    """Spreads over an entrant's turns, and over what its steps/s are times the rival's of the same turn."""
+    if "note" in found:
+        return {"note": found["note"]}
+    turns = found["turns"]
+    row = {name: Spread.of([turn[name] for turn in turns]) for name in turns[0]}
+    if "turns" in of_rival:
+        pairs = zip(turns, of_rival["turns"], strict=True)
+        row[rival] = Spread.of([own["steps/s"] / its["steps/s"] for own, its in pairs])
+    return row | {"first update s": found["first update s"]}
+
+
+class _Process:
+    """An entrant in a process of its own, with empty compile caches: once entered it learns, and waits for its turn."""
+
+    def __init__(self, entrant: Entrant, seconds: float, repetitions: int) -> None:
+        self._given = json.dumps({**dataclasses.asdict(entrant), "seconds": seconds, "repetitions": repetitions})
+        self._last = ""
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "_Process":
+        cache = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self._errors = self._stack.enter_context(tempfile.TemporaryFile("w+"))
+        self._process = self._stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.train", "--only", self._given],
+                cwd=Path(__file__).parents[1],
+                env={**os.environ, "XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": cache},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+            )
         )
-    what = {"scenario": values["scenario"], "batch": values["batch_size"], "environments": envs, "loop": contender}
-    if done.returncode:
-        return what | {"note": done.stderr.strip().splitlines()[-1]}
-    found = json.loads(done.stdout.splitlines()[-1])
-    return what | {name: Spread(**v) if isinstance(v, dict) else v for name, v in found.items()}
+        self._stack.callback(self._process.terminate)  # where it has not ended by itself
+        self._wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def measure(self) -> None:
+        """One turn; returns when it is over, or the process."""
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # it has failed, and `found` says how
+            os.write(self._process.stdin.fileno(), b"\n")  # past the buffer, which a dead process would leave unwritten
+            self._wait()
+
+    def found(self) -> dict[str, Any]:
+        """What it says after its last turn, or why it says nothing."""
+        if not self._process.wait():
+            return cast(dict[str, Any], json.loads(self._last))
+        self._errors.seek(0)
+        return {"note": (self._errors.read().strip().splitlines() or ["no word"])[-1]}
+
+    def _wait(self) -> None:
+        """For the next time that it is ready, or for its end."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.strip() == _READY:
+                return
+            self._last = line
 
 
 def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:
-    """Trains from scratch and measures `repetitions` windows of `seconds` once it learns, then either half alone."""
+    """Trains from scratch; once it learns, measures the whole and either half alone whenever a line comes on stdin."""
     run = configured({**values, "num_envs": envs, "overlap": contender == "overlap"})
     runtime.setup(run.device if contender in OURS else "cpu")
     with ExitStack() as stack:
@@ -145,7 +229,7 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
         stack.callback(world.close)
         log = RunLog(folder)
         stack.callback(log.close)
-        meter = Meter(loop, timer, envs, seconds, repetitions)
+        meter = Meter(loop, timer, run, seconds, repetitions)
         trainer = Trainer(
             schedule=run,
             exploration=run.exploration,
@@ -162,15 +246,11 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
         )
         stream = world.transitions(trainer, 0, meter.finished)
         trainer.run(meter.watch(stream, trainer), meter.finished)
-        alone = updates_alone(loop, seconds)
-    found = meter.row() | {"updates/s alone": alone, "first update s": loop.first_update_s}
-    slower = min(found["steps/s alone"], alone / run.updates_per_step)
-    return found | {"% of the slower alone": 100.0 * found["steps/s"].median / slower}
+    return {"turns": meter.turns, "first update s": loop.first_update_s}
 
 
 def updates_alone(loop: "WatchedLoop | TorchLoop", seconds: float) -> float:
-    """Updates per second with nothing else to do, after `Meter` has paused them."""
-    loop.paused = False
+    """Updates per second with nothing else to do."""
     number, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
         loop.update(number)
@@ -307,53 +387,63 @@ def since_start() -> float:
 
 @dataclasses.dataclass
 class Meter:
-    """Windows of a running training, from when it learns; in the last one it does not."""
+    """Measures a running training, from when it learns: `repetitions` turns, each when a line comes on stdin."""
 
     loop: WatchedLoop | TorchLoop
     timer: PhaseTimer
-    envs: int
+    run: RunConfig
     seconds: float
     repetitions: int
 
     def __post_init__(self) -> None:
-        self._windows: list[dict[str, float]] = []
-        self._began: tuple[float, int, int, float] | None = None
+        self.turns: list[dict[str, float]] = []
 
     def finished(self) -> bool:
-        return len(self._windows) > 1 + self.repetitions  # the first one warms up
+        return len(self.turns) >= self.repetitions
 
     def watch(self, transitions: Iterator[Transition], trainer: Trainer) -> Iterator[Transition]:
-        for transition in transitions:
-            yield transition
-            counters, now = trainer.counters, time.perf_counter()
-            if counters.update < 5:
-                continue
-            if self._began is None:
-                self.timer.totals()
-                self._began = now, counters.step, counters.update, self.loop.busy_s
-            elif now - self._began[0] >= self.seconds:
-                self._close(now, counters.step, counters.update)
-                self.loop.paused = len(self._windows) > self.repetitions
+        while trainer.counters.update < 5:
+            yield next(transitions)
+        while not self.finished():
+            self.loop.settle()
+            print(_READY, flush=True)
+            sys.stdin.readline()
+            yield from _for(_WARM_UP_S, transitions)
+            before = self._read(trainer)
+            yield from _for(self.seconds, transitions)
+            window = self._window(before, self._read(trainer))
+            self.loop.paused = True
+            before = self._read(trainer)
+            yield from _for(self.seconds / 2, transitions)
+            window["steps/s alone"] = self._window(before, self._read(trainer))["steps/s"]
+            self.loop.paused = False
+            window["updates/s alone"] = updates_alone(self.loop, self.seconds / 2)
+            slower = min(window["steps/s alone"], window["updates/s alone"] / self.run.updates_per_step)
+            self.turns.append(window | {"% of the slower alone": 100.0 * window["steps/s"] / slower})
 
-    def _close(self, now: float, step: int, update: int) -> None:
-        assert self._began is not None
-        then, step_then, update_then, busy_then = self._began
-        wall, phases = now - then, self.timer.totals()
+    def _read(self, trainer: Trainer) -> dict[str, float]:
+        """Now, what has been done, and the seconds in which somebody was busy since the last reading."""
+        phases = self.timer.totals()
         driving = phases.get("env_step", 0.0) + phases.get("env_reset", 0.0)
-        self._windows.append(
-            {
-                "steps/s": (step - step_then) / wall,
-                "updates/s": (update - update_then) / wall,
-                "learner idle %": 100.0 * (1.0 - (self.loop.busy_s - busy_then) / wall),
-                "env idle %": 100.0 * (1.0 - driving / wall / self.envs),
-            }
-        )
-        self._began = now, step, update, self.loop.busy_s
+        done = {"steps": trainer.counters.step, "updates": trainer.counters.update}
+        return {"now": time.perf_counter(), **done, "learning": self.loop.busy_s, "driving": driving}
 
-    def row(self) -> dict[str, Any]:
-        *measured, alone = self._windows[1:]
-        found: dict[str, Any] = {name: Spread.of([window[name] for window in measured]) for name in alone}
-        return found | {"steps/s alone": alone["steps/s"]}
+    def _window(self, before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+        spent = {name: after[name] - before[name] for name in ("now", "steps", "updates", "learning")}
+        wall = spent["now"]
+        return {
+            "steps/s": spent["steps"] / wall,
+            "updates/s": spent["updates"] / wall,
+            "learner idle %": 100.0 * (1.0 - spent["learning"] / wall),
+            "env idle %": 100.0 * (1.0 - after["driving"] / wall / self.run.num_envs),
+        }
+
+
+def _for(seconds: float, transitions: Iterator[Transition]) -> Iterator[Transition]:
+    """Those of so many seconds."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        yield next(transitions)
 
 
 if __name__ == "__main__":

@@ -37,13 +37,27 @@ def test_moments_until_the_first_update_come_in_their_order(tmp_path):
 @pytest.mark.timeout(600)
 def test_the_whole_of_training_keeps_its_ratio_of_updates_to_steps(tmp_path):
     options = ["--scenarios", "empty", "--batches", "8", "--updates-per-step", "0.5", "--seconds", "2"]
-    options += ["--contenders", "overlap", "--envs", "1", "--repetitions", "1"]
-    (row,) = rows_of(tmp_path, "benchmarks.train", *options)
-    assert "note" not in row, row["note"]
-    # A window ends between two updates, and few fit into one on a busy machine.
-    assert row["updates/s"]["median"] == pytest.approx(0.5 * row["steps/s"]["median"], abs=1.0)
-    assert 0 <= row["learner idle %"]["median"] <= 100
-    assert row["% of the slower alone"] > 0
+    options += ["--contenders", "lock-step", "overlap", "--envs", "1", "--repetitions", "1"]
+    rows = rows_of(tmp_path, "benchmarks.train", *options)
+    assert [row["loop"] for row in rows] == ["lock-step", "overlap"]
+    for row in rows:
+        assert "note" not in row, row["note"]
+        # A window ends between two updates, and few fit into one on a busy machine.
+        assert row["updates/s"]["median"] == pytest.approx(0.5 * row["steps/s"]["median"], abs=1.0)
+        assert 0 <= row["learner idle %"]["median"] <= 100
+        assert row["% of the slower alone"]["median"] > 0
+    first, second = (row["steps/s"]["median"] for row in rows)
+    assert rows[1]["x lock-step"]["median"] == pytest.approx(second / first)
+
+
+@pytest.mark.timeout(600)
+def test_a_row_that_fails_says_why_and_the_others_go_on(tmp_path):
+    options = ["--scenarios", "empty", "--batches", "0", "8", "--updates-per-step", "0.5", "--seconds", "0.5"]
+    rows = rows_of(
+        tmp_path, "benchmarks.train", *options, "--contenders", "overlap", "--envs", "1", "--repetitions", "1"
+    )
+    assert "batch_size is 0" in rows[0]["note"]
+    assert rows[1]["steps/s"]["median"] > 0
 
 
 @pytest.mark.timeout(600)

@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
             "gamma": 0.99,
         }
     )
+    config.replay.update({"n_step": 1})
     config.env.update({"action_repeat": 1, "bend_start_fraction": 0.0})
     config.env.vector.update({"speed_scale": 30.0, "lateral_scale": 3.5, "point_scale": 50.0})
     config.env.termination.update({"blocked_s": 5.0, "blocked_m": 5.0})

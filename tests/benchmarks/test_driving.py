@@ -199,9 +199,9 @@ def test_figures_show_curves_bars_and_tracks(results):
     assert np.any((red > green + 60) & (red > blue + 60)), "a failure is red"
 
 
-def test_the_levels_of_a_factor_are_drawn_beside_the_default(tmp_path):
+def test_the_levels_of_a_factor_are_drawn_beside_the_base(tmp_path):
     of = experiment("ablations")
-    chosen = [v for v in of.variants if v.name in ("default", "n_step=3", "observation=image", "observation=vector")]
+    chosen = [v for v in of.variants if v.name in ("base", "n_step=3", "observation=image", "observation=vector")]
     for variant in chosen:
         content = row(of, variant, 0, [1, 0], [(1000, 0.0, 0.1), (2000, 1.0, 1.0)])
         record.write(tmp_path / of.name / f"{variant.name}-seed0.json", content)
@@ -212,8 +212,8 @@ def test_the_levels_of_a_factor_are_drawn_beside_the_default(tmp_path):
         if axis.get_legend()
     }
     assert drawn == {
-        "observation": ["default", "observation=image", "observation=vector"],
-        "n_step": ["default", "n_step=3"],
+        "observation": ["base", "observation=image", "observation=vector"],
+        "n_step": ["base", "n_step=3"],
     }
 
 
@@ -230,7 +230,7 @@ def test_equal_configurations_share_one_training():
 
 
 def test_an_ablation_changes_something_and_no_two_the_same():
-    """A level that is the default trains the default again, and the tables would call it something else."""
+    """A level that is the base's trains the base again, and the tables would call it something else."""
     configs = [json.dumps(wanted.config(), sort_keys=True) for wanted in rows(experiment("ablations"), seeds=[0])]
     assert len(set(configs)) == len(configs)
 

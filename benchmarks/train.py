@@ -130,7 +130,7 @@ def contest(entrants: Sequence[Entrant], seconds: float, repetitions: int) -> li
         started = []
         for entrant in entrants:
             started.append(stack.enter_context(_Process(entrant, seconds, repetitions)))
-            print(f"learning: {', '.join(f'{name} {value}' for name, value in entrant.columns.items())}", flush=True)
+            print(f"started: {', '.join(f'{name} {value}' for name, value in entrant.columns.items())}", flush=True)
         for turn in range(repetitions):
             for process in started:
                 process.measure()

@@ -117,8 +117,9 @@ class Entrant:
     @property
     def columns(self) -> dict[str, Any]:
         """That say which row it is."""
-        values = self.values
-        return {"scenario": values["scenario"], "batch": values["batch_size"]} | {
+        return {
+            "scenario": self.values["scenario"],
+            "batch": self.values["batch_size"],
             "environments": self.envs,
             "loop": self.contender,
         }

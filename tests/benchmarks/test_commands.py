@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks import train
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -51,13 +53,14 @@ def test_the_whole_of_training_keeps_its_ratio_of_updates_to_steps(tmp_path):
 
 
 @pytest.mark.timeout(600)
-def test_a_row_that_fails_says_why_and_the_others_go_on(tmp_path):
-    options = ["--scenarios", "empty", "--batches", "0", "8", "--updates-per-step", "0.5", "--seconds", "0.5"]
-    rows = rows_of(
-        tmp_path, "benchmarks.train", *options, "--contenders", "overlap", "--envs", "1", "--repetitions", "1"
-    )
-    assert "batch_size is 0" in rows[0]["note"]
-    assert rows[1]["steps/s"]["median"] > 0
+def test_a_row_that_fails_says_why_and_the_others_take_their_turns():
+    values = {"scenario": "empty", "updates_per_step": 0.5}
+    entrants = [train.Entrant("overlap", {**values, "batch_size": size}) for size in (0, 8)]
+    failed, measured = train.contest(entrants, seconds=0.5, repetitions=2)
+    assert "batch_size is 0" in failed["note"]
+    assert failed["loop"] == measured["loop"] == "overlap"
+    assert measured["steps/s"].low > 0
+    assert "x overlap" not in measured, "there is nobody to compare with"
 
 
 @pytest.mark.timeout(600)

@@ -1,7 +1,8 @@
 """The training loop: collect, learn, log, evaluate, save. It speaks Gymnasium and knows no simulator.
 
 Within a step the policy first chooses the action, then the due updates are dispatched (JAX returns at once), and only
-then does the environment step: the learner's arithmetic runs beside the simulator's, and yet one seed gives one run.
+then does the environment step: the learner's arithmetic runs beside the simulator's, beside its resets too, and yet one
+seed gives one run.
 """
 
 import dataclasses
@@ -170,19 +171,10 @@ class Trainer:
         self._updates_per_s = 0.0
         self._window = (time.perf_counter(), 0)
         self._saved_at = 0
-
-    def get_state(self) -> dict[str, Any]:
-        """Where the run stands, beside the learner and the replay: counters, and what is watched. JSON-able."""
-        self.counters.wall_s = self._clock()
-        return {
-            "counters": dataclasses.asdict(self.counters),
-            "monitors": self._monitors.get_state(),
-            "metrics": self._loop.get_metrics(),
-            "recent": list(self._recent),
-        }
+        self._ended: dict[str, Any] | None = None  # the counters at an episode's end, until it is taken
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on from where `get_state` was called."""
+        """Goes on from a checkpoint, given its `extras`."""
         self.counters = Counters(**state["counters"])
         self._monitors.set_state(state["monitors"])
         self._loop.set_metrics(state["metrics"])
@@ -203,6 +195,7 @@ class Trainer:
 
     def act_all(self, observations: Mapping[int, Observation]) -> dict[int, np.ndarray]:
         """The next training action [A] of every environment in `observations`."""
+        self._take_ended()
         with self._timer("act"):
             noise = {i: self._running[i].noise for i in observations}
             if self.counters.step < self._schedule.exploration_steps:
@@ -244,28 +237,56 @@ class Trainer:
                 if counters.step >= total:
                     self._finish()
             finally:
-                self._checkpoints.flush()
+                try:
+                    self._take_ended()
+                finally:
+                    self._checkpoints.flush()
 
     def _finish(self) -> None:
         """The run's last checkpoint, in mid-episode if need be, and its evaluation."""
+        self._take_ended()
         self._loop.settle()
         self._replay.end_torn_episode()
-        self._take(write=True)
+        self._take(write=True, counters=self._read_counters())
         if self._schedule.eval_every and self.counters.evaluated_at < self.counters.step:
             self.evaluate()
         with self._timer("checkpoint"):
-            self._checkpoints.save(*self._content())
+            self._checkpoints.save(*self._content(self._read_counters()))
 
-    def _take(self, write: bool) -> None:
+    def _take_ended(self) -> None:
+        """Takes the run as it was at the end of the last episode, whose last updates ran on beside the next reset.
+
+        Called before anything of it changes, whether it is written or not: that a run is saved must not change what it
+        does next.
+        """
+        if self._ended is None:
+            return
+        counters, self._ended = self._ended, None
+        self._loop.settle()
+        every = self._schedule.checkpoint_every
+        self._take(write=every > 0 and counters["step"] - self._saved_at >= every, counters=counters)
+
+    def _take(self, write: bool, counters: Mapping[str, Any]) -> None:
         with self._timer("checkpoint"):
-            if self._checkpoints.take(*self._content(), write=write):
-                self._saved_at = self.counters.step
+            if self._checkpoints.take(*self._content(counters), write=write):
+                self._saved_at = counters["step"]
 
-    def _content(self) -> tuple[int, TrainState, Replay, dict[str, Any]]:
-        """Everything needed to go on."""
-        return self.counters.step, self._loop.state, self._replay, {**self._description, **self.get_state()}
+    def _content(self, counters: Mapping[str, Any]) -> tuple[int, TrainState, Replay, dict[str, Any]]:
+        """Everything needed to go on from where the counters stood."""
+        progress = {
+            "counters": counters,
+            "monitors": self._monitors.get_state(),
+            "metrics": self._loop.get_metrics(),
+            "recent": list(self._recent),
+        }
+        return counters["step"], self._loop.state, self._replay, {**self._description, **progress}
+
+    def _read_counters(self) -> dict[str, Any]:
+        self.counters.wall_s = self._clock()
+        return dataclasses.asdict(self.counters)
 
     def _record(self, transition: Transition) -> None:
+        self._take_ended()
         ring, running = self._replay.rings[transition.environment], self._running[transition.environment]
         if transition.step == 0:
             ring.begin_episode(transition.observation)
@@ -308,10 +329,7 @@ class Trainer:
         self._bar.set_postfix(self._postfix(), refresh=False)
         if self._schedule.eval_every and step - self.counters.evaluated_at >= self._schedule.eval_every:
             self.evaluate()
-        # Whether it is written or not: that a run is saved must not change what it does next.
-        self._loop.settle()
-        every = self._schedule.checkpoint_every
-        self._take(write=every > 0 and step - self._saved_at >= every)
+        self._ended = self._read_counters()
 
     def evaluate(self) -> None:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""

@@ -1,7 +1,7 @@
 """How fast does the whole of training run, and who waits for whom? Figures are minicarla's, never CARLA's.
 
 python -m benchmarks.train [--scenarios 0 2] [--batches 64] [--updates-per-step 0.5] [--envs 1 2] [--contenders ...]
-    [--seconds 6] [--repetitions 3] [--json FILE]
+    [--seconds 6] [--repetitions 5] [--json FILE]
 
 The contenders drive the same environment through the same env loop and sample the same replay:
   lock-step: ours; the environment stands still while an update is computed.
@@ -79,7 +79,7 @@ def main() -> None:
     options.add_argument("--updates-per-dispatch", type=int, default=1)
     options.add_argument("--prefetch", type=int, default=0)
     options.add_argument("--seconds", type=float, default=6.0, help="of a measurement; half as long for what is alone")
-    options.add_argument("--repetitions", type=int, default=3, help="turns of each row")
+    options.add_argument("--repetitions", type=int, default=5, help="turns of each row")
     options.add_argument("--only", metavar="JSON", help="be one row: print what it measures when a line comes")
     args = options.parse_args()
     if args.only:

@@ -7,6 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from safetensors.numpy import load_file
 from test_train import ROOT, command, run
 
@@ -62,12 +63,14 @@ def progress(workdir: Path) -> dict:
     return {"bits": bits, "replay": index["replay"], **index["extras"]}
 
 
-def test_killed_and_stopped_runs_end_as_one_that_never_was(tmp_path):
+@pytest.mark.parametrize("overlap", [False, True])
+def test_killed_and_stopped_runs_end_as_one_that_never_was(tmp_path, overlap):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = run(command(whole, **CONFIG))
+    config = {**CONFIG, "overlap": overlap}
+    done = run(command(whole, **config))
     assert done.returncode == 0, done.stderr
-    go_on = command(broken, "--resume", **CONFIG)
-    interrupted(command(broken, **CONFIG), broken, 0, signal.SIGKILL, within_s=0.0)
+    go_on = command(broken, "--resume", **config)
+    interrupted(command(broken, **config), broken, 0, signal.SIGKILL, within_s=0.0)
     assert list((broken / "checkpoints").iterdir()) == []
     told = interrupted(go_on, broken, 4, signal.SIGKILL, within_s=1.0)  # exploring, or the first updates
     assert "has no checkpoint yet, its run begins anew" in told

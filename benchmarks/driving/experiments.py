@@ -111,7 +111,6 @@ def _falling_rates(steps: int) -> Changes:
 # Learned among 50 vehicles, where a queue is met more often than among the 20 of the evaluation, and mostly from the
 # route's start: who begins further on is at the lights before the queue is.
 _TRAFFIC = {
-    **_BEFORE_3_STEPS,
     **_schedule(50_000, every=5_000),
     **_falling_rates(50_000),
     "scenario": "1",
@@ -164,7 +163,7 @@ EXPERIMENTS = (
         variants=(_TD3, _DDPG, *_UNTRAINED_IN_TRAFFIC),
         tasks=(_route_0("0"), _route_0("1"), _route_0("2")),
         seeds=(0, 1, 2),
-        changes=_TRAFFIC,
+        changes={**_BEFORE_3_STEPS, **_TRAFFIC},
         every_metric=True,
     ),
     Experiment(

@@ -19,30 +19,30 @@ import numpy as np
 from absl import logging
 
 from avtd3_jax import runtime
-from avtd3_jax.checkpoint import CheckpointError, Checkpoints
-from avtd3_jax.config import ConfigError
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3, Params
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress, reader_gone
-from avtd3_jax.learner import Learner, Params
-from avtd3_jax.logs import write_json
-from avtd3_jax.run import RunConfig, parse
-from avtd3_jax.saved_config import as_of_today
-from avtd3_jax.seeding import EVALUATION, episode_seed
-from avtd3_jax.spaces import ActionSpec, ObsSpec
-from envloop.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
+from avtd3_jax.errors import CheckpointError, ConfigError, RuntimeSetupError
+from avtd3_jax.settings.run_config import RunConfig, parse
+from avtd3_jax.settings.saved_config import as_of_today
+from avtd3_jax.training.logs import write_json
+from avtd3_jax.training.seeding import EVALUATION, episode_seed
+from envloop.baselines.policies import SCRIPTED, Policy, PolicyMaker
+from envloop.client.traffic import Npc
 from envloop.config import EnvConfig
+from envloop.drawing.birdseye import BirdsEye, box_corners, lane_polygons, thin_track
+from envloop.drawing.video import VideoWriter, check_video_path, compose
 from envloop.env import CarlaEnv, action_space, observation_space
-from envloop.episode import Course
-from envloop.metrics import summarise
-from envloop.policies import SCRIPTED, Policy, PolicyMaker
-from envloop.simulator import SimulatorError
+from envloop.errors import SimulatorError
 from envloop.suites import Suite, load_suite, suite_names, suite_route
-from envloop.traffic import Npc
-from envloop.video import VideoWriter, check_video_path, compose
+from envloop.task.episode import RouteTask
+from envloop.task.metrics import summarise
 
 StepHook = Callable[[CarlaEnv, np.ndarray, Mapping[str, Any]], None]
 Metrics = dict[str, Any]
 
-EXPECTED = (CheckpointError, ConfigError, SimulatorError, runtime.RuntimeSetupError, ValueError, OSError)
+EXPECTED = (CheckpointError, ConfigError, SimulatorError, RuntimeSetupError, ValueError, OSError)
 NETWORK = "network"
 _EPISODES = 10  # where there is no suite, each of whose routes is driven once
 _LOST_LIMIT = 3  # times that one episode is begun again after its simulator died
@@ -199,7 +199,7 @@ class Scene:
     ) -> np.ndarray:
         """uint8 RGB [432, W, 3]; `numbers` are written in addition to the drive's own."""
         if self._birdseye is None:
-            self._birdseye = BirdsEye(lane_polygons(env.simulator.map), env.course.route.points[:, :2])
+            self._birdseye = BirdsEye(lane_polygons(env.simulator.map), env.route_task.route.points[:, :2])
         ego = info["ego"]
         pose = (ego["x"], ego["y"], ego["yaw_deg"])
         boxes = [box_corners(*pose, *_EGO_HALF_SIZE), *(_npc_outline(npc) for npc in env.npcs)]
@@ -223,11 +223,11 @@ class Recorder:
     def __init__(self, video: VideoWriter) -> None:
         self._video = video
         self._scene = Scene()
-        self._course: Course | None = None
+        self._route_task: RouteTask | None = None
 
     def __call__(self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any]) -> None:
-        if env.course is not self._course:  # another route to draw
-            self._scene, self._course = Scene(), env.course
+        if env.route_task is not self._route_task:  # another route to draw
+            self._scene, self._route_task = Scene(), env.route_task
         self._video.add(self._scene(env, action, info))
 
 
@@ -240,7 +240,7 @@ def _npc_outline(npc: Npc) -> np.ndarray:
 class Network:
     """A checkpoint's policy; `step` is the environment step that it was saved at."""
 
-    learner: Learner
+    learner: TD3
     params: Params
     step: int
 
@@ -399,7 +399,7 @@ def _config_file(path: Path) -> dict[str, Any]:
 def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:
     # What the run began with is in the checkpoint; the file need not be there any more.
     agent = dataclasses.replace(run.agent, encoder_weights="")
-    learner = Learner(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), agent)
+    learner = TD3(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), agent)
     found, params, _ = checkpoints.restore_params(learner.init(run.seed).params, step)
     return Network(learner, params, found)
 

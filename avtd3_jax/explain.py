@@ -13,13 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 
+from avtd3_jax.analysis.pictures import first_layer_sheet, heat_panel, panel_height
+from avtd3_jax.analysis.saliency import Explanation, GradCam
 from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.evaluate import EXPECTED, NETWORK, Network, Scene, add_shared_options, always, drive, opened, task_name
-from avtd3_jax.pictures import first_layer_sheet, heat_panel, panel_height
-from avtd3_jax.saliency import Explanation, GradCam
-from avtd3_jax.seeding import EVALUATION, episode_seed
+from avtd3_jax.training.seeding import EVALUATION, episode_seed
+from envloop.drawing.video import VideoWriter
 from envloop.env import CarlaEnv
-from envloop.video import VideoWriter
 
 # Heat is drawn against the largest of the last moments, so that a picture in which nothing matters is not all aglow.
 _FORGETTING = 0.95  # per decision: a peak counts half after 14
@@ -119,7 +119,7 @@ def _main(args: argparse.Namespace) -> int:
         video_path, sheet_path = folder / f"{name}.mp4", folder / f"{name}_first-layer.png"
         encoder = opening.run.agent.encoder
         print(f"explains   {encoder}: the critic's value and the actor's action, one episode")
-        limit = round(env.course.limit_s / config.decision_s)
+        limit = round(env.route_task.limit_s / config.decision_s)
         with (
             VideoWriter(video_path, fps=1.0 / config.decision_s) as video,
             Progress(total=limit, unit="step") as progress,

@@ -21,28 +21,28 @@ from ml_collections import config_flags
 from tqdm import tqdm
 
 from avtd3_jax import evaluate, runtime
-from avtd3_jax.batched_policy import Policy
-from avtd3_jax.checkpoint import CheckpointError, Checkpoints
-from avtd3_jax.config import ConfigError
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3
+from avtd3_jax.analysis.profiling import ProfileWindow
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import reader_gone
-from avtd3_jax.cpu_code.emitter import registers
-from avtd3_jax.device_frames import DeviceFrames
+from avtd3_jax.cpu.code.emitter import registers
 from avtd3_jax.encoders import image_encoder
 from avtd3_jax.encoders.conv_stack import ConvStack
-from avtd3_jax.learner import Learner, NonFiniteError
-from avtd3_jax.learner_loop import Introspection, LearnerLoop
-from avtd3_jax.logs import PhaseTimer, RunLog, to_json, write_json
-from avtd3_jax.monitors import Monitors
-from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.profiling import ProfileWindow
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.replay_rings import ReplayRings, make_replay
-from avtd3_jax.run import RunConfig, changed_keys, parse
-from avtd3_jax.spaces import ActionSpec, ObsSpec
-from avtd3_jax.trainer import Counters, Trainer
+from avtd3_jax.errors import CheckpointError, ConfigError, NonFiniteError, RuntimeSetupError
+from avtd3_jax.replay.device_replay import DeviceReplay
+from avtd3_jax.replay.prefetch import Prefetcher
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.rings import ReplayRings, make_replay
+from avtd3_jax.settings.run_config import RunConfig, changed_keys, parse
+from avtd3_jax.training.batched_policy import Policy
+from avtd3_jax.training.learner_loop import Introspection, LearnerLoop
+from avtd3_jax.training.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.trainer import Counters, Trainer
 from envloop.env import CarlaEnv, action_space, observation_space
+from envloop.errors import SimulatorError
 from envloop.rollout import TornEpisode
-from envloop.simulator import SimulatorError
 from envloop.world import World, open_world
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file; override any key: --config.seed=1")
@@ -54,7 +54,7 @@ _EXPECTED = (
     CheckpointError,
     SimulatorError,
     NonFiniteError,
-    runtime.RuntimeSetupError,
+    RuntimeSetupError,
     ValueError,
     OSError,
 )
@@ -97,9 +97,9 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         timer = PhaseTimer()
         opening = stack.enter_context(_opening(run, timer))
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
-        learner = Learner(*spec, run.agent)
+        learner = TD3(*spec, run.agent)
         replay = make_replay(*spec, run.replay, run.num_envs, run.seed)
-        source = DeviceFrames(replay) if run.replay.device_resident else replay
+        source = DeviceReplay(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
         progress: dict[str, Any] = {}
@@ -202,7 +202,7 @@ def _report_torn(torn: TornEpisode) -> None:
 def _print_header(
     run: RunConfig,
     world: World,
-    learner: Learner,
+    learner: TD3,
     state: Any,
     replay: FrameReplay | ReplayRings,
     info: runtime.RuntimeInfo,
@@ -214,7 +214,7 @@ def _print_header(
     embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
     groups = learner.group_summary(state.params)
     memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
-    on_device = DeviceFrames.bytes_of(replay) if run.replay.device_resident else 0
+    on_device = DeviceReplay.bytes_of(replay) if run.replay.device_resident else 0
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
         "task": f"{world.task}, scenario {run.env.scenario}",
@@ -236,7 +236,7 @@ def _print_header(
         )
 
 
-def _encoder(learner: Learner) -> str:
+def _encoder(learner: TD3) -> str:
     if learner.obs_spec.image is None:
         return "none: the vector is used as it is"
     agent = learner.config

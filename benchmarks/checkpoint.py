@@ -26,10 +26,10 @@ import numpy as np
 import psutil
 
 from avtd3_jax import runtime
-from avtd3_jax.checkpoint import Checkpoints
-from avtd3_jax.learner import Learner
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.run import parse
+from avtd3_jax.agent.td3 import TD3
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.settings.run_config import parse
 from benchmarks.common import Spread, machine, parser, publish
 from benchmarks.contenders import ACTION, OBS
 from configs.town01 import get_config
@@ -175,11 +175,11 @@ def catching_up(capacity: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def made() -> tuple[Learner, Any]:
+def made() -> tuple[TD3, Any]:
     """The learner of configs/town01.py and its first state."""
     runtime.setup("cpu")
     run = parse(json.loads(json.dumps(get_config().to_dict())))
-    learner = Learner(OBS, ACTION, run.agent)
+    learner = TD3(OBS, ACTION, run.agent)
     return learner, learner.init(0)
 
 

@@ -20,12 +20,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from avtd3_jax.learner import Learner, TD3Config
-from avtd3_jax.replay import Batch, FrameReplay
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3, TD3Config
+from avtd3_jax.replay.ring import Batch, FrameReplay
 
 OBS, ACTION = ObsSpec(image=(4, 84, 84), vector=23), ActionSpec(2)
-XLA_CONVOLUTIONS = "ours, XLA's convolutions"  # without avtd3_jax.cpu_conv: what the kernels are worth
+XLA_CONVOLUTIONS = "ours, XLA's convolutions"  # without avtd3_jax.cpu.conv: what the kernels are worth
 VARIANTS = ("ours", XLA_CONVOLUTIONS, "torch eager", "torch eager NHWC", "torch compiled", "torch compiled NHWC", "SB3")
 
 
@@ -175,22 +175,22 @@ def _replay_for(spec: Spec, obs_spec: ObsSpec) -> FrameReplay:
 def _ours(spec: Spec) -> Callable[[int], None]:
     import jax
 
-    from avtd3_jax import cpu_conv
-    from avtd3_jax.device_frames import DeviceFrames
-    from avtd3_jax.multi_update import MultiUpdate
-    from avtd3_jax.prefetch import Prefetcher
+    from avtd3_jax.agent.fused_updates import FusedUpdates
+    from avtd3_jax.cpu import conv
+    from avtd3_jax.replay.device_replay import DeviceReplay
+    from avtd3_jax.replay.prefetch import Prefetcher
 
     if spec.variant == XLA_CONVOLUTIONS:
-        cpu_conv.supports = lambda *_: False
+        conv.supports = lambda *_: False
     obs_spec, config = _spec_sizes(spec)
-    learner = Learner(obs_spec, ACTION, config)
-    multi = MultiUpdate(learner, spec.at_once) if spec.at_once > 1 else None
+    learner = TD3(obs_spec, ACTION, config)
+    multi = FusedUpdates(learner, spec.at_once) if spec.at_once > 1 else None
     state = learner.init(0)
     if spec.feed == "fixed":
         get: Callable[[], Batch] = partial(_same, jax.device_put(random_batch(spec.batch, obs_spec)))
     else:
         replay = _replay_for(spec, obs_spec)
-        source = DeviceFrames(replay) if spec.feed == "device ring" else replay
+        source = DeviceReplay(replay) if spec.feed == "device ring" else replay
         get = Prefetcher(partial(source.sample, spec.batch), depth=2 * spec.at_once).get
 
     def updates(count: int) -> None:
@@ -219,7 +219,7 @@ def _torch(spec: Spec) -> Callable[[int], None]:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True  # as JAX has it on a GPU
     torch.backends.cudnn.benchmark = True
     obs_spec, config = _spec_sizes(spec)
-    params = jax.tree.map(np.array, Learner(obs_spec, ACTION, config).init(0).params)
+    params = jax.tree.map(np.array, TD3(obs_spec, ACTION, config).init(0).params)
     variant = Variant(
         compiled="compiled" in spec.variant,
         channels_last="NHWC" in spec.variant,

@@ -16,12 +16,12 @@ import numpy as np
 import psutil
 
 from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
+from envloop.baselines.route_follower import RouteFollower
+from envloop.client.simulator import Simulator
 from envloop.config import EnvConfig, SimulatorConfig
-from envloop.driver import RouteFollower
 from envloop.env import CarlaEnv
-from envloop.observation import grey_84, vector_observation
-from envloop.scenario import NPC_VEHICLES
-from envloop.simulator import Simulator
+from envloop.task.observation import grey_84, vector_observation
+from envloop.task.scenario import NPC_VEHICLES
 
 
 def main() -> None:
@@ -92,9 +92,9 @@ def environment(scenario: str, steps: int, repetitions: int) -> dict[str, Any]:
             for _ in range(steps):
                 began = time.perf_counter()
                 episode = env.episode
-                target = env.course.profile.at(episode.projection.s)
+                target = env.route_task.profile.at(episode.projection.s)
                 action = follower.act(
-                    episode.ego, env.course.route, episode.projection, target, 0.05, episode.lead.gap_m
+                    episode.ego, env.route_task.route, episode.projection, target, 0.05, episode.lead.gap_m
                 )
                 _, _, terminated, truncated, _ = env.step(action)
                 driving[0] += time.perf_counter() - began
@@ -139,11 +139,11 @@ def preprocessing(repetitions: int, calls: int = 500) -> list[dict[str, Any]]:
     with closing(CarlaEnv(EnvConfig())) as env:
         env.reset(seed=0, options={"start": "beginning"})
         picture = np.random.default_rng(0).integers(0, 256, (144, 256, 4), np.uint8)
-        episode, course, config = env.episode, env.course, env.config.vector
+        episode, route_task, config = env.episode, env.route_task, env.config.vector
 
         def vectors() -> None:
             for _ in range(calls):
-                vector_observation(episode.ego, episode.projection, course.route, config)
+                vector_observation(episode.ego, episode.projection, route_task.route, config)
 
         def pictures() -> None:
             for _ in range(calls):

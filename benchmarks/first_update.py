@@ -63,7 +63,8 @@ def train_and_mark(batch: int) -> None:
     def mark(name: str) -> None:
         found.setdefault(f"{name} s", time.time() - born)
 
-    from avtd3_jax import learner_loop, train, trainer
+    from avtd3_jax import train
+    from avtd3_jax.training import learner_loop, trainer
     from configs.town01_of_record import get_config
 
     mark("imported")

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from avtd3_jax.learner import TD3Config
-from avtd3_jax.replay import Batch
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3Config
+from avtd3_jax.replay.ring import Batch
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # NatureCNN: features, kernel, stride
 

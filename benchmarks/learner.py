@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from avtd3_jax import runtime
-from avtd3_jax.learner import TD3Config
+from avtd3_jax.agent.td3 import TD3Config
 from benchmarks import floor
 from benchmarks.common import Spread, machine, parser, publish
 from benchmarks.contenders import ACTION, OBS, VARIANTS, Contender, ContenderError, Spec, random_batch

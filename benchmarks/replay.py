@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ObsSpec
+from avtd3_jax.agent.spaces import ObsSpec
+from avtd3_jax.replay.ring import FrameReplay
 from benchmarks import floor
 from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
 from benchmarks.contenders import ACTION, OBS, random_replay

@@ -25,10 +25,10 @@ import numpy as np
 import psutil
 
 from avtd3_jax import runtime
-from avtd3_jax.learner import Learner
-from avtd3_jax.logs import PhaseTimer
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.training.logs import PhaseTimer
 from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
 from envloop.config import EnvConfig
 from envloop.world import open_world
@@ -76,7 +76,7 @@ def learner(batch_size: int, args: argparse.Namespace) -> dict[str, Any]:
     """Full updates of the defaults of record from a host replay, one batch after the other."""
     runtime.setup("auto")
     before = psutil.Process().memory_info().rss
-    made, source = Learner(*_spec()), _filled(max(2 * batch_size, 2000))
+    made, source = TD3(*_spec()), _filled(max(2 * batch_size, 2000))
     state, number = made.init(0), 0
 
     def updates() -> float:

@@ -39,18 +39,18 @@ import numpy as np
 import psutil
 
 from avtd3_jax import runtime
-from avtd3_jax.checkpoint import Checkpoints
-from avtd3_jax.device_frames import DeviceFrames
-from avtd3_jax.learner import Learner
-from avtd3_jax.learner_loop import LearnerLoop
-from avtd3_jax.logs import PhaseTimer, RunLog
-from avtd3_jax.monitors import Monitors
-from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.replay import Batch
-from avtd3_jax.replay_rings import make_replay
-from avtd3_jax.run import RunConfig, parse
-from avtd3_jax.spaces import ActionSpec, ObsSpec
-from avtd3_jax.trainer import Trainer
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.replay.device_replay import DeviceReplay
+from avtd3_jax.replay.prefetch import Prefetcher
+from avtd3_jax.replay.ring import Batch
+from avtd3_jax.replay.rings import make_replay
+from avtd3_jax.settings.run_config import RunConfig, parse
+from avtd3_jax.training.learner_loop import LearnerLoop
+from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.trainer import Trainer
 from benchmarks.common import Spread, machine, parser, publish
 from configs.town01_of_record import get_config
 from envloop.env import action_space, observation_space
@@ -212,13 +212,11 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         timer = PhaseTimer()
-        learner = Learner(
-            ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent
-        )
+        learner = TD3(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent)
         replay = make_replay(learner.obs_spec, learner.action_spec, run.replay, run.num_envs, run.seed)
         loop: WatchedLoop | TorchLoop
         if contender in OURS:
-            source = DeviceFrames(replay) if run.replay.device_resident else replay
+            source = DeviceReplay(replay) if run.replay.device_resident else replay
             batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
             parts = (learner, learner.init(run.seed), batches, timer, run.updates_per_dispatch, run.overlap)
             loop = WatchedLoop(*parts, lock_step=contender == "lock-step")
@@ -335,7 +333,7 @@ class TorchLoop:
     state: Any = None
     last_batch: Batch | None = None
 
-    def __init__(self, learner: Learner, sample: Callable[[], Batch], variant: str) -> None:
+    def __init__(self, learner: TD3, sample: Callable[[], Batch], variant: str) -> None:
         import torch
 
         from benchmarks.rivals.torch_td3 import TorchTD3, Variant

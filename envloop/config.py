@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from envloop.observation import FRAME_SIZE, VectorConfig
-from envloop.reward import RewardConfig, check_ordering
-from envloop.route import SpeedRules
-from envloop.scenario import RANDOM, npc_vehicles, route_ends
-from envloop.termination import TerminationConfig
+from envloop.task.observation import FRAME_SIZE, VectorConfig
+from envloop.task.reward import RewardConfig, check_ordering
+from envloop.task.route import SpeedRules
+from envloop.task.scenario import RANDOM, npc_vehicles, route_ends
+from envloop.task.termination import TerminationConfig
 
 EMBEDDED = "embedded"
 

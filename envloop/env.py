@@ -11,16 +11,17 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envloop.client.ego import SPAWN_HEIGHT_M, Ego
+from envloop.client.route_choice import RouteSelector
+from envloop.client.simulator import Simulator, as_simulator_error, translated_errors
+from envloop.client.traffic import Npc, Traffic
 from envloop.config import EnvConfig
-from envloop.courses import Courses
-from envloop.ego import SPAWN_HEIGHT_M, Ego
-from envloop.episode import AT_REST, Course, Episode, Start, TickView, plain_numbers, start_of_episode
-from envloop.lanes import Body
-from envloop.observation import FRAME_SIZE, STACK, FrameStack, grey_84, vector_observation
-from envloop.route import Lead, Other, lead_ahead
-from envloop.scenario import RANDOM, npc_vehicles
-from envloop.simulator import Simulator, SimulatorError, as_simulator_error, translated_errors
-from envloop.traffic import Npc, Traffic
+from envloop.errors import SimulatorError
+from envloop.task.episode import AT_REST, Episode, RouteTask, Start, TickView, plain_numbers, start_of_episode
+from envloop.task.lane_invasion import Body
+from envloop.task.observation import FRAME_SIZE, STACK, FrameStack, grey_84, vector_observation
+from envloop.task.route import Lead, Other, lead_ahead
+from envloop.task.scenario import RANDOM, npc_vehicles
 
 STARTS = ("beginning", "random")
 
@@ -37,8 +38,8 @@ class CarlaEnv(gym.Env):
     Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two.
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
-    may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's}. `course` is that of
-    the last reset's route.
+    may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's}. `route_task`
+    is that of the last reset's route.
 
     Args:
       config: the defaults of record when left out.
@@ -73,8 +74,8 @@ class CarlaEnv(gym.Env):
         self._npcs: list[Npc] = []
         self._ego: Ego | None = None
         self._traffic: Traffic | None = None
-        self._courses: Courses | None = None
-        self.course: Course
+        self._route_selector: RouteSelector | None = None
+        self.route_task: RouteTask
         try:
             self._ensure_world()
         except BaseException:
@@ -143,7 +144,7 @@ class CarlaEnv(gym.Env):
         if self.config.route == RANDOM:
             lengths = self.config.random_route
             return f"random routes of {lengths.min_m:g} to {lengths.max_m:g} m"
-        return f"route {self.config.route} ({self.course.route.length:.0f} m)"
+        return f"route {self.config.route} ({self.route_task.route.length:.0f} m)"
 
     @property
     def episode(self) -> Episode:
@@ -171,7 +172,7 @@ class CarlaEnv(gym.Env):
         fraction = {"beginning": 0.0, "random": 1.0}.get(start or "", config.random_start_fraction)
         return start_of_episode(
             seed,
-            self.course,
+            self.route_task,
             config.termination.goal_m,
             config.start_noise,
             random_fraction=fraction,
@@ -193,8 +194,8 @@ class CarlaEnv(gym.Env):
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
         self._ensure_world()
-        assert self._courses is not None
-        self.course = self._courses.of(options.get("route", self.config.route), seed)
+        assert self._route_selector is not None
+        self.route_task = self._route_selector.of(options.get("route", self.config.route), seed)
         start = self._start(seed, options.get("start"))
         return self._observe_first(self._stage(seed, start), start)
 
@@ -212,8 +213,8 @@ class CarlaEnv(gym.Env):
             return
         self._lost = True  # until everything is in place
         world = self.simulator.world
-        self._courses = Courses(self.config, self.simulator.map)
-        self.course = self._courses.of(self.config.route, seed=0)
+        self._route_selector = RouteSelector(self.config, self.simulator.map)
+        self.route_task = self._route_selector.of(self.config.route, seed=0)
         with translated_errors(self.simulator.address):
             self.simulator.claim()  # another environment may have come since the connection was made
             world.set_weather(_weather(self.config.weather))
@@ -246,7 +247,7 @@ class CarlaEnv(gym.Env):
         self._picture = self._ego_car.end_tick(frame)
         self._ego_car.collisions(frame)  # what the teleport touched belongs to no episode
         body = Body(self._ego_car.half_length_m, self._ego_car.half_width_m)
-        self._episode = Episode(self.config, self.course, body, start, self._ego_car.state())
+        self._episode = Episode(self.config, self.route_task, body, start, self._ego_car.state())
         return self._observation(self._stack.reset), self._info({})
 
     def _drive(self, steer: float, accel: float) -> None:
@@ -265,7 +266,9 @@ class CarlaEnv(gym.Env):
         car = self._ego_car
         ego = car.state()
         at_light, at_red = car.light()
-        off_road = abs(episode.projection.lateral) > self.course.lane.half_width_m and car.off_road(self.simulator.map)
+        off_road = abs(episode.projection.lateral) > self.route_task.lane.half_width_m and car.off_road(
+            self.simulator.map
+        )
         return TickView(
             ego=ego,
             collisions=car.collisions(frame),
@@ -287,7 +290,7 @@ class CarlaEnv(gym.Env):
             if math.hypot(location.x - x, location.y - y) < _LEAD_RANGE_M:
                 velocity = state.get_velocity()
                 others.append(Other(location.x, location.y, velocity.x, velocity.y, npc.half_length_m))
-        return lead_ahead(self.course.route, s, speed_mps, others, ego_half_length=self._ego_car.half_length_m)
+        return lead_ahead(self.route_task.route, s, speed_mps, others, ego_half_length=self._ego_car.half_length_m)
 
     def _observes(self, part: str) -> bool:
         return self.config.observation in ("both", part)
@@ -300,8 +303,8 @@ class CarlaEnv(gym.Env):
             assert self._picture is not None
             observation["image"] = stacked(grey_84(self._picture))
         if self._observes("vector"):
-            course, config = self.course, self.config.vector
-            observation["vector"] = vector_observation(episode.ego, episode.projection, course.route, config)
+            route_task, config = self.route_task, self.config.vector
+            observation["vector"] = vector_observation(episode.ego, episode.projection, route_task.route, config)
         return observation
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
@@ -313,8 +316,8 @@ class CarlaEnv(gym.Env):
         }
 
     def _pose(self, start: Start) -> carla.Transform:
-        x, y, z = self.course.route.point_at(start.s)
-        along = self.course.route.heading_at(start.s)
+        x, y, z = self.route_task.route.point_at(start.s)
+        along = self.route_task.route.heading_at(start.s)
         right_x, right_y = -math.sin(math.radians(along)), math.cos(math.radians(along))
         place = carla.Location(x + start.lateral_m * right_x, y + start.lateral_m * right_y, z + SPAWN_HEIGHT_M)
         return carla.Transform(place, carla.Rotation(yaw=along + start.heading_deg))

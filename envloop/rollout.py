@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envloop.env import CarlaEnv, Observation
-from envloop.probe import SimulatorError
+from envloop.errors import SimulatorError
 
 _RESETS_IN_A_ROW = 3
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv, Observation
-from envloop.fleet import Fleet, Timer
 from envloop.rollout import TornEpisode, Transition, rollout
+from envloop.workers.fleet import Fleet, Timer
 
 
 class Actor(Protocol):

@@ -4,16 +4,16 @@ import gymnasium
 import numpy as np
 
 from avtd3_jax import runtime
-from avtd3_jax.learner import Learner, TD3Config
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3, TD3Config
+from avtd3_jax.replay.ring import FrameReplay
 
 
 def train(steps: int = 8_000, exploration: int = 1_000, seed: int = 0) -> list[float]:
     """Returns of the training episodes, in order."""
     env = gymnasium.wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), np.float32(-1.0), np.float32(1.0))
     obs_spec, action_spec = ObsSpec.from_space(env.observation_space), ActionSpec.from_space(env.action_space)
-    learner = Learner(obs_spec, action_spec, TD3Config(hidden=(128, 128), actor_lr=1e-3, critic_lr=1e-3))
+    learner = TD3(obs_spec, action_spec, TD3Config(hidden=(128, 128), actor_lr=1e-3, critic_lr=1e-3))
     state, rng = learner.init(seed), np.random.default_rng(seed)
     replay = FrameReplay(obs_spec, action_spec, capacity=20_000, seed=seed)
 

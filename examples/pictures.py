@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from envloop.birdseye import BirdsEye, lane_polygons
+from envloop.baselines.policies import follower
 from envloop.config import EnvConfig
+from envloop.drawing.birdseye import BirdsEye, lane_polygons
 from envloop.env import CarlaEnv
-from envloop.policies import follower
 
 folder = Path(sys.argv[1])
 env = CarlaEnv(EnvConfig(scenario="0"), render_mode="rgb_array")
@@ -28,7 +28,7 @@ print(f"{info['reason']}, {info['episode']['duration_s']:.1f} s, {info['episode'
 
 chosen = [views[int(share * (len(views) - 1))] for share in (0.1, 0.35, 0.6, 0.78, 0.84, 0.95)]
 sheet = np.concatenate([np.concatenate(chosen[i : i + 3], axis=1) for i in (0, 3)])
-route = BirdsEye(lane_polygons(env.simulator.map), env.course.route.points[:, :2])
+route = BirdsEye(lane_polygons(env.simulator.map), env.route_task.route.points[:, :2])
 for name, picture in (("camera.png", sheet), ("route.png", route.overview([np.array(track)]))):
     cv2.imwrite(str(folder / name), picture[..., ::-1])
 env.close()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from avtd3_jax.evaluate import NETWORK, evaluate, report, table
-from avtd3_jax.seeding import EVALUATION, episode_seed
+from avtd3_jax.training.seeding import EVALUATION, episode_seed
+from envloop.baselines.policies import follower
 from envloop.config import EnvConfig, SimulatorConfig
 from envloop.env import CarlaEnv
-from envloop.policies import follower
 from envloop.suites import Suite, load_suite
 
 ROOT = Path(__file__).parents[1]

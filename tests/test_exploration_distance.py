@@ -5,8 +5,8 @@ import importlib
 import numpy as np
 import pytest
 
-from avtd3_jax.config import ExplorationConfig, build
-from avtd3_jax.exploration import EpisodeNoise
+from avtd3_jax.settings.schema import ExplorationConfig, build
+from avtd3_jax.training.exploration import EpisodeNoise
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 

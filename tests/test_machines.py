@@ -48,7 +48,7 @@ def test_names_with_spaces_and_umlauts_in_an_ascii_locale_without_a_temporary_fo
 
 
 def test_a_name_that_the_checkpoints_storage_would_misread_is_refused_before_the_run(tmp_path):
-    script = "import sys; from avtd3_jax.checkpoint import Checkpoints; Checkpoints(sys.argv[1])"
+    script = "import sys; from avtd3_jax.checkpoints.checkpoint import Checkpoints; Checkpoints(sys.argv[1])"
     c_locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = run(sys.executable, "-c", script, str(tmp_path / "für alle"), **c_locale)
     assert "orbax writes names in UTF-8 and this process in ascii: set PYTHONUTF8=1" in done.stderr
@@ -97,7 +97,7 @@ def test_where_nothing_can_be_written_the_renderer_is_compiled_anew():
     script = (
         "import logging; logging.basicConfig(format='%(message)s')\n"
         "import numpy as np\n"
-        "from envloop.minicarla.render.runs import transmission\n"
+        "from minicarla.render.runs import transmission\n"
         "print(transmission(np.float32(10), np.float32(0.1), np.float32(10)))\n"
     )
     done = run(sys.executable, "-c", script, **nowhere)

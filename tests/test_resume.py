@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 from test_train import ROOT, command, run
 
-from avtd3_jax.orbax_items import read_item
+from avtd3_jax.checkpoints.orbax_items import read_item
 
 CONFIG = {
     "total_steps": 300,

@@ -12,10 +12,10 @@ import psutil
 import pytest
 from test_train import ROOT, command, run
 
-from avtd3_jax.checkpoint import Checkpoints
-from avtd3_jax.config import ConfigError
-from avtd3_jax.run import changed_keys, parse
-from avtd3_jax.saved_config import as_of_today
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.errors import ConfigError
+from avtd3_jax.settings.run_config import changed_keys, parse
+from avtd3_jax.settings.saved_config import as_of_today
 
 
 def config(**changes):
@@ -86,7 +86,7 @@ def test_a_signal_ends_several_environments_in_order(tmp_path):
             time.sleep(0.2)
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) == 4
-        workers = [child for child in children if "envloop.worker" in child.cmdline()]
+        workers = [child for child in children if "envloop.workers.worker" in child.cmdline()]
         workers[0].kill()
         lines = len(episodes.read_text().splitlines())
         while len(episodes.read_text().splitlines()) < lines + 4:
@@ -144,7 +144,7 @@ def test_a_configuration_that_an_older_version_saved_is_read_as_todays():
 
 
 def test_one_call_of_the_policy_serves_all_that_wait():
-    from avtd3_jax.batched_policy import BatchedPolicy
+    from avtd3_jax.training.batched_policy import BatchedPolicy
 
     batches = []
 

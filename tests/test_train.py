@@ -15,8 +15,8 @@ import psutil
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from avtd3_jax.checkpoint import Checkpoints
-from avtd3_jax.orbax_items import read_item
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.checkpoints.orbax_items import read_item
 
 ROOT = Path(__file__).parents[1]
 SMALL = {

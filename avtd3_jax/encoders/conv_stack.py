@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from avtd3_jax import cpu_conv
+from avtd3_jax.cpu import conv
 from avtd3_jax.encoders.initializers import kaiming_normal
 from avtd3_jax.encoders.pixels import scaled
 
@@ -33,7 +33,7 @@ class ConvStack(nn.Module):
             channels = features
         looked_into = self.is_mutable_collection("intermediates") and not self.is_initializing()
         if self.has_own_kernels((image.shape[1], height, width)) and not looked_into:
-            return cpu_conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
+            return conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
         x = scaled(image, self.dtype)
         for number, ((weight, bias), (_, _, stride)) in enumerate(zip(weights, self.layers, strict=True)):
             x = jax.lax.conv_general_dilated(
@@ -49,8 +49,8 @@ class ConvStack(nn.Module):
         return x
 
     def has_own_kernels(self, image: tuple[int, int, int]) -> bool:
-        """Whether images [S, H, W] go through `cpu_conv` here, and not through XLA's convolutions."""
-        return self.dtype == jnp.float32 and cpu_conv.supports(image, self.layers)
+        """Whether images [S, H, W] go through `avtd3_jax.cpu.conv` here, and not through XLA's convolutions."""
+        return self.dtype == jnp.float32 and conv.supports(image, self.layers)
 
 
 class ConvWeights(nn.Module):

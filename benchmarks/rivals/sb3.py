@@ -13,8 +13,8 @@ from stable_baselines3 import TD3
 from stable_baselines3.common.buffers import DictReplayBuffer
 from stable_baselines3.common.logger import Logger
 
-from avtd3_jax.learner import TD3Config
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3Config
 
 
 class Spaces(gymnasium.Env):

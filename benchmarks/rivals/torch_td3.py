@@ -1,4 +1,4 @@
-"""The mathematics of `avtd3_jax.learner`, written again in PyTorch as a PyTorch user would write it.
+"""The mathematics of `avtd3_jax.agent.td3`, written again in PyTorch as a PyTorch user would write it.
 
 One simultaneous backward pass, the same routing of gradients to the encoder, summed critic losses, targets moved on
 actor steps, Adam per group, and the same smoothing noise when it is given the same draw. It computes no metrics beyond
@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from avtd3_jax.learner import TD3Config
-from avtd3_jax.replay import Batch
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3Config
+from avtd3_jax.replay.ring import Batch
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # features, kernel, stride
 
@@ -98,7 +98,7 @@ class Networks(nn.Module):
 
 
 class TorchTD3:
-    """TD3 that starts from the parameters of an `avtd3_jax.learner.Learner`."""
+    """TD3 that starts from the parameters of an `avtd3_jax.agent.td3.TD3`."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class TorchTD3:
         variant: Variant = Variant(),  # frozen
         device: str = "cpu",
     ) -> None:
-        """`params` are a Learner's, as host arrays."""
+        """`params` are a TD3's, as host arrays."""
         self.config, self.variant, self.device = config, variant, torch.device(device)
         self.online, self.target = (
             Networks(obs_spec, action_spec, config, variant.channels_last).to(self.device) for _ in range(2)
@@ -206,7 +206,7 @@ class TorchTD3:
         return torch.stack([critic_loss, -q_pi.float().mean()])
 
     def params(self) -> dict[str, Any]:
-        """The online parameters in a Learner's layout, as host arrays."""
+        """The online parameters in a TD3's layout, as host arrays."""
         return read_params(self.online)
 
     def target_params(self) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def split_frames(batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def load_params(networks: Networks, params: dict[str, Any]) -> None:
-    """Copies a Learner's parameters into `networks`."""
+    """Copies a TD3's parameters into `networks`."""
     encoder = params["encoder"]
     for number, convolution in enumerate(networks.encoder.convolutions):
         source = encoder["cnn"][f"Conv_{number}"]
@@ -251,7 +251,7 @@ def load_params(networks: Networks, params: dict[str, Any]) -> None:
 
 
 def read_params(networks: Networks) -> dict[str, Any]:
-    """The parameters of `networks` in a Learner's layout: what `load_params` undoes."""
+    """The parameters of `networks` in a TD3's layout: what `load_params` undoes."""
     encoder: dict[str, Any] = {}
     if networks.encoder.dense is not None:
         encoder["cnn"] = {

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import cv2
 
-from envloop.birdseye import BirdsEye, lane_polygons
-from envloop.minicarla.maps import load_town
-from envloop.planner import Planner
+from envloop.client.planner import Planner
+from envloop.drawing.birdseye import BirdsEye, lane_polygons
 from envloop.suites import FOLDER, Suite, load_suite, suite_names
 from envloop.suites.make import RECIPES, make_suite
+from minicarla.maps import load_town
 
 
 def write(suite: Suite) -> Path:

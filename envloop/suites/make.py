@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import carla
 import numpy as np
 
-from envloop.planner import Plan, Planner, PlannerError
+from envloop.client.planner import Plan, Planner, PlannerError
 from envloop.suites import Kind, Suite, SuiteRoute, kind_of
 
 _LENGTH_TOLERANCE_M = 20.0

@@ -6,16 +6,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from avtd3_jax.learner import Learner, Params, TD3Config, TrainState
-from avtd3_jax.replay import Batch, FrameReplay
-from avtd3_jax.spaces import ActionSpec, Observation, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, Observation, ObsSpec
+from avtd3_jax.agent.td3 import TD3, Params, TD3Config, TrainState
+from avtd3_jax.replay.ring import Batch, FrameReplay
 
 BOTH = ObsSpec(image=(4, 36, 36), vector=5)  # the smallest image that NatureCNN takes
 VECTOR = ObsSpec(image=None, vector=5)
 
 
-def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> Learner:
-    return Learner(obs_spec, ActionSpec(2), TD3Config(hidden=(32, 32), **config))
+def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> TD3:
+    return TD3(obs_spec, ActionSpec(2), TD3Config(hidden=(32, 32), **config))
 
 
 def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2, n_step: int = 1) -> Batch:
@@ -65,7 +65,7 @@ def copy_replay(source: Any, target: Any) -> None:
     target.set_state(source.get_state())
 
 
-def run_updates(learner: Learner, state: TrainState, count: int, first: int = 0) -> TrainState:
+def run_updates(learner: TD3, state: TrainState, count: int, first: int = 0) -> TrainState:
     for update in range(first, first + count):
         state, _ = learner.step(state, random_batch(learner.obs_spec, seed=update), update)
     return state

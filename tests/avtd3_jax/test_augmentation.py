@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from learner_cases import VECTOR, make_learner, random_batch, run_updates, same_bits
 
-from avtd3_jax.augmentation import random_shift
+from avtd3_jax.agent.augmentation import random_shift
 
 PAD = 2
 

@@ -12,9 +12,10 @@ import orbax.checkpoint as ocp
 import pytest
 from learner_cases import BOTH, VECTOR, filled_replay, make_learner, run_updates, same_bits
 
-from avtd3_jax.checkpoint import CheckpointError, Checkpoints
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ActionSpec
+from avtd3_jax.agent.spaces import ActionSpec
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.errors import CheckpointError
+from avtd3_jax.replay.ring import FrameReplay
 
 EXTRAS = {"config": {"seed": 2**80}}
 
@@ -255,13 +256,14 @@ import resource, sys, warnings
 from avtd3_jax import runtime
 runtime.setup("cpu", cache_dir=None)
 import numpy as np
-from avtd3_jax.checkpoint import CheckpointError, Checkpoints
-from avtd3_jax.learner import Learner
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.errors import CheckpointError
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.agent.td3 import TD3
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 
 spec = ObsSpec(image=None, vector=5), ActionSpec(2)
-learner, replay = Learner(*spec), FrameReplay(*spec, 5000)
+learner, replay = TD3(*spec), FrameReplay(*spec, 5000)
 state, shared = learner.init(0), np.zeros(5, np.float32)
 
 def go_on(steps):

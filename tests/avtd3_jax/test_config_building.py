@@ -6,9 +6,10 @@ from typing import Literal
 
 import pytest
 
-from avtd3_jax.config import ConfigError, ExplorationConfig, ReplayConfig, build
-from avtd3_jax.learner import TD3Config
-from avtd3_jax.run import parse
+from avtd3_jax.agent.td3 import TD3Config
+from avtd3_jax.errors import ConfigError
+from avtd3_jax.settings.run_config import parse
+from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, build
 from envloop.config import EnvConfig
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from learner_cases import VECTOR, host_params, make_learner, on_host, random_batch, run_updates
 
-from avtd3_jax import diagnostics
+from avtd3_jax.analysis import diagnostics
 
 ENCODER = {
     f"{layer}/{part}" for layer in ("cnn/Conv_0", "cnn/Conv_1", "cnn/Conv_2", "dense") for part in ("bias", "kernel")

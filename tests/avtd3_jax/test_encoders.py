@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from learner_cases import make_learner, on_host, once, random_batch
 
+from avtd3_jax.agent.networks import Encoder
+from avtd3_jax.agent.spaces import ObsSpec
+from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.encoders import ENCODERS, image_encoder
-from avtd3_jax.learner import TD3Config
-from avtd3_jax.networks import Encoder
-from avtd3_jax.spaces import ObsSpec
 
 SMALL = ObsSpec(image=(4, 48, 48), vector=5)
 

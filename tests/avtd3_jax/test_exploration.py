@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from avtd3_jax.config import ExplorationConfig
-from avtd3_jax.exploration import EpisodeNoise
+from avtd3_jax.settings.schema import ExplorationConfig
+from avtd3_jax.training.exploration import EpisodeNoise
 
 CONFIG = ExplorationConfig(mean=(0.0, 0.3), std=(0.1, 0.2), correlation=0.9, policy_noise=0.1)
 

@@ -7,8 +7,9 @@ import pytest
 from learner_cases import BOTH, VECTOR, make_learner, on_host, random_batch, run_updates, same_bits
 from numpy_td3 import NumpyTD3
 
-from avtd3_jax.learner import GROUPS, NonFiniteError, TD3Config
-from avtd3_jax.spaces import ObsSpec
+from avtd3_jax.agent.spaces import ObsSpec
+from avtd3_jax.agent.td3 import GROUPS, TD3Config
+from avtd3_jax.errors import NonFiniteError
 
 
 @pytest.fixture(scope="module")

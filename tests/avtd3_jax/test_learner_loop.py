@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from learner_cases import BOTH, make_learner, random_batch, same_bits
 
-from avtd3_jax.learner_loop import LearnerLoop
-from avtd3_jax.logs import PhaseTimer
-from avtd3_jax.prefetch import Prefetcher
+from avtd3_jax.replay.prefetch import Prefetcher
+from avtd3_jax.training.learner_loop import LearnerLoop
+from avtd3_jax.training.logs import PhaseTimer
 
 
 def make_loop(learner, batch_size=8, **options):

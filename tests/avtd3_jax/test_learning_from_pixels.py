@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from avtd3_jax.learner import Learner, TD3Config
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3, TD3Config
+from avtd3_jax.replay.ring import FrameReplay
 
 SPEC = ObsSpec(image=(4, 36, 36), vector=None)
 
@@ -31,7 +31,7 @@ def rewarded_replay(episodes=400):
 @pytest.mark.parametrize("encoder_grad", ["both", "critic"])
 def test_the_policy_points_where_the_picture_says(encoder_grad):
     config = TD3Config(encoder_grad=encoder_grad, hidden=(64, 64), encoder_lr=1e-3, actor_lr=1e-3, critic_lr=1e-3)
-    learner = Learner(SPEC, ActionSpec(1), config)
+    learner = TD3(SPEC, ActionSpec(1), config)
     state, replay = learner.init(0), rewarded_replay()
     for update in range(350):
         state, _ = learner.step(state, replay.sample(32), update)

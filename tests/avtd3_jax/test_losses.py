@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from avtd3_jax import losses
+from avtd3_jax.agent import losses
 
 ONE_STEP = jnp.ones(2, jnp.int32)
 

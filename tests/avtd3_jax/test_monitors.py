@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from learner_cases import BOTH, VECTOR, make_learner, random_batch
 
-from avtd3_jax import diagnostics
-from avtd3_jax.monitors import REPEAT_WINDOWS, Monitors, Parking, QScale, Saturation, gradient_warning
+from avtd3_jax.analysis import diagnostics
+from avtd3_jax.training.monitors import REPEAT_WINDOWS, Monitors, Parking, QScale, Saturation, gradient_warning
 
 
 def saturation(actions, window=10):

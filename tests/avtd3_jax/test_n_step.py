@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from learner_cases import BOTH, copy_replay, make_learner, random_batch
 from test_replay import ACTION, EPISODES, SPEC, STACK, Recorder, identities
 
-from avtd3_jax import losses
-from avtd3_jax.learner import split_frames
-from avtd3_jax.replay import FrameReplay, make_batch
-from avtd3_jax.replay_rings import ReplayRings
-from avtd3_jax.spaces import ObsSpec
+from avtd3_jax.agent import losses
+from avtd3_jax.agent.spaces import ObsSpec
+from avtd3_jax.agent.td3 import split_frames
+from avtd3_jax.replay.ring import FrameReplay, make_batch
+from avtd3_jax.replay.rings import ReplayRings
 
 GAMMA = 0.9
 BOOTSTRAP = 1000.0  # what the critics would say of the state after the last step

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from avtd3_jax.networks import Actor, Encoder, TwinCritic
+from avtd3_jax.agent.networks import Actor, CriticEnsemble, Encoder
 
 
 def convolve(x, kernel, bias, stride):
@@ -87,7 +87,7 @@ def test_parameter_counts_of_record():
     encoder = jax.eval_shape(Encoder().init, jax.random.key(0), image, vector)["params"]
     features, action = jnp.zeros((1, 535)), jnp.zeros((1, 2))
     actor = jax.eval_shape(Actor(2).init, jax.random.key(0), features)["params"]
-    critic = jax.eval_shape(TwinCritic().init, jax.random.key(0), features, action)["params"]
+    critic = jax.eval_shape(CriticEnsemble().init, jax.random.key(0), features, action)["params"]
     assert count(encoder) == (8 * 8 * 4 * 32 + 32) + (4 * 4 * 32 * 64 + 64) + (3 * 3 * 64 * 64 + 64) + 3137 * 512
     assert count(actor) == 536 * 256 + 257 * 256 + 257 * 2
     assert count(critic) == 2 * (538 * 256 + 257 * 256 + 257)
@@ -105,7 +105,7 @@ def test_actor_and_critics_match_numpy():
     rng = np.random.default_rng(0)
     features = rng.standard_normal((6, 535)).astype(np.float32)
     action = rng.uniform(-1.0, 1.0, (6, 2)).astype(np.float32)
-    actor, critic = Actor(2), TwinCritic()
+    actor, critic = Actor(2), CriticEnsemble()
     actor_params, critic_params = init_params(actor, features), init_params(critic, features, action)
     expected = np.tanh(mlp(features, as_float64(actor_params)["mlp"]))
     np.testing.assert_allclose(apply(actor, actor_params, features), expected, atol=1e-5)

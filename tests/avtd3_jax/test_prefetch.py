@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from learner_cases import BOTH, filled_replay, make_learner, random_batch, same_bits
 
-from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.spaces import ActionSpec
+from avtd3_jax.agent.spaces import ActionSpec
+from avtd3_jax.replay.prefetch import Prefetcher
+from avtd3_jax.replay.ring import FrameReplay
 
 
 @pytest.mark.parametrize("depth", [0, 2])

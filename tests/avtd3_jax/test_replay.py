@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from learner_cases import copy_replay
 
-from avtd3_jax import replay as replay_module
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.replay_rings import ReplayRings
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.ring import ring as replay_module
+from avtd3_jax.replay.rings import ReplayRings
 
 STACK = 4
 SPEC = ObsSpec(image=(STACK, 2, 2), vector=3)

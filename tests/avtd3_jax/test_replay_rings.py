@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from learner_cases import copy_replay
 from test_replay import ACTION, SPEC, STACK, Recorder, identities
 
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.replay_rings import ReplayRings
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.rings import ReplayRings
 
 RING_IDS = 100_000
 

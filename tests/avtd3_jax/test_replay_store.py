@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from test_replay import ACTION, SPEC, STACK, Recorder, identities
 from test_replay_rings import recorders
 
-from avtd3_jax.array_files import DamagedError
-from avtd3_jax.replay import FrameReplay
-from avtd3_jax.replay_rings import ReplayRings
-from avtd3_jax.replay_store import ReplayStore, describe, segments_of
+from avtd3_jax.checkpoints.array_files import DamagedError
+from avtd3_jax.checkpoints.replay_store import ReplayStore, describe, segments_of
+from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.rings import ReplayRings
 
 SLOTS = 4
 MOVES = st.lists(

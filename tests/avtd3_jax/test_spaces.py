@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from avtd3_jax.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 
 IMAGE = spaces.Box(0, 255, (4, 84, 84), np.uint8)
 VECTOR = spaces.Box(-np.inf, np.inf, (23,), np.float32)

@@ -7,10 +7,10 @@ from learner_cases import make_learner, once, same_bits
 from safetensors.numpy import save_file
 from torchvision_golden import FRAMES, state_dict_and_maps
 
+from avtd3_jax.agent.networks import Encoder
+from avtd3_jax.agent.spaces import ObsSpec
+from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.encoders import torchvision_weights
-from avtd3_jax.learner import TD3Config
-from avtd3_jax.networks import Encoder
-from avtd3_jax.spaces import ObsSpec
 
 PIXELS = ObsSpec(image=(4, 84, 84), vector=None)
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from learner_cases import VECTOR, make_learner
 
-from avtd3_jax.checkpoint import Checkpoints
-from avtd3_jax.config import ExplorationConfig, ReplayConfig, ScheduleConfig
-from avtd3_jax.learner_loop import LearnerLoop
-from avtd3_jax.logs import PhaseTimer, RunLog
-from avtd3_jax.monitors import Monitors
-from avtd3_jax.prefetch import Prefetcher
-from avtd3_jax.replay_rings import make_replay
-from avtd3_jax.spaces import ActionSpec
-from avtd3_jax.trainer import Trainer
+from avtd3_jax.agent.spaces import ActionSpec
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.replay.prefetch import Prefetcher
+from avtd3_jax.replay.rings import make_replay
+from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, ScheduleConfig
+from avtd3_jax.training.learner_loop import LearnerLoop
+from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.trainer import Trainer
 
 LENGTH = 6  # of every episode
 EXPLORATION = 8  # so an update is due with the first action of every later episode

@@ -6,9 +6,9 @@ from avtd3_jax import runtime
 
 runtime.setup("cpu")
 
-from avtd3_jax import cpu_conv  # noqa: E402
-from avtd3_jax.learner import Learner, TD3Config  # noqa: E402
-from avtd3_jax.spaces import ActionSpec, ObsSpec  # noqa: E402
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
+from avtd3_jax.agent.td3 import TD3, TD3Config  # noqa: E402
+from avtd3_jax.cpu import conv  # noqa: E402
 from benchmarks import floor, report  # noqa: E402
 from benchmarks.contenders import random_batch, random_replay  # noqa: E402
 
@@ -17,9 +17,9 @@ OBS, ACTION = ObsSpec((4, 36, 36), 23), ActionSpec(2)
 
 @pytest.mark.parametrize("encoder_grad", ["both", "critic"])
 def test_counted_flop_are_those_of_the_program(encoder_grad, monkeypatch):
-    monkeypatch.setattr(cpu_conv, "supports", lambda *_: False)  # XLA counts its own convolutions alone
+    monkeypatch.setattr(conv, "supports", lambda *_: False)  # XLA counts its own convolutions alone
     config = TD3Config(hidden=(64, 64), encoder_grad=encoder_grad)
-    learner = Learner(OBS, ACTION, config)
+    learner = TD3(OBS, ACTION, config)
     costs = learner.compile(learner.init(0), random_batch(64, OBS))
     of_program = (costs[False]["gflop"] + costs[True]["gflop"]) / 2
     counted = floor.update_gflop(OBS, ACTION, config, 64)

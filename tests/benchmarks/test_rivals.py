@@ -11,9 +11,9 @@ torch = pytest.importorskip(
     "torch", reason="torch is not installed: pip install -e .[bench] to test the benchmarks' rivals"
 )
 
-from avtd3_jax.learner import Learner, TD3Config  # noqa: E402
-from avtd3_jax.replay import Batch  # noqa: E402
-from avtd3_jax.spaces import ActionSpec, ObsSpec  # noqa: E402
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
+from avtd3_jax.agent.td3 import TD3, TD3Config  # noqa: E402
+from avtd3_jax.replay.ring import Batch  # noqa: E402
 from benchmarks.rivals.torch_td3 import TorchTD3, Variant  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)
@@ -37,7 +37,7 @@ def batches(count, size=16, n_step=1):
 def run_both(variant, updates=6, n_step=1, **config):
     """Pairs of losses, then (online, target) parameters before the updates, after ours, after theirs."""
     config = TD3Config(hidden=(32, 32), tau=0.3, **config)  # a large tau: a target that moved wrongly would show
-    learner = Learner(OBS, ACTION, config)
+    learner = TD3(OBS, ACTION, config)
     state = learner.init(3)
     start = jax.tree.map(np.array, state.params)
     rival = TorchTD3(OBS, ACTION, config, start, variant)
@@ -101,7 +101,7 @@ def test_the_other_gradient_routing_would_be_noticed():
 
 
 def test_the_rivals_policy_is_ours():
-    learner = Learner(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    learner = TD3(OBS, ACTION, TD3Config(hidden=(32, 32)))
     params = learner.init(0).params
     rival = TorchTD3(OBS, ACTION, learner.config, jax.tree.map(np.array, params))
     (batch,) = batches(1)
@@ -112,7 +112,7 @@ def test_the_rivals_policy_is_ours():
 
 
 def test_parameters_survive_the_way_there_and_back():
-    learner = Learner(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    learner = TD3(OBS, ACTION, TD3Config(hidden=(32, 32)))
     params = jax.tree.map(np.array, learner.init(0).params)
     rival = TorchTD3(OBS, ACTION, learner.config, params)
     for mine, other in zip(jax.tree.leaves(params), jax.tree.leaves(rival.params()), strict=True):

@@ -10,8 +10,8 @@ pytest.importorskip(
     "stable_baselines3", reason="stable-baselines3 is not installed: pip install -e .[bench] to test this rival"
 )
 
-from avtd3_jax.learner import TD3Config  # noqa: E402
-from avtd3_jax.spaces import ActionSpec, ObsSpec  # noqa: E402
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
+from avtd3_jax.agent.td3 import TD3Config  # noqa: E402
 from benchmarks.rivals import sb3  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)

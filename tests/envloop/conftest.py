@@ -5,9 +5,9 @@ import carla
 import pytest
 from driving import real_town01
 
+from envloop.client.simulator import Simulator
 from envloop.config import EnvConfig, SimulatorConfig
 from envloop.env import CarlaEnv
-from envloop.simulator import Simulator
 
 ONE_WAY = """<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="OneWay"/>
 <road name="" length="100.0" id="0" junction="-1"><link/><planView>
@@ -25,7 +25,7 @@ def town01_map(request) -> carla.Map:
         if path is None:
             pytest.skip("AVTD3_XODR_DIR names no folder with Town01.xodr")
         return carla.Map("Town01", path.read_text())
-    from envloop.minicarla.maps import load_town
+    from minicarla.maps import load_town
 
     return load_town("Town01").carla_map
 

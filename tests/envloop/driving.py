@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from envloop.driver import RouteFollower
+from envloop.baselines.policies import follower
+from envloop.baselines.route_follower import RouteFollower
 from envloop.env import CarlaEnv
-from envloop.policies import follower
 
 
 def real_town01() -> Path | None:
@@ -29,6 +29,8 @@ def follow_route(env: CarlaEnv, steps: int = 100_000) -> dict[str, Any]:
 
 
 def driver_action(env: CarlaEnv, driver: RouteFollower) -> np.ndarray:
-    episode, course = env.episode, env.course
-    target = course.profile.at(episode.projection.s)
-    return driver.act(episode.ego, course.route, episode.projection, target, env.config.decision_s, episode.lead.gap_m)
+    episode, route_task = env.episode, env.route_task
+    target = route_task.profile.at(episode.projection.s)
+    return driver.act(
+        episode.ego, route_task.route, episode.projection, target, env.config.decision_s, episode.lead.gap_m
+    )

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from envloop.birdseye import thin_track
+from envloop.drawing.birdseye import thin_track
 
 
 def distance_to_line(points: np.ndarray, line: np.ndarray) -> np.ndarray:

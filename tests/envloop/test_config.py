@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from envloop.config import CameraConfig, EnvConfig, RandomRouteConfig, SimulatorConfig, StartNoise
-from envloop.reward import RewardConfig
-from envloop.scenario import NPC_VEHICLES, npc_vehicles, route_ends
+from envloop.task.reward import RewardConfig
+from envloop.task.scenario import NPC_VEHICLES, npc_vehicles, route_ends
 
 
 def test_the_defaults_of_record_are_valid():
@@ -63,7 +63,7 @@ def test_every_field_is_read_somewhere():
     package = Path(__file__).parents[2] / "envloop"
     config_source = (package / "config.py").read_text()
     validation = "".join(re.findall(r"def validate.*?(?=\n    def |\n@|\Z)", config_source, re.DOTALL))
-    source = "".join(path.read_text() for path in sorted(package.glob("*.py")) if path.name != "config.py")
+    source = "".join(path.read_text() for path in sorted(package.rglob("*.py")) if path.name != "config.py")
     source += config_source.replace(validation, "")
     for config in (SimulatorConfig, CameraConfig, RandomRouteConfig, StartNoise, EnvConfig):
         for field in dataclasses.fields(config):

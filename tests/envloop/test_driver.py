@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from toy_car import TICK_S, ToyCar, drive, fast, follower
 
-from envloop.driver import DriverConfig, RouteFollower, pure_pursuit
-from envloop.observation import EgoState
-from envloop.route import ROUTE_0, Route
+from envloop.baselines.route_follower import DriverConfig, RouteFollower, pure_pursuit
+from envloop.task.observation import EgoState
+from envloop.task.route import ROUTE_0, Route
 
 STRAIGHT = Route([(0.0, 0.0), (300.0, 0.0)])
 

@@ -10,14 +10,15 @@ import pytest
 from driving import driver_action, follow_route, real_town01
 from gymnasium.utils.env_checker import check_env
 
+from envloop.client.ego import Ego
+from envloop.client.simulator import Simulator
 from envloop.config import CameraConfig, EnvConfig, RandomRouteConfig, SimulatorConfig, StartNoise
-from envloop.ego import Ego
 from envloop.env import CarlaEnv
-from envloop.observation import VectorConfig, grey_84
-from envloop.reward import TERMS
-from envloop.simulator import Simulator, SimulatorError
+from envloop.errors import SimulatorError
 from envloop.suites import load_suite
-from envloop.termination import TerminationConfig
+from envloop.task.observation import VectorConfig, grey_84
+from envloop.task.reward import TERMS
+from envloop.task.termination import TerminationConfig
 
 STRAIGHT_ON = np.array([0.0, 0.6], np.float32)
 STILL = StartNoise(0.0, 0.0, 0.0)
@@ -155,14 +156,14 @@ def test_random_routes_are_drawn_anew_and_repeat_with_the_seed(make_env):
     names = []
     for seed in (1, 2, 3, 1):
         _, info = env.reset(seed=seed, options={"start": "beginning"})
-        names.append(env.course.name)
-        assert 99.0 < env.course.route.length < 301.0
+        names.append(env.route_task.name)
+        assert 99.0 < env.route_task.route.length < 301.0
         assert abs(info["ego"]["lateral_m"]) < 0.4
         assert info["ego"]["s"] < 5.5
     assert names[0] == names[3]
     assert len(set(names)) == 3
     again = make_env(route=names[0])  # what a result says was driven can be driven again
-    assert again.course.route.length == pytest.approx(env.course.route.length, abs=0.1)
+    assert again.route_task.route.length == pytest.approx(env.route_task.route.length, abs=0.1)
     env = make_env(route="random")
     far = [env.reset(seed=seed, options={"start": "random"})[1]["ego"]["s"] for seed in range(6)]
     assert max(far) > 50.0
@@ -175,7 +176,7 @@ def test_a_route_can_be_chosen_for_one_episode(env):
     assert episode["route_m"] == pytest.approx(load_suite("town01-nav").routes[4].length_m, abs=1.0)
     assert episode["time_limit_s"] == pytest.approx(episode["route_m"] / (5.0 / 3.6) + 20.0)
     env.reset(seed=1)
-    assert (env.course.name, env.course.limit_s) == ("town01-0", 50.0)
+    assert (env.route_task.name, env.route_task.limit_s) == ("town01-0", 50.0)
     with pytest.raises(ValueError, match="lies in Grid01"):
         env.reset(options={"route": "grid-nav/0"})
     with pytest.raises(ValueError, match="Unknown route"):
@@ -329,7 +330,7 @@ def test_a_driver_finishes_route_0_on_carlas_own_town():
 
 def test_the_vector_never_goes_blank_along_the_route(env):
     """Fault 3: route points all zero after a metre."""
-    from envloop.driver import RouteFollower
+    from envloop.baselines.route_follower import RouteFollower
 
     env.reset(seed=1, options={"start": "beginning"})
     driver, vectors, done = RouteFollower(), [], False
@@ -346,7 +347,7 @@ def test_any_route_between_two_points(make_env):
     env = make_env(route="92.4,110.0 -> 92.4,80.0", random_start_fraction=0.0, start_noise=STILL)
     _, info = env.reset(seed=1)
     assert (info["ego"]["x"], info["ego"]["y"]) == pytest.approx((92.4, 110.0), abs=0.3)
-    assert env.course.limit_s == 50.0  # the NoCrash budget of 30 m is 41.6 s
+    assert env.route_task.limit_s == 50.0  # the NoCrash budget of 30 m is 41.6 s
     assert follow_route(env)["episode"]["success"] == 1
 
 

@@ -6,23 +6,23 @@ import numpy as np
 import pytest
 
 from envloop.config import EnvConfig, StartNoise
-from envloop.episode import AT_REST, Course, Episode, Start, TickView, collision_kind, start_of_episode
-from envloop.lanes import Body, Lane
-from envloop.observation import EgoState
-from envloop.route import ROUTE_0, Route, SpeedProfile
+from envloop.task.episode import AT_REST, Episode, RouteTask, Start, TickView, collision_kind, start_of_episode
+from envloop.task.lane_invasion import Body, Lane
+from envloop.task.observation import EgoState
+from envloop.task.route import ROUTE_0, Route, SpeedProfile
 
 STILL = StartNoise(0.0, 0.0, 0.0)
 STRAIGHT = Route([(0.0, 0.0), (200.0, 0.0)])
 DT = 0.05
 
 
-def course(route: Route = STRAIGHT) -> Course:
+def route_task(route: Route = STRAIGHT) -> RouteTask:
     lane = Lane(2.0, (True,) * len(route.points))
-    return Course(name="test", route=route, profile=SpeedProfile(route), limit_s=50.0, lane=lane)
+    return RouteTask(name="test", route=route, profile=SpeedProfile(route), limit_s=50.0, lane=lane)
 
 
 def episode(start: Start = AT_REST, **config) -> Episode:
-    return Episode(EnvConfig(**config), course(), Body(), start, EgoState(x=start.s, y=0.0, vx=start.speed_mps))
+    return Episode(EnvConfig(**config), route_task(), Body(), start, EgoState(x=start.s, y=0.0, vx=start.speed_mps))
 
 
 def drive(run: Episode, ticks: int, speed: float = 8.0, **view) -> None:
@@ -32,8 +32,10 @@ def drive(run: Episode, ticks: int, speed: float = 8.0, **view) -> None:
 
 
 def test_a_start_comes_from_the_seed_alone():
-    places = [start_of_episode(seed, course(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
-    assert places == [start_of_episode(seed, course(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
+    places = [start_of_episode(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
+    assert places == [
+        start_of_episode(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)
+    ]
     assert len(set(places)) == 300
     profile = SpeedProfile(ROUTE_0)
     assert all(0.0 <= place.speed_mps <= profile.at(place.s) for place in places)
@@ -44,15 +46,15 @@ def test_a_start_comes_from_the_seed_alone():
 
 
 def test_the_share_of_random_starts_is_the_configured_one():
-    starts = [start_of_episode(seed, course(), 3.0, STILL, random_fraction=0.7) for seed in range(1000)]
+    starts = [start_of_episode(seed, route_task(), 3.0, STILL, random_fraction=0.7) for seed in range(1000)]
     assert sum(start != AT_REST for start in starts) / 1000 == pytest.approx(0.7, abs=0.05)
-    assert all(start_of_episode(seed, course(), 3.0, STILL, random_fraction=0.0) == AT_REST for seed in range(50))
+    assert all(start_of_episode(seed, route_task(), 3.0, STILL, random_fraction=0.0) == AT_REST for seed in range(50))
 
 
 def test_starts_at_the_beginning_differ_by_the_noise_alone():
     noise = StartNoise(along_m=5.0, lateral_m=0.3, heading_deg=3.0)
-    starts = [start_of_episode(seed, course(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
-    assert starts == [start_of_episode(seed, course(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
+    starts = [start_of_episode(seed, route_task(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
+    assert starts == [start_of_episode(seed, route_task(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
     assert len(set(starts)) == 500
     assert {start.speed_mps for start in starts} == {0.0}
     for name, low, high in (("s", 0.0, 5.0), ("lateral_m", -0.3, 0.3), ("heading_deg", -3.0, 3.0)):
@@ -67,7 +69,7 @@ def test_a_share_of_the_random_starts_is_in_bends_and_their_run_ups():
 
     def slow_share(bend_fraction: float) -> float:
         starts = [
-            start_of_episode(seed, course(ROUTE_0), 3.0, STILL, random_fraction=1.0, bend_fraction=bend_fraction)
+            start_of_episode(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0, bend_fraction=bend_fraction)
             for seed in range(400)
         ]
         assert all(start.speed_mps <= profile.at(start.s) for start in starts)
@@ -82,13 +84,13 @@ def test_a_share_of_the_random_starts_is_in_bends_and_their_run_ups():
 
 def test_a_route_without_bends_is_started_anywhere():
     starts = {
-        start_of_episode(seed, course(), 3.0, STILL, random_fraction=1.0, bend_fraction=1.0).s for seed in range(20)
+        start_of_episode(seed, route_task(), 3.0, STILL, random_fraction=1.0, bend_fraction=1.0).s for seed in range(20)
     }
     assert len(starts) == 20
 
 
 def test_a_route_shorter_than_the_run_up_can_be_started_anyhow():
-    short = course(Route([(0.0, 0.0), (8.0, 0.0)]))
+    short = route_task(Route([(0.0, 0.0), (8.0, 0.0)]))
     assert start_of_episode(1, short, 3.0, STILL, random_fraction=1.0).s == 0.0
     assert start_of_episode(1, short, 3.0, StartNoise(), random_fraction=0.0).s == 0.0
 

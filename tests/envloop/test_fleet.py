@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from envloop.config import EnvConfig, SimulatorConfig
-from envloop.fleet import Fleet
-from envloop.simulator import SimulatorError
+from envloop.errors import SimulatorError
+from envloop.workers.fleet import Fleet
 
 DRIVE = np.array([0.0, 0.6], np.float32)
 SIMULATOR = SimulatorConfig(timeout_s=1.0, backoff_s=0.1, backoff_max_s=0.2)

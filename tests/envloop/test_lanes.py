@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from envloop.lanes import Body, Lane, over_marking
-from envloop.observation import EgoState
-from envloop.route import Route
+from envloop.task.lane_invasion import Body, Lane, over_marking
+from envloop.task.observation import EgoState
+from envloop.task.route import Route
 
 STRAIGHT = Route([(0.0, 0.0), (100.0, 0.0)])
 # A quarter circle of 9 m radius, as in Town01's corners, between two straights.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from toy_car import crash, drive, fast, parked
 
-from envloop.metrics import (
+from envloop.task.metrics import (
     EpisodeMetrics,
     TickFacts,
     driving_score,
@@ -18,9 +18,9 @@ from envloop.metrics import (
     t_quantile,
     wilson,
 )
-from envloop.observation import EgoState
-from envloop.route import ROUTE_0
-from envloop.termination import Outcome
+from envloop.task.observation import EgoState
+from envloop.task.route import ROUTE_0
+from envloop.task.termination import Outcome
 
 DONE = Outcome(terminated=True, reason="route_done")
 CRASHED = Outcome(terminated=True, reason="collision")

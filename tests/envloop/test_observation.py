@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from envloop.observation import EgoState, FrameStack, VectorConfig, grey_84, heading_error_deg, vector_observation
-from envloop.route import ROUTE_0
+from envloop.task.observation import EgoState, FrameStack, VectorConfig, grey_84, heading_error_deg, vector_observation
+from envloop.task.route import ROUTE_0
 
 CONFIG = VectorConfig()
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from envloop.planner import Planner, PlannerError
-from envloop.route import ROUTE_0
-from envloop.scenario import route_ends
+from envloop.client.planner import Planner, PlannerError
+from envloop.task.route import ROUTE_0
+from envloop.task.scenario import route_ends
 
 ROUTE = route_ends("town01-0")
 

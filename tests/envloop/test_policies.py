@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from envloop.driver import DriverConfig
+from envloop.baselines.policies import SCRIPTED, uniform
+from envloop.baselines.route_follower import DriverConfig
 from envloop.env import action_space
-from envloop.policies import SCRIPTED, uniform
-from envloop.route import Lead
+from envloop.task.route import Lead
 
 
 def test_the_follower_has_the_gains_of_the_original():

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 import msgpack
 import pytest
 
+from envloop.client.handshake import require_carla, server_version
+from envloop.client.simulator import Simulator
 from envloop.config import SimulatorConfig
-from envloop.probe import require_carla, server_version
-from envloop.simulator import Simulator, SimulatorError
+from envloop.errors import SimulatorError
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from toy_car import TICK_S, Drive, Driver, crash, crawl, drive, fast, follower, parked, slow, speeding
 
-from envloop.reward import TERMS, RewardConfig, StepFacts, check_ordering, goal_value, is_waiting, reward_terms
-from envloop.route import ROUTE_0, Route, SpeedProfile
-from envloop.termination import TerminationConfig
+from envloop.task.reward import TERMS, RewardConfig, StepFacts, check_ordering, goal_value, is_waiting, reward_terms
+from envloop.task.route import ROUTE_0, Route, SpeedProfile
+from envloop.task.termination import TerminationConfig
 
 CONFIG = RewardConfig()
 LIMIT = CONFIG.limit_mps

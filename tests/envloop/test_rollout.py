@@ -11,8 +11,8 @@ import pytest
 
 from envloop.config import EnvConfig, SimulatorConfig
 from envloop.env import CarlaEnv
+from envloop.errors import SimulatorError
 from envloop.rollout import rollout
-from envloop.simulator import SimulatorError
 
 DRIVE = np.array([0.0, 0.7], np.float32)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from envloop.route import ROUTE_0, Lead, Other, Route, SpeedProfile, SpeedRules, lead_ahead, wrap_degrees
+from envloop.task.route import ROUTE_0, Lead, Other, Route, SpeedProfile, SpeedRules, lead_ahead, wrap_degrees
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from envloop.client.simulator import Simulator
 from envloop.config import SimulatorConfig
 from envloop.env import CarlaEnv
-from envloop.simulator import Simulator, SimulatorError
+from envloop.errors import SimulatorError
 
 
 @pytest.fixture

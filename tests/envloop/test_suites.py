@@ -7,11 +7,11 @@ import carla
 import numpy as np
 import pytest
 
-from envloop.minicarla.maps import load_town
-from envloop.planner import Planner
+from envloop.client.planner import Planner
 from envloop.suites import FOLDER, kind_of, load_suite, suite_names
 from envloop.suites.__main__ import draw, write
 from envloop.suites.make import make_suite
+from minicarla.maps import load_town
 
 
 @pytest.fixture(scope="module", params=["town01-nav", "grid-nav"])

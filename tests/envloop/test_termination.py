@@ -1,6 +1,6 @@
 import pytest
 
-from envloop.termination import (
+from envloop.task.termination import (
     RUNNING,
     BlockedTimer,
     Outcome,

@@ -5,11 +5,11 @@ import psutil
 import pytest
 from driving import driver_action
 
+from envloop.baselines.route_follower import RouteFollower
 from envloop.config import EnvConfig
-from envloop.driver import RouteFollower
 from envloop.env import CarlaEnv
-from envloop.episode import Start
-from envloop.simulator import SimulatorError
+from envloop.errors import SimulatorError
+from envloop.task.episode import Start
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from envloop.driver import RouteFollower
-from envloop.metrics import EpisodeMetrics, TickFacts, jerk
-from envloop.observation import EgoState, heading_error_deg
-from envloop.reward import RewardConfig, StepFacts, reward_terms
-from envloop.route import Projection, Route, SpeedProfile
-from envloop.termination import BlockedTimer, Outcome, TerminationConfig, outcome
+from envloop.baselines.route_follower import RouteFollower
+from envloop.task.metrics import EpisodeMetrics, TickFacts, jerk
+from envloop.task.observation import EgoState, heading_error_deg
+from envloop.task.reward import RewardConfig, StepFacts, reward_terms
+from envloop.task.route import Projection, Route, SpeedProfile
+from envloop.task.termination import BlockedTimer, Outcome, TerminationConfig, outcome
 
 TICK_S = 0.05
 THROTTLE, BRAKE, ROLLING = 4.2, 7.5, 0.3  # m/s^2: 0-30 km/h in 2 s, a Model 3's brakes, a gentle roll-out

@@ -1,6 +1,6 @@
 import pytest
 
-from envloop.minicarla.maps import Town, load_town
+from minicarla.maps import Town, load_town
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.maps import Town, load_town
-from envloop.minicarla.maps.grid import network
-from envloop.minicarla.maps.opendrive import to_xml
+from minicarla.maps import Town, load_town
+from minicarla.maps.grid import network
+from minicarla.maps.opendrive import to_xml
 
 
 @pytest.fixture(scope="module", params=["Grid01", "Grid02", "Grid03"])

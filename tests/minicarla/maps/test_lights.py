@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 import carla
 import pytest
 
-from envloop.minicarla.maps import OrientedBox, Town
-from envloop.minicarla.maps.lights import traffic_lights
-from envloop.minicarla.maps.opendrive import TRAFFIC_LIGHT_TYPE
+from minicarla.maps import OrientedBox, Town
+from minicarla.maps.lights import traffic_lights
+from minicarla.maps.opendrive import TRAFFIC_LIGHT_TYPE
 
 
 def contains(box: OrientedBox, x: float, y: float) -> bool:

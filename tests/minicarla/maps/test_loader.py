@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from envloop.minicarla.maps import MapError, Town, available_towns, load_town, load_xodr
+from minicarla.maps import MapError, Town, available_towns, load_town, load_xodr
 
 
 def test_town01_is_at_hand() -> None:

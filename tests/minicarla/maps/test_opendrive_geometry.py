@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envloop.minicarla.maps.opendrive import Point, Segment, advance, end_of, fillet, turn_between
+from minicarla.maps.opendrive import Point, Segment, advance, end_of, fillet, turn_between
 
 headings = st.floats(-10.0, 10.0)
 

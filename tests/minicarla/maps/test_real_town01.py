@@ -8,7 +8,7 @@ import carla
 import numpy as np
 import pytest
 
-from envloop.minicarla.maps import Town, load_xodr
+from minicarla.maps import Town, load_xodr
 
 FOLDER = os.environ.get("AVTD3_XODR_DIR")
 pytestmark = pytest.mark.skipif(not FOLDER, reason="AVTD3_XODR_DIR is unset: it names the folder with Town01.xodr")

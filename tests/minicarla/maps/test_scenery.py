@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 import carla
 import numpy as np
 
-from envloop.minicarla.maps import OrientedBox, Town
-from envloop.minicarla.maps.lanes import lane_spans, waypoints_along
-from envloop.minicarla.maps.scenery import buildings, overlap
+from minicarla.maps import OrientedBox, Town
+from minicarla.maps.lane_spans import lane_spans, waypoints_along
+from minicarla.maps.placement import buildings, overlap
 
 
 def paved_points(town: Town) -> np.ndarray:

@@ -6,8 +6,8 @@ import carla
 import networkx as nx
 import pytest
 
-from envloop.minicarla.maps import Town, load_town
-from envloop.minicarla.maps.town01 import JUNCTIONS, ROADS, SPEED_SIGNS, network
+from minicarla.maps import Town, load_town
+from minicarla.maps.town01 import JUNCTIONS, ROADS, SPEED_SIGNS, network
 
 CARLA_JUNCTION_CENTRES = {  # CARLA frame, m
     26: (336.93, 2.24),

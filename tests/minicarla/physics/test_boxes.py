@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.boxes import Box, contact_point, penetration, ray_entry
-from envloop.minicarla.maps.types import OrientedBox
+from minicarla.geometry.boxes import Box, contact_point, penetration, ray_entry
+from minicarla.geometry.types import OrientedBox
 
 place = st.floats(-6.0, 6.0)
 angle = st.floats(-180.0, 180.0)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.boxes import penetration
-from envloop.minicarla.collision import RESTITUTION, SLIDING_FRICTION, Body, CollisionWorld, Contact
-from envloop.minicarla.maps.types import OrientedBox
-from envloop.minicarla.physics import Control, VehicleState, step_vehicle
-from envloop.minicarla.vehicle_params import VEHICLES, vehicle_params
-from envloop.minicarla.walkers import WALKER_EXTENT, WALKER_MASS, WalkerState
+from minicarla.geometry.boxes import penetration
+from minicarla.geometry.types import OrientedBox
+from minicarla.physics.collision import RESTITUTION, SLIDING_FRICTION, Body, CollisionWorld, Contact
+from minicarla.physics.vehicle import Control, VehicleState, step_vehicle
+from minicarla.physics.vehicle_params import VEHICLES, vehicle_params
+from minicarla.physics.walkers import WALKER_EXTENT, WALKER_MASS, WalkerState
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")
 DT = 0.05

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.collision import Body, CollisionWorld
-from envloop.minicarla.maps.types import OrientedBox, Pose
-from envloop.minicarla.physics import Control, VehicleState, step_vehicle
-from envloop.minicarla.sensors import (
+from minicarla.geometry.types import OrientedBox, Pose
+from minicarla.physics.collision import Body, CollisionWorld
+from minicarla.physics.vehicle import Control, VehicleState, step_vehicle
+from minicarla.physics.vehicle_params import vehicle_params
+from minicarla.sensors.measurements import (
     GeoReference,
     GnssNoise,
     ImuNoise,
@@ -26,7 +27,6 @@ from envloop.minicarla.sensors import (
     parse_geo_reference,
     to_local,
 )
-from envloop.minicarla.vehicle_params import vehicle_params
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")
 QUIET = ImuNoise()

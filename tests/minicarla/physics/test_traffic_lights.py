@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.maps.types import LightSpec, OrientedBox, Pose
-from envloop.minicarla.traffic_lights import LightState, TrafficLightSystem
+from minicarla.geometry.types import LightSpec, OrientedBox, Pose
+from minicarla.world.traffic_lights import LightState, TrafficLightSystem
 
 DT = 0.05
 RED, YELLOW, GREEN = LightState.RED, LightState.YELLOW, LightState.GREEN

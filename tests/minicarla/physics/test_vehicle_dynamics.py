@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.maps.types import Pose
-from envloop.minicarla.physics import (
+from minicarla.geometry.types import Pose
+from minicarla.physics.vehicle import (
     ROLLING_RESISTANCE,
     Control,
     VehicleState,
@@ -23,7 +23,7 @@ from envloop.minicarla.physics import (
     vehicle_at,
     wrap_degrees,
 )
-from envloop.minicarla.vehicle_params import STEERING_CURVE, VEHICLES, VehicleParams, vehicle_params
+from minicarla.physics.vehicle_params import STEERING_CURVE, VEHICLES, VehicleParams, vehicle_params
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")
 KMH = 1.0 / 3.6

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.vehicle_params import VEHICLES, vehicle_params
+from minicarla.physics.vehicle_params import VEHICLES, vehicle_params
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")
 blueprints = st.sampled_from(sorted(VEHICLES))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla.maps.types import Pose
-from envloop.minicarla.walkers import WALKER_EXTENT, WalkerControl, WalkerState, step_walker, walker_at
+from minicarla.geometry.types import Pose
+from minicarla.physics.walkers import WALKER_EXTENT, WalkerControl, WalkerState, step_walker, walker_at
 
 DT = 0.05
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from envloop.minicarla.maps import Pose, Town, load_town
-from envloop.minicarla.render import CameraKind, Renderer
+from minicarla.maps import Pose, Town, load_town
+from minicarla.render import CameraKind, Renderer
 
 WIDTH, HEIGHT, FOV_DEG = 256, 144, 90.0
 

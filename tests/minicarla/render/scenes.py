@@ -5,8 +5,8 @@ import math
 import carla
 import numpy as np
 
-from envloop.minicarla.maps import Pose
-from envloop.minicarla.render import VisualActor
+from minicarla.maps import Pose
+from minicarla.render import VisualActor
 
 MODEL3 = (2.396, 1.081, 0.744)
 START = Pose(317.74, 129.49, 0.0, yaw=180.0)

@@ -8,10 +8,10 @@ import carla
 import numpy as np
 import pytest
 
-from envloop.minicarla.maps import Pose, Town, load_xodr
-from envloop.minicarla.render import Renderer, Weather
-from envloop.minicarla.render.encodings import Tag
-from envloop.minicarla.render.vehicles import actor_mesh
+from minicarla.maps import Pose, Town, load_xodr
+from minicarla.render import Renderer, Weather
+from minicarla.render.encodings import Tag
+from minicarla.render.vehicles import actor_mesh
 from tests.minicarla.render.conftest import Studio
 from tests.minicarla.render.scenes import MIDDLE, pixel_of
 

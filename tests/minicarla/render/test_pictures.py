@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from envloop.minicarla.maps import Pose, Town
-from envloop.minicarla.render import Weather, raster, shade
-from envloop.minicarla.render.encodings import Tag
+from minicarla.maps import Pose, Town
+from minicarla.render import Weather, raster, shade
+from minicarla.render.encodings import Tag
 from tests.minicarla.render.conftest import Studio
 from tests.minicarla.render.scenes import MIDDLE, NORTHBOUND, START, car, front_camera, moved, pixel_of
 
@@ -21,8 +21,8 @@ SUNSET = Weather(sun_altitude_angle=6.0, sun_azimuth_angle=170.0)
 
 _SCRIPT = """
 import hashlib
-from envloop.minicarla.maps import load_town
-from envloop.minicarla.render import Renderer, Weather
+from minicarla.maps import load_town
+from minicarla.render import Renderer, Weather
 from tests.minicarla.render.scenes import START, car, front_camera, moved
 renderer = Renderer(load_town("Town01"))
 renderer.update([car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})

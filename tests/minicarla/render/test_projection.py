@@ -6,10 +6,10 @@ import carla
 import numpy as np
 import pytest
 
-from envloop.minicarla.maps import Pose, Town
-from envloop.minicarla.render import VisualActor, Weather
-from envloop.minicarla.render.actors import axes
-from envloop.minicarla.render.encodings import Tag, decode_depth
+from minicarla.maps import Pose, Town
+from minicarla.render import VisualActor, Weather
+from minicarla.render.actors import axes
+from minicarla.render.encodings import Tag, decode_depth
 from tests.minicarla.render.conftest import Studio
 from tests.minicarla.render.scenes import MIDDLE, car, front_camera, moved, pixel_of
 

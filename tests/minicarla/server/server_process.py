@@ -40,7 +40,7 @@ class ServerProcess:
 
 
 def launch(*options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "envloop.minicarla", *options]
+    command = [sys.executable, "-m", "minicarla", *options]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -85,7 +85,7 @@ def test_streams_are_on_the_next_port():
 def test_end_of_the_parent_ends_the_server():
     script = (
         "import subprocess, sys, os\n"
-        "server = subprocess.Popen([sys.executable, '-m', 'envloop.minicarla', '--port', '0', '--parent-pid',"
+        "server = subprocess.Popen([sys.executable, '-m', 'minicarla', '--port', '0', '--parent-pid',"
         " str(os.getpid())], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)\n"
         "print(server.stdout.readline(), flush=True)\n"
         "sys.stdin.read()\n"

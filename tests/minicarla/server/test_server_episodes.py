@@ -6,7 +6,7 @@ import carla
 import pytest
 from server_process import RawRpc, ServerProcess, SyncWorld, synchronous, wait_until
 
-from envloop.minicarla.maps import load_town
+from minicarla.maps import load_town
 
 
 def test_reload_clears_actors_and_settings(server: ServerProcess, sync: SyncWorld):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envloop.minicarla import limits
-from envloop.minicarla.framing import FramingError, RequestCutter, decode
+from minicarla import limits
+from minicarla.protocol.framing import FramingError, RequestCutter, decode
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text() | st.binary(),

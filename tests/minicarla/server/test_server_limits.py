@@ -11,14 +11,14 @@ import psutil
 import pytest
 from server_process import HOST, RawRpc, ServerProcess, SyncWorld, running_server, wait_until
 
-from benchmarks.fuzz.harness import Pipe
-from benchmarks.fuzz.maps import small_map
-from envloop.minicarla import limits
-from envloop.minicarla.maps import load_town
-from envloop.minicarla.maps.loader import structural_flaw
-from envloop.minicarla.rpc import RpcConnection
-from envloop.minicarla.server import Server
-from envloop.minicarla.shapes import ShapeError, number, shown
+from minicarla import limits
+from minicarla.maps import load_town
+from minicarla.maps.loader import structural_flaw
+from minicarla.protocol.rpc import RpcConnection
+from minicarla.protocol.rpc_types import ShapeError, number, shown
+from minicarla.server import Server
+from robustness.fuzz.harness import Pipe
+from robustness.fuzz.maps import small_map
 
 MEGABYTE = 1 << 20
 NOWHERE = [[0.0] * 3, [0.0] * 3]

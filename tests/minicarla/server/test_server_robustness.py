@@ -10,7 +10,7 @@ import msgpack
 import pytest
 from server_process import HOST, RawRpc, RawStream, ServerProcess, SyncWorld, running_server, wait_until
 
-from envloop.minicarla import limits
+from minicarla import limits
 
 
 def is_closed(connection: socket.socket) -> bool:
@@ -76,7 +76,7 @@ def test_endless_message_is_cut_off(server: ServerProcess):
 
 
 def test_random_arguments_never_end_the_server():
-    from envloop.minicarla.server import Server
+    from minicarla.server import Server
 
     rng = random.Random(11)
     junk = [

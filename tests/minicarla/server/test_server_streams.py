@@ -7,9 +7,9 @@ import struct
 import pytest
 import uvloop
 
-from envloop.minicarla import limits
-from envloop.minicarla import streams as streams_module
-from envloop.minicarla.streams import Streams, reader_factory
+from minicarla import limits
+from minicarla.protocol import streams as streams_module
+from minicarla.protocol.streams import Streams, reader_factory
 
 MEGABYTE = 1 << 20
 

@@ -5,7 +5,7 @@ import struct
 import msgpack
 import pytest
 
-from envloop.minicarla import wire
+from minicarla.protocol import wire
 
 POSE = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 MOTION = tuple(float(i) for i in range(15))

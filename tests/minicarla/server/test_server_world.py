@@ -6,7 +6,7 @@ import carla
 import pytest
 from server_process import RawRpc, ServerProcess, SyncWorld, wait_until
 
-from envloop.minicarla import __version__
+from minicarla import __version__
 
 
 def test_versions_agree(server: ServerProcess):

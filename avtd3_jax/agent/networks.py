@@ -1,0 +1,125 @@
+"""Encoder, actor and critics as Flax modules: float32 parameters, compute in float32 or bfloat16."""
+
+from functools import partial
+from typing import cast
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from avtd3_jax.encoders import image_encoder
+from avtd3_jax.encoders.initializers import kaiming_normal
+
+# Variance 1 / (3 * fan_in), as torch.nn.Linear: outputs start well inside tanh's linear part.
+output_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
+
+Dense = partial(nn.Dense, kernel_init=kaiming_normal)
+
+
+class Encoder(nn.Module):
+    """An observation as one feature vector: the image's features, then the vector as it is.
+
+    The image's features are Dense(512) and ReLU of the image encoder's last maps, or, with `trunk_width` > 0, the
+    narrow trunk of SAC-AE and DrQ in its place: Dense(trunk_width), LayerNorm, tanh (Yarats et al. 2021,
+    arXiv:1910.01741 and 2004.13649).
+    Without an image there is nothing to learn here, and the module has no parameters.
+    """
+
+    image_encoder: str = "nature"
+    trunk_width: int = 0
+    dtype: jnp.dtype = jnp.float32
+
+    def setup(self) -> None:
+        self.cnn = image_encoder(self.image_encoder).module(dtype=self.dtype)
+        if self.trunk_width:
+            self.trunk = Dense(self.trunk_width, dtype=self.dtype)
+            self.trunk_norm = nn.LayerNorm(dtype=jnp.float32)
+        else:
+            self.dense = Dense(512, dtype=self.dtype)
+
+    def __call__(self, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        """uint8 [B, S, H, W] (or None) and float32 [B, D] (or None) -> [B, 512 or trunk_width, + D]."""
+        return self.features_of_maps(None if image is None else self.maps(image), vector)
+
+    def maps(self, image: jax.Array) -> jax.Array:
+        """uint8 [B, S, H, W] -> the image encoder's last feature maps [B, h, w, F].
+
+        Raises:
+          ValueError: the picture is too small for the encoder.
+        """
+        chex.assert_rank(image, 4)
+        chex.assert_type(image, jnp.uint8)
+        maps = self.cnn(image)
+        if 0 in maps.shape:
+            raise ValueError(f"Images of {image.shape[2]}x{image.shape[3]} are too small for {self.image_encoder!r}.")
+        return cast(jax.Array, maps)
+
+    def features_of_maps(self, maps: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        """The second half of the call: what becomes of the maps."""
+        parts = []
+        if maps is not None:
+            x = maps.reshape(maps.shape[0], -1)
+            if self.trunk_width:
+                x = nn.tanh(self.trunk_norm(self.trunk(x))).astype(self.dtype)
+            else:
+                x = nn.relu(self.dense(x))
+            parts.append(x)
+        if vector is not None:
+            chex.assert_rank(vector, 2)
+            parts.append(vector.astype(self.dtype))
+        return jnp.concatenate(parts, axis=-1)
+
+
+class MLP(nn.Module):
+    """256-256 with ReLU, then a linear output."""
+
+    outputs: int
+    hidden: tuple[int, ...] = (256, 256)
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, F] -> [B, outputs] float32."""
+        for width in self.hidden:
+            x = nn.relu(Dense(width, dtype=self.dtype)(x))
+        return nn.Dense(self.outputs, kernel_init=output_init, dtype=self.dtype)(x).astype(jnp.float32)
+
+
+class Actor(nn.Module):
+    """Deterministic policy: tanh of an MLP."""
+
+    action_size: int
+    hidden: tuple[int, ...] = (256, 256)
+    dtype: jnp.dtype = jnp.float32
+
+    def __call__(self, features: jax.Array) -> jax.Array:
+        """[B, F] -> [B, A] float32 in [-1, 1]."""
+        return nn.tanh(self.logits(features))
+
+    @nn.compact
+    def logits(self, features: jax.Array) -> jax.Array:
+        """[B, F] -> [B, A] float32, the action before its tanh."""
+        return MLP(self.action_size, self.hidden, self.dtype, name="mlp")(features)
+
+
+class CriticEnsemble(nn.Module):
+    """`num_critics` independent Q functions, their parameters stacked on a leading axis."""
+
+    num_critics: int = 2
+    hidden: tuple[int, ...] = (256, 256)
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, features: jax.Array, action: jax.Array) -> jax.Array:
+        """[B, F] and [B, A] -> [num_critics, B] float32."""
+        ensemble = nn.vmap(
+            MLP,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=None,
+            out_axes=0,
+            axis_size=self.num_critics,
+        )
+        x = jnp.concatenate([features, action.astype(self.dtype)], axis=-1)
+        return ensemble(1, self.hidden, self.dtype, name="mlp")(x)[..., 0]

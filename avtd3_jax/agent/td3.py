@@ -1,0 +1,391 @@
+"""The TD3 learner: a frozen train state and one jitted update, compiled once with the actor and once without.
+
+Decided once, where TD3's descendants differ:
+  * One backward pass an update. On actor steps the critic's loss and the actor's are differentiated together at the
+    same parameters (the paper steps the critic first), so the encoder runs once on `obs` and takes one Adam step.
+  * The actor's loss sees the state's features in Q as fixed: with `encoder_grad="both"` it reaches the encoder through
+    the action alone, as the deterministic policy gradient has it. Otherwise the encoder could raise Q without acting
+    better.
+  * Target networks move on actor steps only, the actor's loss uses the first critic, both critics share one smoothing
+    noise, and the critics' losses are summed (all as in Fujimoto et al. 2018).
+  * An update that is not finite leaves parameters, targets, optimisers and step as they were; its metrics show it.
+    Metrics are of the parameters that the gradient was taken at, their norms too, so this is known before anything
+    moves; a step of Adam's along a finite gradient is finite.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from avtd3_jax.agent import losses
+from avtd3_jax.agent.augmentation import random_shift
+from avtd3_jax.agent.networks import Actor, CriticEnsemble, Encoder
+from avtd3_jax.agent.optimizers import Optimizers, OptStates, Params
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.encoders import image_encoder, torchvision_weights
+from avtd3_jax.errors import NonFiniteError
+from avtd3_jax.replay.ring import Batch
+
+GROUPS = ("encoder", "actor", "critic")
+
+
+@dataclass(frozen=True)
+class TD3Config:
+    """Hyperparameters; the defaults are the task's defaults of record.
+
+    encoder: name of the image encoder, see `avtd3_jax.encoders`.
+    encoder_weights: path of a .safetensors file of ImageNet weights that it begins with; "" for random ones.
+    encoder_grad: "both" trains the encoder by the critic's and the actor's loss, "critic" by the critic's alone.
+    trunk_width: width of the LayerNorm and tanh trunk in place of the encoder's Dense(512); 0 for none.
+    lr_decay_updates, lr_final_fraction: over so many updates every learning rate falls linearly to this fraction of
+      what it was, and stays there; 0 updates for constant rates.
+    random_shift: pixels by which every image stack of a batch is moved at random, DrQ's is 4; 0 for none.
+    compute_dtype: "float32" or "bfloat16"; parameters, targets and losses are float32 either way.
+    """
+
+    encoder: str = "nature"
+    encoder_weights: str = ""
+    trunk_width: int = 0
+    hidden: tuple[int, ...] = (256, 256)
+    num_critics: int = 2
+    encoder_lr: float = 1e-4
+    actor_lr: float = 3e-4
+    critic_lr: float = 3e-4
+    lr_decay_updates: int = 0
+    lr_final_fraction: float = 0.1
+    gamma: float = 0.99
+    tau: float = 0.005
+    target_noise: float = 0.2
+    target_noise_clip: float = 0.5
+    policy_delay: int = 2
+    encoder_grad: Literal["critic", "both"] = "both"
+    random_shift: int = 0
+    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+
+    def __post_init__(self) -> None:
+        def require(valid: bool, sentence: str) -> None:
+            if not valid:
+                raise ValueError(sentence)
+
+        image_encoder(self.encoder)
+        if self.encoder_weights:
+            torchvision_weights.check(self.encoder, self.encoder_weights)
+        require(self.encoder_grad in ("critic", "both"), f"encoder_grad is {self.encoder_grad!r}: 'critic' or 'both'.")
+        require(
+            self.compute_dtype in ("float32", "bfloat16"),
+            f"compute_dtype is {self.compute_dtype!r}: 'float32' or 'bfloat16'.",
+        )
+        require(0.0 <= self.gamma < 1.0, f"gamma is {self.gamma}: it must be in [0, 1).")
+        require(0.0 < self.tau <= 1.0, f"tau is {self.tau}: it must be in (0, 1].")
+        require(self.policy_delay >= 1, f"policy_delay is {self.policy_delay}: it must be at least 1.")
+        require(self.num_critics >= 1, f"num_critics is {self.num_critics}: it must be at least 1.")
+        require(self.trunk_width >= 0, f"trunk_width is {self.trunk_width}: 0 for none, or the trunk's width.")
+        require(self.random_shift >= 0, f"random_shift is {self.random_shift}: 0 for none, or a number of pixels.")
+        for name in ("encoder_lr", "actor_lr", "critic_lr"):
+            require(getattr(self, name) > 0.0, f"{name} is {getattr(self, name)}: it must be positive.")
+        require(
+            self.lr_decay_updates >= 0,
+            f"lr_decay_updates is {self.lr_decay_updates}: 0 for constant learning rates, or a number of updates.",
+        )
+        require(
+            0.0 < self.lr_final_fraction <= 1.0,
+            f"lr_final_fraction is {self.lr_final_fraction}: it must be in (0, 1].",
+        )
+        for name in ("target_noise", "target_noise_clip"):
+            require(getattr(self, name) >= 0.0, f"{name} is {getattr(self, name)}: it must not be negative.")
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that an update changes.
+
+    params, target_params: {"encoder", "actor", "critic"} -> parameters.
+    opt_state: {"critic": encoder's and critics' Adam, "actor": the actor's}; the second rests on critic-only steps.
+    key: typed PRNG key of the smoothing noise.
+    step: int32 [], updates so far.
+    """
+
+    params: Params
+    target_params: Params
+    opt_state: OptStates
+    key: jax.Array
+    step: jax.Array
+
+
+CRITIC_METRICS = (
+    "loss/critic",
+    "q/mean",
+    "q/min",
+    "q/max",
+    "q/target_mean",
+    "q/td_error_abs",
+    "grad_norm/encoder",
+    "grad_norm/critic",
+    "param_norm/encoder",
+    "param_norm/actor",
+    "param_norm/critic",
+)
+ACTOR_METRICS = ("loss/actor", "q/pi_gap_abs", "policy/abs_action_max", "grad_norm/actor")
+
+
+class TD3:
+    """TD3 on observations of `obs_spec` and actions of `action_spec`.
+
+    `update` compiles two executables, at its first use or ahead of time by `compile`; `trace_count` counts them.
+    All state is in the `TrainState` that goes through `update`, whose buffers are donated: use only the one returned.
+    """
+
+    def __init__(self, obs_spec: ObsSpec, action_spec: ActionSpec, config: TD3Config | None = None) -> None:
+        self.obs_spec = obs_spec
+        self.action_spec = action_spec
+        self.config = config = config or TD3Config()
+        if config.random_shift and obs_spec.image is None:
+            raise ValueError(f"random_shift is {config.random_shift} and the observation has no image: set it to 0.")
+        self.trace_count = 0
+        dtype = jnp.dtype(config.compute_dtype)
+        self.encoder = Encoder(config.encoder, config.trunk_width, dtype)
+        self.actor = Actor(action_spec.size, config.hidden, dtype)
+        self.critic = CriticEnsemble(config.num_critics, config.hidden, dtype)
+        self._first_critic = CriticEnsemble(1, config.hidden, dtype)
+        self._optimizers = Optimizers(
+            {
+                "encoder": _rate(config, config.encoder_lr),
+                "critic": _rate(config, config.critic_lr),
+                "actor": _rate(config, config.actor_lr, every=config.policy_delay),
+            },
+            config.tau,
+        )
+        self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
+        self._jit_act = jax.jit(self._act)
+        self._jit_init = jax.jit(self._init)
+        self._executables: dict[bool, jax.stages.Compiled] = {}
+
+    def init(self, seed: int) -> TrainState:
+        """A fresh state; the same seed gives the same parameters, bit for bit.
+
+        Raises:
+          ValueError: `encoder_weights` cannot be used.
+        """
+        config, image, pretrained = self.config, self.obs_spec.image, None
+        if config.encoder_weights:
+            if image is None:
+                raise ValueError("encoder_weights is given, but the observation has no image: leave it empty.")
+            pretrained = torchvision_weights.load(config.encoder, config.encoder_weights, stack=image[0])
+        return self._jit_init(jax.random.key(seed), pretrained)
+
+    def _init(self, key: jax.Array, pretrained: Params | None) -> TrainState:
+        encoder_key, actor_key, critic_key, state_key = jax.random.split(key, 4)
+        image = None if self.obs_spec.image is None else jnp.zeros((1, *self.obs_spec.image), jnp.uint8)
+        vector = None if self.obs_spec.vector is None else jnp.zeros((1, self.obs_spec.vector), jnp.float32)
+        features, encoder = self.encoder.init_with_output(encoder_key, image, vector)
+        action = jnp.zeros((1, self.action_spec.size), jnp.float32)
+        encoder_params = encoder.get("params", {})
+        params = {
+            "encoder": encoder_params if pretrained is None else {**encoder_params, "cnn": pretrained},
+            "actor": self.actor.init(actor_key, features)["params"],
+            "critic": self.critic.init(critic_key, features, action)["params"],
+        }
+        return TrainState(
+            params=params,
+            # Copied: a target that aliased the online parameters could not be donated beside them.
+            target_params=jax.tree.map(jnp.copy, params),
+            opt_state=self._optimizers.init(params),
+            key=state_key,
+            step=jnp.zeros((), jnp.int32),
+        )
+
+    def features(self, encoder_params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        """[B, S, H, W] uint8 and [B, D] -> [B, F]."""
+        return _apply(self.encoder, encoder_params, image, vector)
+
+    def _act(self, params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        features = self.features(params["encoder"], image, vector)
+        return _apply(self.actor, params["actor"], features)
+
+    def act(self, params: Params, observation: Any) -> np.ndarray:
+        """The policy's action [A] or [B, A], float32, for one observation of the space or a batch of them."""
+        arrays, single = self.obs_spec.batched(observation)
+        needed = {"encoder": params["encoder"], "actor": params["actor"]}
+        action = np.array(self._jit_act(needed, arrays.get("image"), arrays.get("vector")))
+        return action[0] if single else action
+
+    def loss(
+        self, params: Params, target_params: Params, batch: Batch, key: jax.Array, *, update_actor: bool
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Sum of the critic's loss and, with `update_actor`, the actor's, each routed to its own parameters."""
+        config = self.config
+        image, next_image = split_frames(batch)
+        if config.random_shift and image is not None and next_image is not None:
+            key, shift, next_shift = jax.random.split(key, 3)
+            image = random_shift(shift, image, config.random_shift)
+            next_image = random_shift(next_shift, next_image, config.random_shift)
+        next_features = self.features(target_params["encoder"], next_image, batch.next_vector)
+        next_action = _apply(self.actor, target_params["actor"], next_features)
+        next_action = losses.smoothed_action(key, next_action, config.target_noise, config.target_noise_clip)
+        next_q = _apply(self.critic, target_params["critic"], next_features, next_action)
+        target = losses.td_target(batch.reward, batch.steps, batch.terminated, next_q, config.gamma)
+
+        features = self.features(params["encoder"], image, batch.vector)
+        q = _apply(self.critic, params["critic"], features, batch.action)
+        critic_loss = losses.critic_loss(q, target)
+        metrics = {
+            "loss/critic": critic_loss,
+            "q/mean": q.mean(),
+            "q/min": q.min(),
+            "q/max": q.max(),
+            "q/target_mean": target.mean(),
+            "q/td_error_abs": jnp.abs(q - target[None]).mean(),
+        }
+        if not update_actor:
+            return critic_loss, metrics
+
+        fixed_features = jax.lax.stop_gradient(features)
+        action = _apply(self.actor, params["actor"], features if config.encoder_grad == "both" else fixed_features)
+        first_critic = jax.tree.map(lambda p: jax.lax.stop_gradient(p[:1]), params["critic"])
+        q_pi = _apply(self._first_critic, first_critic, fixed_features, action)[0]
+        actor_loss = losses.actor_loss(q_pi)
+        metrics |= {
+            "loss/actor": actor_loss,
+            "q/pi_gap_abs": jnp.abs(q_pi - q[0]).mean(),
+            "policy/abs_action_max": jnp.abs(action).mean(axis=0).max(),
+        }
+        return critic_loss + actor_loss, metrics
+
+    def traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
+        self.trace_count += 1  # a Python side effect: runs when JAX traces, not when the executable runs
+        key, noise_key = jax.random.split(state.key)
+        groups = GROUPS if update_actor else ("encoder", "critic")
+
+        def loss(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
+            return self.loss(
+                {**state.params, **trained}, state.target_params, batch, noise_key, update_actor=update_actor
+            )
+
+        grads, metrics = jax.grad(loss, has_aux=True)({group: state.params[group] for group in groups})
+        metrics |= {f"grad_norm/{group}": _norm(grads[group]) for group in groups}
+        metrics |= {f"param_norm/{group}": _norm(state.params[group]) for group in GROUPS}
+        packed = jnp.stack([metrics[name] for name in self.metric_names(update_actor)]).astype(jnp.float32)
+        finite = jnp.isfinite(packed).all()
+
+        params, opt_state, target_params = self._optimizers.step(
+            finite, grads, state.params, state.opt_state, state.target_params
+        )
+        step = state.step + finite.astype(jnp.int32)
+        return TrainState(params, target_params, opt_state, key, step), packed
+
+    def compile(self, state: TrainState, batch: Batch) -> dict[bool, dict[str, float]]:
+        """Compiles both executables for `batch`'s shapes; returns GFLOP and temporary MB of each, by `update_actor`.
+
+        XLA counts no GFLOP for the convolutions that `avtd3_jax.cpu.conv` computes.
+        """
+        costs = {}
+        for update_actor in (False, True):
+            if update_actor not in self._executables:
+                lowered = self._jit_update.lower(state, batch, update_actor=update_actor)
+                self._executables[update_actor] = lowered.compile()
+            executable = self._executables[update_actor]
+            cost, memory = executable.cost_analysis() or {}, executable.memory_analysis()
+            costs[update_actor] = {
+                "gflop": cost.get("flops", float("nan")) / 1e9,
+                "temporary_mb": getattr(memory, "temp_size_in_bytes", float("nan")) / 1e6,
+            }
+        return costs
+
+    def update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
+        """One TD3 update; `state` is donated.
+
+        Args:
+          state: the last state returned.
+          batch: `Batch` of host or device arrays, always of the same shapes.
+          update_actor: also step the actor and the targets; true every `policy_delay`-th update.
+
+        Returns:
+          The new state, and float32 [M] metrics for `read_metrics`, best fetched one update late.
+        """
+        if not self._executables:
+            self.compile(state, batch)
+        try:
+            return self._executables[update_actor](state, batch)
+        except TypeError as error:  # a compiled program takes one shape; a new one must not silently compile again
+            raise ValueError(
+                "The batch's shapes or types are not those that this learner compiled for: keep the batch size, or "
+                "make another TD3."
+            ) from error
+
+    def step(self, state: TrainState, batch: Batch, update: int) -> tuple[TrainState, jax.Array]:
+        """`update` number `update` (from 0), the actor being trained on every `policy_delay`-th one."""
+        return self.update(state, batch, update_actor=self.updates_actor(update))
+
+    def updates_actor(self, update: int) -> bool:
+        """Whether update number `update`, counted from 0, trains the actor too."""
+        return (update + 1) % self.config.policy_delay == 0
+
+    @staticmethod
+    def metric_names(update_actor: bool) -> tuple[str, ...]:
+        """Names of the packed metrics of an update."""
+        return CRITIC_METRICS + ACTOR_METRICS if update_actor else CRITIC_METRICS
+
+    def read_metrics(self, packed: jax.Array, *, update_actor: bool) -> dict[str, float]:
+        """Packed metrics on the host, by name; waits for their update to finish.
+
+        Raises:
+          NonFiniteError: that update was not finite and was not applied.
+        """
+        metrics = dict(zip(self.metric_names(update_actor), np.asarray(packed).tolist(), strict=True))
+        bad = [name for name, value in metrics.items() if not np.isfinite(value)]
+        if bad:
+            raise NonFiniteError(
+                f"The update gave non-finite values ({', '.join(bad)}) and was not applied: the parameters are those "
+                "before it. Lower the learning rates, or look for extreme rewards or observations."
+            )
+        return metrics
+
+    def group_summary(self, params: Params) -> dict[str, tuple[int, float]]:
+        """Parameter count and learning rate of each group."""
+        rates = {"encoder": self.config.encoder_lr, "actor": self.config.actor_lr, "critic": self.config.critic_lr}
+        return {group: (sum(leaf.size for leaf in jax.tree.leaves(params[group])), rates[group]) for group in GROUPS}
+
+
+def split_frames(batch: Batch) -> tuple[jax.Array | None, jax.Array | None]:
+    """The stacks of obs and of next_obs out of the packed frames, each uint8 [B, S, H, W]; None without an image."""
+    frames = batch.frames
+    if frames is None:
+        return None, None
+    width, n_step = frames.shape[1], batch.reward.shape[1]
+    stack = max(width - n_step, width // 2)
+    # Cut out of flat rows: one piece a transition instead of one a line of a picture.
+    flat, size = frames.reshape(frames.shape[0], -1), frames[0, 0].size
+
+    def window(first: int) -> jax.Array:
+        return flat[:, first * size : (first + stack) * size].reshape(-1, stack, *frames.shape[2:])
+
+    next_image = window(width - stack)
+    if n_step < stack:
+        # A choice among the few places where next_obs can begin: cheaper on a CPU than gathering whole frames.
+        for steps in range(1, n_step):
+            ends_here = (batch.steps == steps)[:, None, None, None]
+            next_image = jnp.where(ends_here, window(steps), next_image)
+    return window(0), next_image
+
+
+def _norm(tree: Params) -> jax.Array:
+    """Euclidean norm of all leaves; as dot products, where XLA:CPU would write the squares to memory before adding."""
+    return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
+
+
+def _rate(config: TD3Config, rate: float, every: int = 1) -> optax.ScalarOrSchedule:
+    """Learning rate of a group that takes a step every `every` updates: `rate`, falling as the configuration says."""
+    if not config.lr_decay_updates:
+        return rate
+    steps = max(config.lr_decay_updates // every, 1)
+    return optax.linear_schedule(rate, rate * config.lr_final_fraction, steps)
+
+
+def _apply(module: nn.Module, params: Any, *inputs: Any) -> jax.Array:
+    return cast(jax.Array, module.apply({"params": params}, *inputs))

@@ -1,0 +1,107 @@
+"""What in the picture speaks for what the networks say: Grad-CAM of critic and actor, and the first layer's maps."""
+
+from typing import Any, NamedTuple, cast
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from avtd3_jax.agent.td3 import TD3, Params
+from avtd3_jax.encoders import image_encoder
+
+FloatArray = NDArray[np.float32]
+
+
+class Explanation(NamedTuple):
+    """One decision, explained.
+
+    action: float32 [A], the policy's.
+    value: the first critic's value of that action.
+    cams: float32 [1 + A, h, w], none negative: of the value, then of each of the action's numbers.
+    """
+
+    action: FloatArray
+    value: float
+    cams: FloatArray
+
+
+class FirstLayer(NamedTuple):
+    """The first convolution: kernel float32 [k, k, S, F] and the maps [h, w, F] that it makes of an observation."""
+
+    kernel: FloatArray
+    maps: FloatArray
+
+
+class GradCam:
+    """Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391) over the encoder's last maps.
+
+    A map's weight is the mean over its places of the gradient of what is explained; the weighted sum of all maps, its
+    negative part cut off, is the heat. What is explained: the first critic's value of the action taken, with the action
+    held fixed, and each of the action's numbers before its tanh, towards the sign that it has.
+
+    Only what the picture says is seen: what the vector of numbers adds has no place in it. And a mean over places knows
+    of a map that it matters, not where the dense layer behind it looked.
+    """
+
+    def __init__(self, learner: TD3) -> None:
+        """Raises ValueError where the learner's observations have no image."""
+        if learner.obs_spec.image is None:
+            raise ValueError("Grad-CAM needs an observation with an image.")
+        self._learner = learner
+        self._size = learner.obs_spec.image[1:]
+        self._encoder = image_encoder(learner.config.encoder)
+        self._explain = jax.jit(self._explained)
+        self._first_maps = jax.jit(self._first_layer)
+
+    def __call__(self, params: Params, observation: Any) -> Explanation:
+        """The policy's action for one observation of the space, and what speaks for it."""
+        arrays, _ = self._learner.obs_spec.batched(observation)
+        action, value, cams = self._explain(params, arrays["image"], arrays.get("vector"))
+        return Explanation(np.asarray(action), float(value), np.asarray(cams))
+
+    def first_layer(self, params: Params, observation: Any) -> FirstLayer:
+        """The first convolution's kernel, and its maps of one observation of the space."""
+        arrays, _ = self._learner.obs_spec.batched(observation)
+        kernel = params["encoder"]["cnn"][self._encoder.first_conv]["kernel"]
+        return FirstLayer(np.asarray(kernel), np.asarray(self._first_maps(params["encoder"], arrays["image"])))
+
+    def placed(self, cam: FloatArray, width: int, height: int) -> FloatArray:
+        """A cam [h, w] over a picture [height, width] that shows what the encoder's input shows.
+
+        Each cell lies where the centre of its receptive field is; the outermost ones reach to the picture's edges.
+        """
+        offset, stride = self._encoder.cells
+        scale = np.array([self._size[1] / width, self._size[0] / height])
+        # From the picture's pixels to the input's, both counted from their centres, and on to the maps' cells.
+        shift = (0.5 * scale - 0.5 - offset) / stride
+        to_cells = np.column_stack([np.diag(scale / stride), shift])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(  # type: ignore[return-value]
+            cam, to_cells, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+
+    def _explained(
+        self, params: Params, image: jax.Array, vector: jax.Array | None
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        learner = self._learner
+        encoder = {"params": params["encoder"]}
+        maps = learner.encoder.apply(encoder, image, method="maps")
+
+        def explained(maps: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+            features = learner.encoder.apply(encoder, maps, vector, method="features_of_maps")
+            logits = cast(jax.Array, learner.actor.apply({"params": params["actor"]}, features, method="logits"))
+            action = jax.lax.stop_gradient(jnp.tanh(logits))
+            value = learner.critic.apply({"params": params["critic"]}, features, action)[0]
+            return jnp.concatenate([value, jnp.abs(logits[0])]), (action[0], value[0])
+
+        gradients, (action, value) = jax.jacrev(explained, has_aux=True)(maps)
+        weights = gradients[:, 0].astype(jnp.float32).mean(axis=(1, 2))  # [1 + A, F]
+        return action, value, jax.nn.relu(jnp.einsum("of,hwf->ohw", weights, maps[0].astype(jnp.float32)))
+
+    def _first_layer(self, encoder_params: Params, image: jax.Array) -> jax.Array:
+        _, seen = self._learner.encoder.apply(
+            {"params": encoder_params}, image, method="maps", mutable=["intermediates"]
+        )
+        return seen["intermediates"]["cnn"]["first_layer"][0][0].astype(jnp.float32)

@@ -1,0 +1,44 @@
+"""Trees of arrays as orbax items, trusted as other files are: whole or not there, and a changed byte is seen.
+
+Orbax and nothing else reads an item back: `ocp.StandardCheckpointer().restore(CHECKPOINT / "params")`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from avtd3_jax.checkpoints import array_files
+from avtd3_jax.checkpoints.array_files import DamagedError, Seal
+
+Seals = dict[str, Seal]  # by the name of a file within the item
+
+
+def write_item(path: Path, arrays: Mapping[str, np.ndarray]) -> Seals:
+    """Writes arrays, named by their place in a tree ("actor/Dense_0/kernel"), durably. Raises OSError."""
+    tree = flax.traverse_util.unflatten_dict({tuple(name.split("/")): array for name, array in arrays.items()})
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+            writer.save(path, args=ocp.args.StandardSave(tree), force=True)
+    except OSError:
+        raise
+    except Exception as error:  # what its storage trips over, a full disk among others, has many names
+        raise OSError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
+    return {str(file.relative_to(path)): array_files.sealed(file) for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def read_item(path: Path, seals: Seals | None) -> dict[str, np.ndarray]:
+    """The arrays by path; None reads an item that has no seals. Raises DamagedError."""
+    for name, seal in (seals or {}).items():
+        array_files.check(path / name, seal)
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+            tree = reader.restore(path)
+    except Exception as error:  # damage surfaces as whatever orbax or its storage trips over
+        raise DamagedError(f"{path} cannot be read ({error})") from error
+    leaves: list[tuple[Any, Any]] = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {jax.tree_util.keystr(where, simple=True, separator="/"): np.asarray(leaf) for where, leaf in leaves}

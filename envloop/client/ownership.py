@@ -1,0 +1,77 @@
+"""One server, one environment: actors carry their owner's name, so that a second environment is refused.
+
+An owner is one Simulator object of one process. What a dead owner left behind on an external server is removed.
+"""
+
+import itertools
+import os
+import socket
+from pathlib import Path
+
+import carla
+
+from envloop.errors import SimulatorError
+
+_PREFIX = "avtd3-"
+_COUNTER = itertools.count()
+_STARTTIME = 22 - 4  # field 22 of /proc/PID/stat, of those after the state
+
+
+def new_owner() -> str:
+    """Name of an owner: host, process id, the process's start time (ids are reused), a number within the process."""
+    pid = os.getpid()
+    return f"{socket.gethostname()}:{pid}:{_start_time(pid)}:{next(_COUNTER)}"
+
+
+def role_name(kind: str, owner: str) -> str:
+    """Value of the blueprint attribute `role_name` for an actor of `owner`; kind is "ego" or "npc"."""
+    return f"{_PREFIX}{kind}:{owner}"
+
+
+def take_over(client: carla.Client, world: carla.World, owner: str, address: str) -> None:
+    """Removes what `owner` or a dead owner left in the world.
+
+    Raises:
+      SimulatorError: another environment is using this simulator.
+    """
+    leftovers = set()
+    for vehicle in world.get_actors().filter("vehicle.*"):
+        _, _, other = vehicle.attributes.get("role_name", "").partition(_PREFIX)
+        other = other.partition(":")[2]
+        if not other:
+            continue
+        if other != owner and _in_use(other):
+            host, pid, *_ = other.split(":")
+            raise SimulatorError(
+                f"The simulator at {address} already serves another environment (process {pid} on {host}); "
+                "one simulator serves one environment: start a second one on another port."
+            )
+        leftovers.add(vehicle.id)
+    if leftovers:
+        sensors = [sensor.id for sensor in world.get_actors().filter("sensor.*") if _parent_id(sensor) in leftovers]
+        client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in [*sensors, *sorted(leftovers)]], False)
+
+
+def _in_use(owner: str) -> bool:
+    """Whether an owner still lives; one on another host cannot be asked and counts as alive."""
+    host, pid, start_time, _ = owner.split(":")
+    if host != socket.gethostname():
+        return True
+    return _start_time(int(pid)) == int(start_time)
+
+
+def _start_time(pid: int) -> int:
+    """Clock ticks from the machine's start to the process's; -1 where there is none, or none any more.
+
+    A time of day would be another one, and a living owner dead, after somebody has set the clock.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    state, *fields = stat.rpartition(")")[2].split()
+    return -1 if state in "ZX" else int(fields[_STARTTIME])
+
+
+def _parent_id(actor: carla.Actor) -> int | None:
+    return None if actor.parent is None else int(actor.parent.id)

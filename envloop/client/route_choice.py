@@ -1,0 +1,89 @@
+"""From a route's name, its coordinates or a seed to the task of an episode."""
+
+import carla
+import numpy as np
+
+from envloop.client.planner import Plan, Planner, PlannerError
+from envloop.config import EnvConfig
+from envloop.suites import SHARED_MAX, load_suite, suite_names
+from envloop.task.episode import RouteTask
+from envloop.task.lane_invasion import Lane
+from envloop.task.route import Route, SpeedProfile
+from envloop.task.scenario import RANDOM, ROUTE_OF_RECORD, npc_vehicles, route_ends
+from envloop.task.termination import time_limit_s
+
+_ROUTE_STREAM = 1  # of an episode's seed; 0 is its start's
+_DRAWS = 1000
+
+
+class RouteSelector:
+    """Plans the routes of one map; fixed ones are kept.
+
+    Args:
+      config: lengths of random routes, speed rules and time limits.
+      carla_map: the simulator's.
+    """
+
+    def __init__(self, config: EnvConfig, carla_map: carla.Map) -> None:
+        self._config = config
+        self._planner = Planner(carla_map)
+        self._fixed: dict[str, RouteTask] = {}
+        town = carla_map.name.split("/")[-1].removesuffix("_Opt")
+        suites = [suite for name in suite_names() if (suite := load_suite(name)).town == town]
+        self._suite_routes = [route for suite in suites for route in suite.routes]
+        self._held_out: list[Plan] | None = None
+
+    def of(self, route: str, seed: int) -> RouteTask:
+        """The task of a fixed route, or for "random" the one that `seed` draws.
+
+        Raises:
+          ValueError: the map has no such route, or it is too short to be driven.
+        """
+        if route == RANDOM:
+            plan = self.draw(np.random.default_rng([seed, _ROUTE_STREAM]))
+            (x0, y0), (x1, y1) = plan.points[[0, -1], :2]
+            return self._task(f"{x0:.2f},{y0:.2f} -> {x1:.2f},{y1:.2f}", plan)
+        if route not in self._fixed:
+            ends = route_ends(route)
+            self._fixed[route] = self._task(route, self._planner.plan(ends.start, ends.goal))
+        return self._fixed[route]
+
+    def draw(self, rng: np.random.Generator) -> Plan:
+        """A random way that keeps clear of the town's suites (see suites). Raises PlannerError where there is none."""
+        lengths = self._config.random_route
+        for _ in range(_DRAWS):
+            plan = self._planner.draw(rng, lengths.min_m, lengths.max_m)
+            if all(held_out.shared_m(plan) <= SHARED_MAX * held_out.length_m for held_out in self.held_out):
+                return plan
+        raise PlannerError("No random route keeps clear of the suites' routes; choose shorter lengths.")
+
+    @property
+    def held_out(self) -> list[Plan]:
+        """The ways of the suites of this town."""
+        if self._held_out is None:
+            self._held_out = [self._planner.plan(route.start, route.goal) for route in self._suite_routes]
+        return self._held_out
+
+    def _task(self, name: str, plan: Plan) -> RouteTask:
+        config = self._config
+        route = Route(plan.points)
+        if route.length <= config.termination.goal_m:
+            raise ValueError(
+                f"Route {name!r} is {route.length:.1f} m long and counts as done with "
+                f"{config.termination.goal_m:g} m left; put its start and goal further apart."
+            )
+        of_record = name == ROUTE_OF_RECORD and npc_vehicles(config.scenario) == 0
+        return RouteTask(
+            name=name,
+            route=route,
+            profile=SpeedProfile(route, config.speed),
+            limit_s=time_limit_s(route.length, config.termination, of_record=of_record),
+            lane=Lane(plan.lane_width_m / 2.0, _marked(plan, route)),
+        )
+
+
+def _marked(plan: Plan, route: Route) -> tuple[bool, ...]:
+    """Whether each of the route's points lies outside of junctions."""
+    steps = np.hypot(*np.diff(plan.points[:, :2], axis=0).T)
+    nearest = np.searchsorted(np.concatenate([[0.0], np.cumsum(steps)]), route.arc_length - 0.5 * steps.mean())
+    return tuple(bool(marked) for marked in ~plan.in_junction[np.minimum(nearest, len(plan.points) - 1)])

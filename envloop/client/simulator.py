@@ -1,0 +1,286 @@
+"""One simulator's life: start or connect, check, watch, restart, close."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import carla
+
+from envloop.client.handshake import CARLA_VERSION, require_carla
+from envloop.client.minicarla_process import EmbeddedServer
+from envloop.client.ownership import new_owner, take_over
+from envloop.config import EMBEDDED, SimulatorConfig
+from envloop.errors import SimulatorError
+
+_LOOPBACK = "127.0.0.1"
+_MINICARLA_BLUEPRINT = "static.minicarla"
+
+# With one streaming thread the client handles messages in the order of the wire, so whoever holds the camera frame of
+# a tick has already been given every event of that tick.
+_STREAMING_THREADS = 1
+_CALLBACKS_END_S = 0.05
+
+
+class Simulator:
+    """A connection to one simulator in synchronous mode, embedded or external.
+
+    `generation` counts connections: whatever belongs to the world (actors, sensors) must be made anew when it changes.
+    Every method that talks to the simulator raises SimulatorError, never the client's bare RuntimeError.
+    """
+
+    def __init__(self, config: SimulatorConfig) -> None:
+        config.validate()
+        self.config = config
+        self.generation = 0
+        self.owner = new_owner()
+        # Makes the ticks instead of this connection's client: (time-out in s) -> frame. See traffic.py.
+        self.ticker: Callable[[float], int] | None = None
+        self._lent = False
+        self._timeout_s = config.timeout_s
+        self._embedded: EmbeddedServer | None = None
+        self._host, self._port = _LOOPBACK, 0
+        self._client: carla.Client | None = None
+        self._world: carla.World | None = None
+        self._map: carla.Map | None = None
+        self._found_settings: carla.WorldSettings | None = None
+
+    def __enter__(self) -> "Simulator":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def started(self) -> bool:
+        return self._world is not None
+
+    @property
+    def client(self) -> carla.Client:
+        return _present(self._client)
+
+    @property
+    def world(self) -> carla.World:
+        return _present(self._world)
+
+    @property
+    def map(self) -> carla.Map:
+        return _present(self._map)
+
+    @property
+    def address(self) -> str:
+        return f"{self._host}:{self._port}"
+
+    @property
+    def host_and_port(self) -> tuple[str, int]:
+        return self._host, self._port
+
+    @property
+    def server_pid(self) -> int | None:
+        """Process id of the embedded server; None for an external one."""
+        return None if self._embedded is None else self._embedded.pid
+
+    @property
+    def log_path(self) -> Path | None:
+        return None if self._embedded is None else self._embedded.log_path
+
+    def lend(self) -> None:
+        """Marks this simulator as one environment's. Raises SimulatorError when it already is another's."""
+        if self._lent:
+            raise SimulatorError(
+                "This Simulator already serves another environment; make a second one, each serves one environment."
+            )
+        self._lent = True
+
+    def give_back(self) -> None:
+        """The environment that borrowed this simulator is closed."""
+        self._lent = False
+
+    def claim(self) -> None:
+        """Clears an external world of what dead owners left. Raises SimulatorError when a living one drives it."""
+        if self._embedded is None:
+            take_over(self.client, self.world, self.owner, self.address)
+
+    def start(self) -> None:
+        """Starts or finds the server, checks its version, loads the map, turns on synchronous mode."""
+        if self.started:
+            return
+        try:
+            self._connect()
+        except BaseException:
+            self._drop(kill=True)
+            raise
+        self.generation += 1
+
+    def restart(self) -> None:
+        """A new embedded server, or the external one reached again, with exponential back-off.
+
+        Raises:
+          SimulatorError: it did not come back in `config.restart_attempts` attempts.
+        """
+        delay_s = 0.0 if self.config.endpoint == EMBEDDED else self.config.backoff_s
+        last_error: Exception | None = None
+        for _ in range(self.config.restart_attempts):
+            self._drop(kill=True)
+            time.sleep(delay_s)
+            try:
+                self.start()
+            except (SimulatorError, OSError) as error:  # a machine out of files or memory may have some again later
+                last_error = error
+                delay_s = min(max(2.0 * delay_s, self.config.backoff_s), self.config.backoff_max_s)
+            else:
+                return
+        raise SimulatorError(
+            f"The simulator did not come back in {self.config.restart_attempts} attempts. {last_error}"
+        ) from last_error
+
+    def healthy(self, timeout_s: float = 2.0) -> bool:
+        """Whether the server's process lives and answers a call."""
+        if not self.started or (self._embedded is not None and not self._embedded.alive()):
+            return False
+        try:
+            require_carla(self._host, self._port, timeout_s)
+        except SimulatorError:
+            return False
+        return True
+
+    def identity(self) -> dict[str, Any]:
+        """Which simulator the figures of a run come from; plain data for JSON."""
+        with translated_errors(self.address):
+            settings = self.world.get_settings()
+            return {
+                "simulator": self._simulator_name(),
+                "host": self.address,
+                "map": self.map.name.split("/")[-1],
+                "flags": {
+                    "endpoint": self.config.endpoint,
+                    "xodr": self.config.xodr,
+                    "synchronous_mode": settings.synchronous_mode,
+                    "fixed_delta_seconds": settings.fixed_delta_seconds,
+                    "no_rendering_mode": settings.no_rendering_mode,
+                },
+            }
+
+    @contextlib.contextmanager
+    def patience(self) -> Iterator[float]:
+        """Calls within may take `start_timeout_s`: loading a map or making a first camera takes longer than driving."""
+        self._timeout_s = max(self.config.timeout_s, self.config.start_timeout_s)
+        self.client.set_timeout(self._timeout_s)
+        try:
+            yield self._timeout_s
+        finally:
+            self._timeout_s = self.config.timeout_s
+            self.client.set_timeout(self._timeout_s)
+
+    def tick(self) -> int:
+        """Advances the world by one step; the frame number of the new state."""
+        try:
+            if self.ticker is None:
+                return int(self.world.tick(self._timeout_s))
+            frame = self.ticker(self._timeout_s)
+            self._await_state(frame)
+            return frame
+        except RuntimeError as error:
+            raise as_simulator_error(self.address, error) from error
+
+    def _await_state(self, frame: int) -> None:
+        """Another client's tick says nothing about when its snapshot reaches this one."""
+        deadline = time.monotonic() + self._timeout_s
+        while self.world.get_snapshot().frame < frame:
+            if time.monotonic() > deadline:
+                raise SimulatorError(f"The simulator at {self.address} sent no state of frame {frame}.")
+            time.sleep(1e-4)
+
+    def close(self) -> None:
+        """Puts an external server back to the settings it was found with; stops an embedded one."""
+        if self._embedded is None and self._found_settings is not None and self.healthy():
+            with contextlib.suppress(RuntimeError):
+                self.world.apply_settings(self._found_settings)
+        self._drop(kill=False)
+
+    def _connect(self) -> None:
+        if self.config.endpoint == EMBEDDED:
+            source = ["--xodr", self.config.xodr] if self.config.xodr else ["--town", self.config.town]
+            self._embedded = EmbeddedServer(source, self.config.start_timeout_s, self.config.log_dir)
+            self._port = self._embedded.port
+        else:
+            self._host, self._port = self.config.host_and_port()
+        require_carla(self._host, self._port, self.config.timeout_s)
+        with translated_errors(self.address):
+            self._client = carla.Client(self._host, self._port, _STREAMING_THREADS)
+            with self.patience():
+                self._world = self._client.get_world()
+                if self._embedded is None:
+                    self._take_external()
+                self._map = self._world.get_map()
+            settings = self._world.get_settings()
+            settings.synchronous_mode = True
+            settings.fixed_delta_seconds = self.config.fixed_delta_s
+            self._world.apply_settings(settings)
+
+    def _take_external(self) -> None:
+        """Refuses a server that another environment drives, then loads the configured map."""
+        self._found_settings = self.world.get_settings()
+        if self._found_settings.synchronous_mode:
+            _wait_for_state(self.world)
+        self.claim()
+        if self.config.xodr:
+            self._world = self.client.generate_opendrive_world(Path(self.config.xodr).read_text(encoding="utf-8"))
+        elif self.world.get_map().name.split("/")[-1].removesuffix("_Opt") != self.config.town:
+            self._world = self.client.load_world(self.config.town)
+
+    def _simulator_name(self) -> str:
+        for blueprint in self.world.get_blueprint_library().filter(_MINICARLA_BLUEPRINT):
+            return f"minicarla {blueprint.get_attribute('version').as_str()}"
+        return f"CARLA {CARLA_VERSION}"
+
+    def _drop(self, *, kill: bool) -> None:
+        self.ticker = None
+        if self._embedded is not None:
+            self._embedded.stop(grace_s=0.0 if kill else 5.0)
+            self._embedded = None
+        if self._client is not None:
+            # Callbacks of stopped sensors end in the client's own thread; a client that is destroyed by that thread
+            # aborts the process. It also has to be gone before another server listens on its port.
+            time.sleep(_CALLBACKS_END_S)
+            self._map = self._world = self._client = self._found_settings = None
+
+
+@contextlib.contextmanager
+def translated_errors(address: str) -> Iterator[None]:
+    """Turns the client's RuntimeError into a SimulatorError that names the endpoint."""
+    try:
+        yield
+    except SimulatorError:
+        raise
+    except RuntimeError as error:
+        raise as_simulator_error(address, error) from error
+
+
+def as_simulator_error(address: str, error: RuntimeError | OSError) -> SimulatorError:
+    """One plain sentence for an error of the client or of this machine."""
+    if isinstance(error, SimulatorError):
+        return error
+    if "time-out" in str(error):
+        return SimulatorError(f"The simulator at {address} stopped answering ({_first_line(error)}).")
+    return SimulatorError(f"The simulator at {address} failed: {_first_line(error)}.")
+
+
+def _first_line(error: RuntimeError | OSError) -> str:
+    return (str(error) or repr(error)).splitlines()[0]
+
+
+def _wait_for_state(world: carla.World) -> None:
+    """A world found synchronous shows its actors only after a tick: its driver's or, if that is gone, ours."""
+    try:
+        world.wait_for_tick(1.0)
+    except RuntimeError:
+        world.tick()
+
+
+def _present(value: Any) -> Any:
+    if value is None:
+        raise SimulatorError("The simulator is not started; call start() first.")
+    return value

@@ -1,0 +1,193 @@
+"""NPC vehicles of one environment, driven by the wheel's Traffic Manager: seeded, synchronous, on a port of its own."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import carla
+import numpy as np
+
+from envloop.client.minicarla_process import child_environment
+from envloop.client.ownership import role_name
+from envloop.client.simulator import Simulator
+from envloop.errors import SimulatorError
+
+_GRACE_S = 2.0  # what a command may take beyond its own time-out
+
+
+@dataclass(frozen=True)
+class Npc:
+    """One NPC vehicle and the half length of its body in metres."""
+
+    actor: carla.Vehicle
+    half_length_m: float
+
+
+class Traffic:
+    """Spawns and removes the NPC vehicles of an episode.
+
+    The Traffic Manager lives in a process of its own (see traffic_process.py), which is started with the first vehicles
+    and from then on makes the ticks of this connection.
+
+    Raises (all methods but `close`):
+      SimulatorError: the simulator or the Traffic Manager is lost.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
+        self._world = simulator.world
+        self._spawn_points: list[carla.Transform] = simulator.map.get_spawn_points()
+        self._process: TrafficProcess | None = None
+        self._ids: list[int] = []
+
+    def spawn(self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float) -> None:
+        """Spawns `count` vehicles in one batch; places, models, colours and their driving come from `seed`.
+
+        They are in the world's state after the next tick.
+
+        Args:
+          keep_clear: (x, y) of the ego in metres; nothing is spawned within `clearance_m` of it.
+
+        Raises:
+          ValueError: the map has too few free spawn points.
+        """
+        if count == 0:
+            return
+        free = [i for i, point in enumerate(self._spawn_points) if _distance(point, keep_clear) >= clearance_m]
+        if len(free) < count:
+            raise ValueError(
+                f"{count} NPC vehicles do not fit: {self._simulator.map.name} has {len(free)} spawn points at least "
+                f"{clearance_m:g} m from the ego; choose a scenario with fewer vehicles."
+            )
+        if self._process is None:
+            self._process = TrafficProcess(self._simulator)
+            self._simulator.ticker = self._process.tick
+        rng = np.random.default_rng([seed, count])
+        places = [free[i] for i in rng.permutation(len(free))[:count]]
+        self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)))
+
+    def vehicles(self) -> list[Npc]:
+        """The vehicles of the last `spawn` that the world's state holds (after a tick)."""
+        if not self._ids:
+            return []
+        return [Npc(actor, actor.bounding_box.extent.x) for actor in self._world.get_actors(self._ids)]
+
+    def control(self, actor: int, steer: float, throttle: float, brake: float) -> bool:
+        """Hands a vehicle's control to the process that makes the ticks; False where there is none.
+
+        A call of this process's client could reach the server after the tick of the other one's.
+        """
+        if self._process is None:
+            return False
+        self._process.send("control", actor, steer, throttle, brake)
+        return True
+
+    def clear(self) -> None:
+        """Destroys the vehicles; the next tick shows the empty road."""
+        if self._ids and self._process is not None:
+            self._process.call("destroy", self._ids)
+        self._ids = []
+
+    def close(self) -> None:
+        """Ends the Traffic Manager's process."""
+        self._simulator.ticker = None
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+
+class TrafficProcess:
+    """A running traffic_process.py and the connection to it; it ends with this process."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self._timeout_s = simulator.config.timeout_s
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            arguments = (theirs.fileno(), *simulator.host_and_port, self._timeout_s, role_name("npc", simulator.owner))
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "envloop.client.traffic_process", *(str(argument) for argument in arguments)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                env=child_environment(),
+                start_new_session=True,  # Ctrl-C in the terminal is for the trainer
+            )
+        self._received = b""
+        self._answer_due = True
+        try:
+            self._answer(simulator.config.start_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Sends a command and waits for what it gives."""
+        return self._exchange(self._timeout_s + _GRACE_S, name, *arguments)
+
+    def send(self, name: str, *arguments: Any) -> None:
+        """Sends a command."""
+        if self._answer_due:
+            raise SimulatorError("A command to the Traffic Manager's process was interrupted; reset the environment.")
+        try:
+            self._socket.sendall(json.dumps([name, *arguments]).encode() + b"\n")
+        except OSError:
+            raise self._lost() from None
+
+    def tick(self, timeout_s: float) -> int:
+        """One tick of the world and of the Traffic Manager; the frame number."""
+        return int(self._exchange(2.0 * timeout_s + _GRACE_S, "tick", timeout_s))
+
+    def close(self) -> None:
+        """Ends the process at once. May be called twice."""
+        self._socket.close()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def _exchange(self, timeout_s: float, name: str, *arguments: Any) -> Any:
+        self.send(name, *arguments)
+        self._answer_due = True
+        return self._answer(timeout_s)
+
+    def _answer(self, timeout_s: float) -> Any:
+        deadline = time.monotonic() + timeout_s
+        try:
+            while b"\n" not in self._received:
+                self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
+                chunk = self._socket.recv(65536)
+                if not chunk:
+                    raise self._lost()
+                self._received += chunk
+        except TimeoutError:
+            raise SimulatorError(f"The Traffic Manager's process did not answer within {timeout_s:g} s.") from None
+        except OSError:
+            raise self._lost() from None
+        line, _, self._received = self._received.partition(b"\n")
+        self._answer_due = False
+        kind, value = json.loads(line)
+        if kind == "error":
+            raise SimulatorError(f"The Traffic Manager's process reports: {str(value).splitlines()[0]}.")
+        return value
+
+    def _lost(self) -> SimulatorError:
+        self._log.seek(max(0, os.fstat(self._log.fileno()).st_size - 2000))
+        said = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        return SimulatorError(f"The Traffic Manager's process ended: {said[-1] if said else 'it gave no reason'}")
+
+
+def _distance(place: carla.Transform, point: tuple[float, float]) -> float:
+    return float(np.hypot(place.location.x - point[0], place.location.y - point[1]))

@@ -1,0 +1,129 @@
+"""What the policy sees: four grey 84x84 frames and a vector of plain numbers."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.task.route import Projection, Route, wrap_degrees
+
+FRAME_SIZE = 84
+STACK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class EgoState:
+    """The car at one tick, plain numbers in CARLA's world frame: m, deg (clockwise), m/s, m/s^2."""
+
+    x: float
+    y: float
+    z: float = 0.0
+    yaw_deg: float = 0.0
+    vx: float = 0.0
+    vy: float = 0.0
+    ax: float = 0.0
+    ay: float = 0.0
+
+    @property
+    def speed_mps(self) -> float:
+        """Ground speed, m/s, never negative."""
+        return math.hypot(self.vx, self.vy)
+
+    @property
+    def lateral_accel(self) -> float:
+        """Acceleration across the body, m/s^2, right positive."""
+        yaw_rad = math.radians(self.yaw_deg)
+        return self.ay * math.cos(yaw_rad) - self.ax * math.sin(yaw_rad)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorConfig:
+    """Layout and scales of the vector observation.
+
+    The scales are the original's (they keep every number within about +-1). Ten points 2.5 m apart reach 25 m: more
+    than the 21 m that a car at 30 km/h needs to stop (half a second of delay, 4.2 m, then 17.4 m at 2 m/s^2), and
+    long enough to hold a whole junction turn (10 m) together with its 14 m run-up.
+    """
+
+    points: int = 10
+    spacing_m: float = 2.5
+    speed_scale: float = 30.0
+    lateral_scale: float = 3.5
+    point_scale: float = 50.0
+
+    def __post_init__(self) -> None:
+        if self.points < 1:
+            raise ValueError(f"VectorConfig.points must be at least 1, not {self.points}.")
+        for name in ("spacing_m", "speed_scale", "lateral_scale", "point_scale"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"VectorConfig.{name} must be positive, not {getattr(self, name)}.")
+
+    @property
+    def size(self) -> int:
+        """Length of the vector: 23 for 10 points, 53 for 25."""
+        return 3 + 2 * self.points
+
+
+def heading_error_deg(ego: EgoState, projection: Projection) -> float:
+    """The car's yaw less the route's tangent, deg in (-180, 180]; positive when it points to the right of the route."""
+    return wrap_degrees(ego.yaw_deg - projection.heading_deg)
+
+
+def vector_observation(
+    ego: EgoState, projection: Projection, route: Route, config: VectorConfig
+) -> NDArray[np.float32]:
+    """[3 + 2 * points] float32: speed, signed lateral deviation, heading error / pi, then the points ahead in the ego
+    frame.
+
+    Points are (x forward, y right) pairs in m, nearest first. All are divided by the config's scales.
+    """
+    vector = np.empty(config.size, dtype=np.float32)
+    vector[0] = ego.speed_mps / config.speed_scale
+    vector[1] = projection.lateral / config.lateral_scale
+    vector[2] = heading_error_deg(ego, projection) / 180.0
+    yaw_rad = math.radians(ego.yaw_deg)
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    ahead = route.points_ahead(projection.s, config.points, config.spacing_m)  # [points, 2]
+    dx, dy = ahead[:, 0] - ego.x, ahead[:, 1] - ego.y
+    vector[3::2] = (dx * cos + dy * sin) / config.point_scale
+    vector[4::2] = (dy * cos - dx * sin) / config.point_scale
+    return vector
+
+
+def grey_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[H, W, 4] BGRA uint8 -> [84, 84] uint8 luma (ITU-R BT.601), area-filtered.
+
+    Raises:
+      ValueError: not a [H, W, 4] uint8 picture of at least 84x84.
+    """
+    if bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8 or min(bgra.shape[:2]) < FRAME_SIZE:
+        raise ValueError(
+            f"A camera picture must be [H, W, 4] uint8 and at least {FRAME_SIZE}x{FRAME_SIZE}, "
+            f"not {bgra.shape} {bgra.dtype}."
+        )
+    grey = cv2.cvtColor(bgra, cv2.COLOR_BGRA2GRAY)
+    return cv2.resize(grey, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+class FrameStack:
+    """The last four frames, oldest first. The first real frame is repeated, so no blank picture is ever seen."""
+
+    def __init__(self, depth: int = STACK) -> None:
+        if depth < 1:
+            raise ValueError(f"A frame stack needs a depth of at least 1, not {depth}.")
+        self._depth = depth
+        self._frames: list[NDArray[np.uint8]] = []
+
+    def reset(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Start an episode with `frame` [84, 84]; returns [depth, 84, 84]."""
+        self._frames = [frame] * self._depth
+        return np.stack(self._frames)
+
+    def push(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Append `frame` [84, 84], drop the oldest; returns a fresh [depth, 84, 84] that later pushes leave alone."""
+        if not self._frames:
+            return self.reset(frame)
+        self._frames = [*self._frames[1:], frame]
+        return np.stack(self._frames)

@@ -1,0 +1,93 @@
+"""python -m experiments: runs the experiments, draws their figures, writes their tables."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.campaign import Campaign
+from experiments.experiments import EXPERIMENTS, experiment
+from experiments.processes import ROOT, Stopped
+from experiments.rows import changes_of, rows
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns the exit code."""
+    args, rest = _parser().parse_known_args(argv)
+    try:
+        if rest and args.action is not _run:
+            raise ValueError(f"Unknown argument {rest[0]!r}.")
+        args.changes = rest
+        return args.action(args)
+    except ValueError as error:
+        print(f"driving: {error}", file=sys.stderr)
+        return 2
+    except Stopped as stopped:
+        print(f"driving: {stopped}: what was done is kept; the same command goes on.", file=sys.stderr)
+        return 128 + stopped.number
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m experiments", description=__doc__)
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--output", type=Path, default=ROOT / "results", help="folder of the results (default: results)"
+    )
+    run = actions.add_parser(
+        "run",
+        parents=[shared],
+        help="train and evaluate",
+        epilog="--config.KEY=VALUE changes a setting of all trainings.",
+    )
+    run.add_argument("experiment", help=", ".join(e.name for e in EXPERIMENTS))
+    run.add_argument("--seeds", type=int, nargs="+", help="of the trainings (default: the experiment's)")
+    run.add_argument(
+        "--only", nargs="+", default=[], metavar="VARIANT", help="these variants, or levels of this factor"
+    )
+    run.add_argument("--runs", type=Path, default=ROOT / "runs" / "driving", help="folder of the run directories")
+    run.add_argument("--episodes", type=int, help="of every final evaluation (default: the task's)")
+    run.set_defaults(action=_run)
+    listing = actions.add_parser("list", parents=[shared], help="show the experiments, and which rows are there")
+    listing.set_defaults(action=_list)
+    figures = actions.add_parser("figures", parents=[shared], help="draw the figures")
+    figures.set_defaults(action=_figures)
+    table = actions.add_parser("table", parents=[shared], help="write the tables into README.md beside the results")
+    table.set_defaults(action=_table)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.episodes is not None and args.episodes < 1:
+        raise ValueError(f"--episodes is {args.episodes}: drive at least 1.")
+    wanted = rows(experiment(args.experiment), args.seeds, args.only, changes_of(args.changes))
+    failed = Campaign(args.output, args.runs, args.episodes).run(wanted)
+    return 1 if failed else 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    for found in EXPERIMENTS:
+        print(f"{found.name}: {found.question}")
+        for row in rows(found):
+            done = row.path(args.output).exists()
+            print(f"  {'done   ' if done else 'missing'} {row.command}")
+    return 0
+
+
+def _figures(args: argparse.Namespace) -> int:
+    from experiments import figures  # matplotlib is an extra, and training needs none
+
+    for path in figures.draw(args.output):
+        print(f"written to {path}")
+    return 0
+
+
+def _table(args: argparse.Namespace) -> int:
+    from experiments import tables
+
+    print(tables.write(args.output))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Rows put together: metrics over seeds and learning curves, with 95 % intervals."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avtd3_jax.settings.run_config import changed_keys
+from envloop.task.metrics import PROPORTIONS, Summary, student, wilson
+from experiments.experiments import Experiment
+
+# No estimate or interval leaves what the metric can be: Student's t knows nothing of it.
+_SHARES = ("success", "nocrash_success", "route_completion", "off_road", "off_lane")
+_SCORES = ("driving_score", "driving_score_21")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one variant, by seed."""
+
+    variant: str
+    rows: tuple[Mapping[str, Any], ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether the policy was trained, and has a learning curve."""
+        return self.rows[0]["policy"] == "network"
+
+    def tasks(self) -> list[str]:
+        """Names of the tasks that every row was evaluated on."""
+        return [task for task in self.rows[0]["evaluations"] if all(task in row["evaluations"] for row in self.rows)]
+
+    def episodes(self, task: str) -> list[Mapping[str, Any]]:
+        """The final evaluation's episodes, of all seeds."""
+        return [episode for row in self.rows for episode in row["evaluations"][task]["episodes"]]
+
+    def metric(self, task: str, name: str) -> Summary | None:
+        """A metric of the final evaluation with its interval; None where no episode has it.
+
+        A proportion is pooled over all episodes of all seeds, with Wilson's interval. Of anything else the unit is a
+        seed: the mean over seeds of each seed's mean, with Student's t interval; with a single row, its own interval
+        over episodes.
+        """
+        if name in PROPORTIONS:
+            outcomes = [episode[name] for episode in self.episodes(task)]
+            return wilson(sum(outcomes), len(outcomes))
+        found = [row["evaluations"][task]["summary"].get(name) for row in self.rows]
+        found = [summary for summary in found if summary is not None]
+        if not found:
+            return None
+        over = Summary(**found[0]) if len(self.rows) == 1 else student([summary["mean"] for summary in found])
+        return _clipped(over, name)
+
+    def per_seed(self, task: str, name: str) -> list[float]:
+        """A metric's mean of each seed that has it."""
+        summaries = [row["evaluations"][task]["summary"].get(name) for row in self.rows]
+        return [summary["mean"] for summary in summaries if summary is not None]
+
+    def learning(self, name: str) -> Summary:
+        """A metric's mean under the learning curve, from its first to its last evaluation: how soon it is learned."""
+        return _clipped(student([_under(*curve(row, name)) for row in self.rows]), name)
+
+    def differing(self) -> list[str]:
+        """Configuration keys in which the rows differ, though only their seeds should."""
+        configs = [{**(row["config"] or {}), "seed": None} for row in self.rows]
+        return sorted({key for config in configs[1:] for key in changed_keys(configs[0], config)})
+
+    def band(self, name: str, points: int = 200) -> "Band":
+        """The mean learning curve of a metric over the environment steps that all seeds have covered."""
+        curves = [curve(row, name) for row in self.rows]
+        first, last = max(steps[0] for steps, _ in curves), min(steps[-1] for steps, _ in curves)
+        grid = np.linspace(first, max(first, last), points)
+        values = np.stack([np.interp(grid, steps, heights) for steps, heights in curves])
+        summaries = [_clipped(student(column.tolist()), name) for column in values.T]
+        low = np.array([s.mean if s.low is None else s.low for s in summaries])
+        high = np.array([s.mean if s.high is None else s.high for s in summaries])
+        return Band(grid, np.array([s.mean for s in summaries]), low, high)
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve over environment steps with its 95 % interval over seeds, each [N]; no wider than the curve for one."""
+
+    steps: NDArray[np.float64]
+    mean: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def curve(row: Mapping[str, Any], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Environment steps and the metric at the evaluations that a training made on its way."""
+    points = [(point["step"], point[name]) for point in row["curve"] if point.get(name) is not None]
+    steps, heights = zip(*points, strict=True)
+    return np.array(steps, float), np.array(heights, float)
+
+
+def _under(steps: NDArray[np.float64], heights: NDArray[np.float64]) -> float:
+    return float(np.trapezoid(heights, steps) / (steps[-1] - steps[0])) if len(steps) > 1 else float(heights[0])
+
+
+def groups(results: Path, experiment: Experiment) -> list[Group]:
+    """The rows there are of an experiment, by variant in the experiment's order."""
+    found = [json.loads(path.read_text()) for path in sorted((results / experiment.name).glob("*.json"))]
+    by_variant = [(v.name, [row for row in found if row["variant"] == v.name]) for v in experiment.variants]
+    return [Group(name, tuple(sorted(rows, key=_seed))) for name, rows in by_variant if rows]
+
+
+def tasks(experiment: Experiment, of: Sequence[Group]) -> list[str]:
+    """Names of the tasks of an experiment that some group was evaluated on."""
+    return [task.name for task in experiment.tasks if any(task.name in group.tasks() for group in of)]
+
+
+def _seed(row: Mapping[str, Any]) -> int:
+    return -1 if row["seed"] is None else row["seed"]
+
+
+def _clipped(summary: Summary, name: str) -> Summary:
+    least = -math.inf if name == "return" else 0.0
+    most = 1.0 if name in _SHARES else 100.0 if name in _SCORES else math.inf
+    if summary.low is None or summary.high is None:
+        return summary
+    return replace(summary, low=max(summary.low, least), high=min(summary.high, most))

@@ -1,0 +1,89 @@
+"""`python -m minicarla`: start a server and say where it is."""
+
+import argparse
+import asyncio
+import ipaddress
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from minicarla import __version__
+from minicarla.logs import Throttle
+
+PORT_IN_USE_OR_BAD_MAP = 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m minicarla", description="A small simulator that CARLA 0.9.16 clients can drive in."
+    )
+    parser.add_argument(
+        "--port", type=_port, default=2000, help="RPC port; streams use the next one; 0 finds a free pair"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--town", default="Town01", help="one of the project's own towns (default: Town01)")
+    place.add_argument("--xodr", type=Path, help="any OpenDRIVE file instead")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' noise (default: 0)")
+    parser.add_argument("--parent-pid", type=int, help="end when this process does")
+    parser.add_argument("--version", action="version", version=f"minicarla {__version__}")
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port that has a next one: give 0 to 65534")
+    return port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until told to stop; the process's exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="minicarla: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Throttle())
+    # Only now: a wrong option should not have to wait for these.
+    from minicarla.maps import MapError, load_town, load_xodr
+    from minicarla.server import ServerError, serve
+
+    def ready(port: int) -> None:
+        place = f"port={port} pid={os.getpid()} town={town.name} version={__version__}"
+        print(f"minicarla ready {place}", flush=True)
+
+    if not _is_loopback(options.host):
+        print(
+            f"minicarla: warning: listening on {options.host}; whoever reaches it can control the simulation, "
+            "for CARLA's protocol knows no passwords.",
+            file=sys.stderr,
+        )
+    try:
+        town = load_xodr(options.xodr) if options.xodr else load_town(options.town)
+        _run(serve(town, options.host, options.port, options.seed, options.parent_pid, ready))
+    except (MapError, ServerError) as error:
+        print(f"minicarla: {error}", file=sys.stderr)
+        return PORT_IN_USE_OR_BAD_MAP
+    return 0
+
+
+def _run(coroutine: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(coroutine)
+    else:
+        uvloop.run(coroutine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

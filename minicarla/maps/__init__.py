@@ -1,0 +1,17 @@
+"""Road networks: the project's own towns, and any OpenDRIVE file."""
+
+from minicarla.geometry.types import Building, LightSpec, OrientedBox, Pose
+from minicarla.maps.loader import MapError, available_towns, load_town, load_xodr
+from minicarla.maps.town import Town
+
+__all__ = [
+    "Building",
+    "LightSpec",
+    "MapError",
+    "OrientedBox",
+    "Pose",
+    "Town",
+    "available_towns",
+    "load_town",
+    "load_xodr",
+]

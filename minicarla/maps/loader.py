@@ -1,0 +1,208 @@
+"""Towns by name, and towns from an OpenDRIVE file."""
+
+import math
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+
+import carla
+import numpy as np
+
+from minicarla.limits import (
+    MAP_TRIAL_BYTES,
+    MAP_TRIAL_S,
+    MAX_JUNCTION_SPAN_M,
+    MAX_LANES_M,
+    MAX_LOCATION_M,
+    MAX_MAP_SPAN_M,
+    MAX_ROAD_M,
+)
+from minicarla.maps import grid, town01
+from minicarla.maps.lights import traffic_lights
+from minicarla.maps.opendrive import RoadNetwork, to_xml
+from minicarla.maps.placement import buildings, spawn_points
+from minicarla.maps.town import Town
+
+if TYPE_CHECKING:
+    from minicarla.render.lane_edges import Lane
+
+_TRIAL = "import sys; from minicarla.maps.loader import trial; trial(sys.stdin.buffer.read().decode())"
+_TOWNS: dict[str, Callable[[], RoadNetwork]] = {
+    "Town01": town01.network,
+    "Grid01": partial(grid.network, "Grid01", seed=1),
+    "Grid02": partial(grid.network, "Grid02", seed=2),
+    "Grid03": partial(grid.network, "Grid03", seed=3),
+}
+
+
+class MapError(ValueError):
+    """A map that cannot be used; the message is one sentence that says what to do."""
+
+
+def available_towns() -> tuple[str, ...]:
+    """Names that `load_town` knows."""
+    return tuple(_TOWNS)
+
+
+def load_town(name: str = "Town01") -> Town:
+    """One of the project's own towns.
+
+    Raises:
+      MapError: there is no town of that name.
+    """
+    if name not in _TOWNS:
+        raise MapError(
+            f"there is no town {name!r}: choose one of {', '.join(available_towns())}, or load an .xodr file"
+        )
+    return _assemble(name, to_xml(_TOWNS[name]()))
+
+
+def load_xodr(path: Path) -> Town:
+    """A town from any OpenDRIVE file; its name is the file's.
+
+    `carla.Map` can take the whole process down on a broken file, so a child process tries the file first.
+
+    Raises:
+      MapError: the file is missing, is no OpenDRIVE with a driving lane, or cannot be parsed by `carla.Map`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MapError(f"there is no file {path}: give the path of an OpenDRIVE (.xodr) file")
+    try:
+        xodr = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MapError(f"{path} cannot be read as UTF-8 text ({error}): save the OpenDRIVE file as UTF-8") from None
+    flaw = structural_flaw(xodr)
+    if flaw:
+        raise MapError(f"{path} {flaw}")
+    _try_in_child(path, xodr)
+    return _assemble(path.stem, xodr)
+
+
+def structural_flaw(xodr: str) -> str | None:
+    """What keeps the text from being a drivable road network, with the remedy; None if nothing obvious does."""
+    if "<!DOCTYPE" in xodr or "<!ENTITY" in xodr:
+        # Entities can make gigabytes of a few lines; no OpenDRIVE file has them.
+        return "has a document type declaration: remove it, OpenDRIVE knows none"
+    try:
+        root = ET.fromstring(xodr)
+    except (ET.ParseError, ValueError) as error:
+        return f"is not well-formed XML ({error}): export the map again"
+    if root.tag != "OpenDRIVE":
+        return f"has the root element <{root.tag}>: give a file whose root is <OpenDRIVE>"
+    roads = root.findall("road")
+    if not roads:
+        return "has no roads: export the map again with its road network"
+    ids = [road.get("id", "") for road in roads]
+    if len(set(ids)) != len(ids):
+        return "uses a road id twice: give every road an id of its own"
+    for road in roads:
+        flaw = _road_flaw(road)
+        if flaw:
+            return f"has a flaw in road {road.get('id')!r}, {flaw}: mend that road or export the map again"
+    lanes_m = sum(_most_lanes(road) * float(road.get("length", "0")) for road in roads)
+    if lanes_m > MAX_LANES_M:
+        return f"has {lanes_m / 1000:.0f} km of lanes: give a map of at most {MAX_LANES_M / 1000:.0f} km"
+    if root.find("road/lanes/laneSection/*/lane[@type='driving']") is None:
+        return "has no lane of type driving: add one, for cars need it"
+    return None
+
+
+def _road_flaw(road: ET.Element) -> str | None:
+    if not (_is_integer(road.get("id")) and _is_integer(road.get("junction", "-1"))):
+        return "whose id or junction is not a whole number"
+    if not _is_number(road.get("length")) or not 0.0 < float(road.get("length", "0")) < MAX_ROAD_M:
+        return f"whose length is not a positive number below {MAX_ROAD_M:.0f} m"
+    geometries = road.findall("planView/geometry")
+    if not geometries or any(len(geometry) == 0 for geometry in geometries):
+        return "which lacks a line, arc or other geometry"
+    for geometry in geometries:
+        if not all(_is_number(geometry.get(key)) for key in ("s", "x", "y", "hdg", "length")):
+            return "whose geometry has something else than numbers in s, x, y, hdg or length"
+        if any(abs(float(geometry.get(key, "0"))) > MAX_LOCATION_M for key in "xy"):
+            return f"which lies more than {MAX_LOCATION_M / 1000:.0f} km from the origin"
+    sections = road.findall("lanes/laneSection")
+    if not sections or not all(_is_number(section.get("s")) for section in sections):
+        return "which lacks a lane section with its s"
+    if not all(_is_integer(lane.get("id")) for section in sections for lane in section.iterfind("*/lane")):
+        return "which has a lane whose id is not a whole number"
+    return None
+
+
+def _most_lanes(road: ET.Element) -> int:
+    return max(len(section.findall("*/lane")) for section in road.iterfind("lanes/laneSection"))
+
+
+def _is_number(text: str | None) -> bool:
+    try:
+        return text is not None and math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_integer(text: str | None) -> bool:
+    return text is not None and text.strip().lstrip("+-").isdecimal()
+
+
+def _try_in_child(path: Path, xodr: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
+    try:
+        trial = subprocess.run(
+            [sys.executable, "-c", _TRIAL], input=xodr.encode(), capture_output=True, env=environment, check=False,
+            timeout=MAP_TRIAL_S,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise MapError(f"{path} took carla.Map more than {MAP_TRIAL_S:.0f} s: give a smaller map") from None
+    if trial.returncode != 0:
+        words = trial.stderr.decode(errors="replace").strip().splitlines()
+        reason = f"it crashes with signal {-trial.returncode}" if trial.returncode < 0 or not words else words[-1]
+        reason = reason.removeprefix(f"{MapError.__module__}.{MapError.__qualname__}: ")
+        raise MapError(f"{path} cannot be used by carla.Map ({reason}): export it again as OpenDRIVE 1.4")
+
+
+def trial(xodr: str) -> None:
+    """What the child process does."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MAP_TRIAL_BYTES, MAP_TRIAL_BYTES))
+    exercise(xodr)
+
+
+def exercise(xodr: str) -> None:
+    """Asks a map everything that a server or its clients will ask; whatever is going to crash, crashes here."""
+    from minicarla.render.lane_edges import read_lanes  # only the trial needs it, and it brings the renderer along
+
+    town = _assemble("trial", xodr)
+    _check_spans(read_lanes(town.carla_map))
+    town.carla_map.get_topology()
+    town.carla_map.get_all_landmarks()
+    for waypoint in town.carla_map.generate_waypoints(5.0):
+        waypoint.next(2.0)
+        waypoint.previous(2.0)
+        waypoint.get_left_lane()
+        waypoint.get_right_lane()
+        town.carla_map.get_waypoint(waypoint.transform.location)
+
+
+def _check_spans(lanes: "Sequence[Lane]") -> None:
+    """Raises MapError where the lanes lie too far apart, as one does whose width has a slip of the pen."""
+    places: dict[int | None, list[np.ndarray]] = {None: []}  # by junction, and all
+    for lane in lanes:
+        for junction in {None, lane.junction_id}:
+            places.setdefault(junction, []).extend((lane.left, lane.right))
+    for junction, edges in places.items():
+        span_m = float(np.ptp(np.concatenate(edges)[:, :2], axis=0).max())
+        limit_m = MAX_MAP_SPAN_M if junction is None else MAX_JUNCTION_SPAN_M
+        if not span_m <= limit_m:
+            what = "its lanes span" if junction is None else f"the lanes of junction {junction} span"
+            raise MapError(f"{what} {span_m / 1000:.3g} km, and {limit_m / 1000:.0f} km are the most")
+
+
+def _assemble(name: str, xodr: str) -> Town:
+    root = ET.fromstring(xodr)
+    carla_map = carla.Map(name, xodr)
+    return Town(name, xodr, spawn_points(root, carla_map), traffic_lights(root, carla_map), buildings(root, carla_map))

@@ -1,0 +1,142 @@
+"""`carla.VehiclePhysicsControl` and `carla.VehicleTelemetryData` of minicarla's vehicles.
+
+Of what a client sets these have an effect: mass, drag coefficient, steering curve, and of the wheels the largest
+steering angle of the front ones, the mean tyre friction and the radius. The rest (engine, gears, damping, brake
+torques) is kept and given back, but the drive here has no engine and no gears. Defaults are CARLA's; wheel positions
+are in cm, as CARLA's.
+"""
+
+import dataclasses
+import math
+from itertools import pairwise
+from typing import Any
+
+from minicarla.limits import MAX_CURVE_POINTS, MAX_FRICTION, MAX_MASS_KG, MIN_MASS_KG
+from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
+from minicarla.protocol.rpc_types import ShapeError, Wire, items, number, numbers
+from minicarla.world.actors import Vehicle
+
+NOMINAL_FRICTION = 3.5  # CARLA's default tire_friction: the grip of the parameters
+MAX_STEERING_FACTOR = 10.0  # of the steering curve; more would turn the wheels round
+FRONTAL_AREA_SHARE = 0.85  # of width times height; Gillespie, Fundamentals of Vehicle Dynamics, ch. 4
+_MASS, _DRAG, _STEERING_CURVE, _WHEELS, _LENGTH = 11, 12, 14, 15, 17
+_FRICTION, _MAX_STEER, _RADIUS = 0, 2, 3  # of a wheel
+_WHEEL_TELEMETRY = 11  # numbers
+_TORQUE_CURVE = [[0.0, 400.0], [1890.7, 500.0], [5729.6, 400.0]]
+_GEARS = [[1.0, 0.5, 0.65]]
+
+
+def _frontal_area(params: VehicleParams) -> float:
+    _, ey, ez = params.extent
+    return FRONTAL_AREA_SHARE * 4.0 * ey * ez
+
+
+def _wheel_places(vehicle: Vehicle) -> list[tuple[float, float]]:
+    """Forward and right of the vehicle's origin (m): front left, front right, back left, back right; or front, back."""
+    half_base, half_track = 0.5 * vehicle.params.wheelbase, 0.5 * vehicle.params.track
+    if vehicle.params.wheels == 2:
+        return [(half_base, 0.0), (-half_base, 0.0)]
+    return [(forward, right) for forward in (half_base, -half_base) for right in (-half_track, half_track)]
+
+
+def _world_cm(vehicle: Vehicle, forward: float, right: float) -> Wire:
+    pose = vehicle.pose
+    c, s = math.cos(math.radians(pose.yaw)), math.sin(math.radians(pose.yaw))
+    x, y = pose.x + c * forward - s * right, pose.y + s * forward + c * right
+    return [100.0 * x, 100.0 * y, 100.0 * (pose.z + vehicle.params.wheel_radius)]
+
+
+def describe(vehicle: Vehicle) -> Wire:
+    """The array of `get_physics_control`: what a client has set, or the defaults."""
+    control = vehicle.physics_control or _default(vehicle)
+    wheels = control[_WHEELS]
+    for wheel, place in zip(wheels, _wheel_places(vehicle), strict=False):
+        wheel[-1] = _world_cm(vehicle, *place)
+    return control
+
+
+def _default(vehicle: Vehicle) -> Wire:
+    params = vehicle.params
+    wheels = []
+    for forward, _ in _wheel_places(vehicle):
+        front = forward > 0.0
+        friction = [NOMINAL_FRICTION, 0.25, params.max_steer if front else 0.0, params.wheel_radius * 100.0]
+        torque = [1500.0, 0.0 if front else 3000.0]
+        wheels.append([*friction, *torque, 2.0, 17.0, 1000.0, [0.0, 0.0, 0.0]])
+    engine = [_TORQUE_CURVE, 6000.0, 1.0, 0.15, 2.0, 0.35, True, 0.0, 10.0, 9.0, _GEARS]
+    drag = params.drag_area / _frontal_area(params)
+    curve = [list(point) for point in params.steering_curve]
+    return [*engine, params.mass, drag, [0.0, 0.0, 0.0], curve, wheels, False]
+
+
+def _checked(control: Any, wheels: int) -> Wire:
+    """A client's array with nothing in it but what belongs there: other clients will be given it."""
+    fields = items(control, "physics control", at_least=_LENGTH)
+    rows = [items(wheel, "wheel", at_least=10) for wheel in items(fields[_WHEELS], "wheels")]
+    if len(rows) != wheels:
+        raise ShapeError(f"this vehicle has {wheels} wheels, not {len(rows)}")
+    engine = [number(value, "physics control") for value in fields[1:6]]
+    gearbox = [number(value, "physics control") for value in fields[7:10]]
+    return [
+        _points(fields[0], 2, "torque curve"),
+        *engine,
+        bool(fields[6]),
+        *gearbox,
+        _points(fields[10], 3, "forward gears"),
+        number(fields[_MASS], "mass"),
+        number(fields[_DRAG], "drag coefficient"),
+        list(numbers(fields[13], 3, "centre of mass")),
+        _points(fields[_STEERING_CURVE], 2, "steering curve"),
+        [[*numbers(row, 9, "wheel"), [0.0, 0.0, 0.0]] for row in rows],
+        bool(fields[16]),
+    ]
+
+
+def _points(value: Any, size: int, what: str) -> list[list[float]]:
+    points = items(value, what)
+    if len(points) > MAX_CURVE_POINTS:
+        raise ShapeError(f"{what} must not have more than {MAX_CURVE_POINTS} points")
+    return [list(numbers(point, size, what)) for point in points]
+
+
+def apply(vehicle: Vehicle, control: Any) -> None:
+    """Take over a client's physics control; ShapeError, and no change, if it cannot be."""
+    base = vehicle_params(vehicle.type_id)
+    fields = _checked(control, base.wheels)
+    wheels, curve, mass, drag = fields[_WHEELS], fields[_STEERING_CURVE], fields[_MASS], fields[_DRAG]
+    friction = sum(wheel[_FRICTION] for wheel in wheels) / base.wheels
+    radius = sum(wheel[_RADIUS] for wheel in wheels) / base.wheels / 100.0
+    max_steer = max(wheel[_MAX_STEER] for wheel in wheels[: base.wheels // 2])
+    if not MIN_MASS_KG <= mass <= MAX_MASS_KG:
+        raise ShapeError(f"mass must lie in [{MIN_MASS_KG:g}, {MAX_MASS_KG:g}] kg, not {mass}")
+    if not 0.0 < friction <= MAX_FRICTION:
+        raise ShapeError(f"tire friction must be positive and at most {MAX_FRICTION:g}, not {friction}")
+    if drag < 0.0 or radius < 1e-3 or not 0.0 <= max_steer < 90.0:
+        raise ShapeError("drag must be >= 0, wheel radius at least 0.1 cm, max_steer_angle in [0, 90)")
+    if not curve or any(later[0] <= earlier[0] for earlier, later in pairwise(curve)):
+        raise ShapeError("the steering curve needs points of rising speed")
+    if not all(0.0 <= factor <= MAX_STEERING_FACTOR for _, factor in curve):
+        raise ShapeError(f"the steering curve's factors must lie in [0, {MAX_STEERING_FACTOR:g}]")
+    vehicle.physics_control = fields
+    vehicle.tune(
+        dataclasses.replace(
+            base,
+            mass=mass,
+            drag_area=drag * _frontal_area(base),
+            grip=base.grip * friction / NOMINAL_FRICTION,
+            max_steer=max_steer,
+            wheel_radius=radius,
+            steering_curve=tuple((speed, factor) for speed, factor in curve),
+        )
+    )
+
+
+def telemetry(vehicle: Vehicle) -> Wire:
+    """The array of `get_telemetry_data`. Of the wheels only friction and turning speed (rad/s) are known here."""
+    state, params = vehicle.state, vehicle.params
+    speed = state.forward_speed
+    friction = NOMINAL_FRICTION * params.grip / vehicle_params(vehicle.type_id).grip
+    wheel = [friction, 0.0, 0.0, speed / params.wheel_radius, *[0.0] * (_WHEEL_TELEMETRY - 4)]
+    drag = params.aero * params.mass * speed * speed  # N
+    pedals = [vehicle.control.steer, vehicle.control.throttle, vehicle.control.brake]
+    return [speed, *pedals, 0.0, vehicle.shown_gear, drag, [wheel] * params.wheels]

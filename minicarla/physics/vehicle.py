@@ -1,0 +1,311 @@
+"""Vehicle dynamics: a single-track (bicycle) model with ideal rolling up to the tyres' grip, and sliding beyond it.
+
+In grip the car is the kinematic bicycle of Rajamani (Vehicle Dynamics and Control, 2nd ed., sec. 2.2) about its centre
+of mass, which lies mid-wheelbase. The tyres supply at most `grip` m/s^2 (friction circle): a faster turn runs wide
+(understeer), and what a collision leaves of lateral speed and spin is rubbed off at that rate. Rolling does no work, so
+kinetic energy never grows without throttle. A car on its wheels is level: towns are flat.
+
+Step size: any; longer steps than 0.05 s are split. All maths is scalar Python, about 5 us a step.
+"""
+
+import math
+from dataclasses import dataclass
+
+from minicarla.geometry.types import Pose
+from minicarla.physics.motion import Motion
+from minicarla.physics.vehicle_params import VehicleParams
+
+GRAVITY = 9.81  # m/s^2
+ROLLING_RESISTANCE = 0.012 * GRAVITY  # m/s^2; car tyres on asphalt, Gillespie, Fundamentals of Vehicle Dynamics, ch. 4
+
+# Per second, of the full range: UWheeledVehicleMovementComponent's input rates (rise, fall), kept by CARLA's vehicles.
+THROTTLE_RATE = (6.0, 10.0)
+BRAKE_RATE = (6.0, 10.0)
+STEERING_RATE = (2.5, 5.0)
+
+YAW_LAG_S = 0.06  # tyre relaxation and body inertia, estimated
+FRONT_GRIP = 0.95  # the front axle saturates first: understeer
+MIN_SIDE_GRIP = 0.3  # part of the grip that is left sideways under full braking: anti-lock brakes, estimated
+SUSPENSION_TRAVEL = 0.05  # m above the ground at which the wheels still touch it
+REST = 0.005  # m/s and rad/s below which a car without throttle stands
+MAX_SUBSTEP_S = 0.05
+
+
+@dataclass(slots=True)
+class Control:
+    """`carla.VehicleControl` without gears: throttle, brake in [0, 1], steer in [-1, 1] (right positive)."""
+
+    throttle: float = 0.0
+    steer: float = 0.0
+    brake: float = 0.0
+    hand_brake: bool = False
+    reverse: bool = False
+
+
+@dataclass(slots=True)
+class VehicleState(Motion):
+    """A vehicle's motion, its pedals and its wheels.
+
+    `steer` is the inner front wheel's angle (deg); `throttle_input`, `brake_input`, `steer_input` are the commands as
+    the car has followed them so far; `constant_velocity` is (forward, right) m/s in the car's frame, or None.
+    """
+
+    steer: float = 0.0
+    throttle_input: float = 0.0
+    brake_input: float = 0.0
+    steer_input: float = 0.0
+    gravity: bool = True
+    constant_velocity: tuple[float, float] | None = None
+
+    @property
+    def forward_speed(self) -> float:
+        """Speed along the body, m/s; negative in reverse."""
+        yaw_rad = math.radians(self.yaw)
+        return self.vx * math.cos(yaw_rad) + self.vy * math.sin(yaw_rad)
+
+
+def vehicle_at(pose: Pose) -> VehicleState:
+    """A vehicle at rest at `pose`."""
+    return VehicleState(x=pose.x, y=pose.y, z=pose.z, pitch=pose.pitch, yaw=pose.yaw, roll=pose.roll)
+
+
+def teleport(state: VehicleState, pose: Pose) -> None:
+    """Moves the vehicle and, like `Actor.set_transform` on CARLA, keeps its world velocity; see `halt`."""
+    state.x, state.y, state.z = pose.x, pose.y, pose.z
+    state.pitch, state.yaw, state.roll = pose.pitch, pose.yaw, pose.roll
+
+
+def halt(state: VehicleState) -> None:
+    """Zeroes every motion, and the lagging pedals and steering with it: the state of a car just spawned."""
+    state.vx = state.vy = state.vz = state.yaw_rate = 0.0
+    state.ax = state.ay = state.az = 0.0
+    state.steer = state.throttle_input = state.brake_input = state.steer_input = 0.0
+
+
+def set_velocity(state: VehicleState, vx: float, vy: float, vz: float = 0.0) -> None:
+    """`Actor.set_target_velocity`: replaces the world velocity once; the tyres take over from there."""
+    state.vx, state.vy, state.vz = vx, vy, vz
+
+
+def apply_impulse(state: VehicleState, params: VehicleParams, jx: float, jy: float, jz: float = 0.0) -> None:
+    """`Actor.add_impulse` at the centre of mass, N*s in the world frame."""
+    state.vx += jx / params.mass
+    state.vy += jy / params.mass
+    state.vz += jz / params.mass
+
+
+def steering_factor(curve: tuple[tuple[float, float], ...], speed_kmh: float) -> float:
+    """Part of the largest wheel angle that the steering gives at a speed; linear between the curve's points."""
+    last_speed, last_factor = curve[0]
+    if speed_kmh <= last_speed:
+        return last_factor
+    for speed, factor in curve[1:]:
+        if speed_kmh < speed:
+            return last_factor + (factor - last_factor) * (speed_kmh - last_speed) / (speed - last_speed)
+        last_speed, last_factor = speed, factor
+    return last_factor
+
+
+def path_curvature(steer_rad: float, params: VehicleParams) -> float:
+    """Curvature of the rear axle's path, 1/m, for an inner front wheel at `steer_rad` (Ackermann geometry)."""
+    tangent = math.tan(steer_rad)
+    return tangent / (params.wheelbase + 0.5 * params.track * abs(tangent))
+
+
+def step_vehicle(
+    state: VehicleState, control: Control, params: VehicleParams, dt: float, ground_z: float = 0.0
+) -> None:
+    """Advances `state` by `dt` seconds in place.
+
+    Args:
+      state: its acceleration becomes the step's velocity change over `dt`, as CARLA's snapshot has it.
+      control: values out of range are clamped, NaN counts as 0.
+      params: the vehicle's.
+      dt: s, > 0.
+      ground_z: height of the road under the vehicle, m; a vehicle above it falls, without grip, until it touches.
+    """
+    if not state.simulate_physics:
+        state.vx = state.vy = state.vz = state.yaw_rate = 0.0
+        state.ax = state.ay = state.az = 0.0
+        return
+    vx, vy, vz = state.vx, state.vy, state.vz
+    steps = 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
+    for _ in range(steps):
+        _substep(state, control, params, dt / steps, ground_z)
+    state.ax = (state.vx - vx) / dt
+    state.ay = (state.vy - vy) / dt
+    state.az = (state.vz - vz) / dt
+
+
+def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground_z: float) -> None:
+    _follow_control(state, control, dt)
+    vx, vy, yaw_rate = state.vx, state.vy, state.yaw_rate
+    if state.z - ground_z > SUSPENSION_TRAVEL or state.vz > 0.0:
+        _fly(state, dt, ground_z)
+        return
+    state.z = ground_z
+    state.vz = state.pitch = state.roll = 0.0
+    throttle = state.throttle_input
+    if throttle == 0.0 and vx == 0.0 and vy == 0.0 and yaw_rate == 0.0 and state.constant_velocity is None:
+        state.steer = state.steer_input * params.max_steer * params.steering_curve[0][1]
+        return
+    yaw_rad = math.radians(state.yaw)
+    cos_yaw, sin_yaw = math.cos(yaw_rad), math.sin(yaw_rad)
+    forward = vx * cos_yaw + vy * sin_yaw
+    side = vy * cos_yaw - vx * sin_yaw
+    steer_rad = math.radians(
+        state.steer_input * params.max_steer * steering_factor(params.steering_curve, abs(forward) * 3.6)
+    )
+    state.steer = math.degrees(steer_rad)
+    forward, tyre_accel = _longitudinal(forward, throttle, state.brake_input, control, params, dt)
+    forward, side, yaw_rate_rad, turned_rad = _lateral(
+        forward, side, math.radians(yaw_rate), path_curvature(steer_rad, params), tyre_accel, params, dt
+    )
+    if state.constant_velocity is not None:
+        forward, side = state.constant_velocity
+    elif throttle == 0.0 and max(abs(forward), abs(side), abs(yaw_rate_rad)) < REST:
+        forward = side = yaw_rate_rad = 0.0
+    yaw_rad += turned_rad
+    cos_yaw, sin_yaw = math.cos(yaw_rad), math.sin(yaw_rad)
+    state.vx = forward * cos_yaw - side * sin_yaw
+    state.vy = forward * sin_yaw + side * cos_yaw
+    state.x += 0.5 * (vx + state.vx) * dt
+    state.y += 0.5 * (vy + state.vy) * dt
+    state.yaw = wrap_degrees(math.degrees(yaw_rad))
+    state.yaw_rate = math.degrees(yaw_rate_rad)
+
+
+def _follow_control(state: VehicleState, control: Control, dt: float) -> None:
+    state.throttle_input = _approach(state.throttle_input, _clamp_unit(control.throttle), THROTTLE_RATE, dt)
+    state.brake_input = _approach(state.brake_input, _clamp_unit(control.brake), BRAKE_RATE, dt)
+    target = _clamp_unit(control.steer) if control.steer >= 0.0 else -_clamp_unit(-control.steer)
+    if target != state.steer_input:
+        state.steer_input = _approach_signed(state.steer_input, target, STEERING_RATE, dt)
+
+
+def _longitudinal(
+    forward: float, throttle: float, brake: float, control: Control, params: VehicleParams, dt: float
+) -> tuple[float, float]:
+    """Speed along the body after drive, brakes and drag; and what of that the tyres give, m/s^2, signed."""
+    speed = abs(forward)
+    drive = 0.0
+    if throttle > 0.0 and not control.hand_brake:
+        drive = min(params.launch_accel, params.power / (params.mass * speed + 1e-6), params.grip) * throttle
+        if control.reverse:
+            drive = -drive
+    braking = min(brake * params.brake_decel + (1.0 - throttle) * params.engine_drag * speed, params.brake_decel)
+    if control.hand_brake:
+        braking = min(braking + params.handbrake_decel, params.grip)
+    drag = ROLLING_RESISTANCE + params.aero * speed * speed
+    driven = forward + drive * dt
+    loss = (braking + drag) * dt
+    # Brakes and drag hold a standing car, they never drive it backwards.
+    if abs(driven) <= loss:
+        return 0.0, -forward / dt
+    return driven - math.copysign(loss, driven), drive - math.copysign(braking, driven)
+
+
+def _lateral(
+    forward: float,
+    side: float,
+    yaw_rate_rad: float,
+    curvature: float,
+    tyre_accel: float,
+    params: VehicleParams,
+    dt: float,
+) -> tuple[float, float, float, float]:
+    """What steering and side forces make of the velocity in one step.
+
+    Between coasting (velocity and spin stay) and ideal rolling on the path that the wheels ask for, as far towards the
+    latter as the friction circle allows. Neither end has more kinetic energy than the start, and energy is convex: so
+    what comes out has no more either.
+
+    Args:
+      forward, side: velocity in the body frame, m/s.
+      curvature: of the path that the wheels ask for, 1/m.
+      tyre_accel: what the tyres already give lengthwise, m/s^2.
+
+    Returns:
+      forward, side in the turned body frame, yaw rate (rad/s), angle turned (rad).
+    """
+    gyration_sq, half_wheelbase = params.gyration_sq, 0.5 * params.wheelbase
+    used_sq = tyre_accel * tyre_accel
+    free_sq = max(params.grip * params.grip - used_sq, (MIN_SIDE_GRIP * params.grip) ** 2)
+    side_grip = math.sqrt(free_sq)
+    wanted = forward * curvature
+    if abs(wanted * forward) > FRONT_GRIP * side_grip:
+        wanted = math.copysign(FRONT_GRIP * side_grip / abs(forward), wanted)
+    spin_limit = 0.5 * side_grip * half_wheelbase / gyration_sq * dt  # one axle, half of the weight
+    spin = max(-spin_limit, min(spin_limit, (wanted - yaw_rate_rad) * dt / (YAW_LAG_S + dt)))
+    rolling_rate = yaw_rate_rad + spin
+    turned = 0.5 * (yaw_rate_rad + rolling_rate) * dt
+    cos_turn, sin_turn = math.cos(turned), math.sin(turned)
+    coasting_forward = forward * cos_turn + side * sin_turn
+    coasting_side = side * cos_turn - forward * sin_turn
+
+    rolling_side = rolling_rate * half_wheelbase  # the rear axle does not slip
+    energy = forward * forward + side * side + gyration_sq * yaw_rate_rad * yaw_rate_rad
+    rest = energy - rolling_side * rolling_side - gyration_sq * rolling_rate * rolling_rate
+    if rest < 0.0:
+        scale = math.sqrt(energy / (energy - rest))
+        rolling_side, rolling_rate, rest = rolling_side * scale, rolling_rate * scale, 0.0
+    rolling_forward = math.copysign(min(abs(forward), math.sqrt(rest)), forward)
+
+    along, across = (rolling_forward - coasting_forward) / dt, (rolling_side - coasting_side) / dt
+    share = _grip_share(along, across, tyre_accel, free_sq)
+    return (
+        coasting_forward + share * along * dt,
+        coasting_side + share * across * dt,
+        yaw_rate_rad + share * (rolling_rate - yaw_rate_rad),
+        turned,
+    )
+
+
+def _grip_share(along: float, across: float, tyre_accel: float, free_sq: float) -> float:
+    """The part (at most 1) of an acceleration (along, across) that fits the friction circle beside `tyre_accel` along.
+
+    The circle's radius squared is tyre_accel^2 + free_sq; m/s^2.
+    """
+    wanted_sq = along * along + across * across
+    mixed = along * tyre_accel
+    if wanted_sq + 2.0 * mixed <= free_sq:
+        return 1.0
+    return (math.sqrt(mixed * mixed + wanted_sq * free_sq) - mixed) / wanted_sq
+
+
+def _fly(state: VehicleState, dt: float, ground_z: float) -> None:
+    if state.gravity:
+        state.vz -= GRAVITY * dt
+    state.x += state.vx * dt
+    state.y += state.vy * dt
+    state.z += state.vz * dt
+    state.yaw = wrap_degrees(state.yaw + state.yaw_rate * dt)
+    if state.z <= ground_z:
+        state.z = ground_z
+        state.vz = 0.0
+
+
+def wrap_degrees(angle: float) -> float:
+    """The same direction in [-180, 180)."""
+    return angle if -180.0 <= angle < 180.0 else (angle + 180.0) % 360.0 - 180.0
+
+
+def _clamp_unit(value: float) -> float:
+    if 0.0 <= value <= 1.0:
+        return value
+    return 1.0 if value > 1.0 else 0.0
+
+
+def _approach(value: float, target: float, rates: tuple[float, float], dt: float) -> float:
+    if target > value:
+        return min(target, value + rates[0] * dt)
+    return max(target, value - rates[1] * dt)
+
+
+def _approach_signed(value: float, target: float, rates: tuple[float, float], dt: float) -> float:
+    """Like `_approach` for a value around zero: growing away from zero is a rise, coming back to it a fall."""
+    if value * target < 0.0:
+        returned = max(0.0, abs(value) - rates[1] * dt)
+        return math.copysign(returned, value)
+    sign = 1.0 if value > 0.0 or (value == 0.0 and target > 0.0) else -1.0
+    return sign * _approach(abs(value), abs(target), rates, dt)

@@ -1,0 +1,178 @@
+"""The arrays that travel on the RPC channel, to and from plain data.
+
+Structs are msgpack arrays in CARLA's declaration order (LibCarla's rpc/*.h, version 0.9.16). What comes from a client
+is checked here: a number that is not finite would poison the physics, so it is refused with a sentence.
+"""
+
+import reprlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minicarla.geometry.types import Pose
+from minicarla.limits import (
+    MAX_ATTRIBUTES_LENGTH,
+    MAX_DELTA_S,
+    MAX_LOCATION_M,
+    MAX_MAGNITUDE,
+    MAX_NAME_LENGTH,
+    MIN_DELTA_S,
+)
+
+Wire = list[Any]
+
+
+class ShapeError(ValueError):
+    """An argument that is not what CARLA's RPC interface says."""
+
+
+def shown(value: Any) -> str:
+    """`value` for an error: short, however large or deep it is."""
+    return f"{reprlib.repr(value):.80}"
+
+
+def number(value: Any, what: str, limit: float = MAX_MAGNITUDE) -> float:
+    """`value` as a float; ShapeError if it is none, not finite or beyond +-`limit`."""
+    # The comparison is false for NaN.
+    if not isinstance(value, float | int) or not -limit <= value <= limit:
+        raise ShapeError(f"{what} must be a finite number of at most {limit:.0e}, not {shown(value)}")
+    return float(value)
+
+
+def numbers(values: Any, count: int, what: str, limit: float = MAX_MAGNITUDE) -> tuple[float, ...]:
+    """`count` finite floats within +-`limit`; ShapeError otherwise."""
+    if not isinstance(values, list | tuple) or len(values) < count:
+        raise ShapeError(f"{what} must be {count} numbers, not {shown(values)}")
+    return tuple([number(value, what, limit) for value in values[:count]])
+
+
+def text(value: Any, what: str, longest: int | None = None) -> str:
+    """`value` as a string of at most `longest` characters; ShapeError otherwise."""
+    if not isinstance(value, str):
+        raise ShapeError(f"{what} must be a string, not {shown(value)}")
+    if longest is not None and len(value) > longest:
+        raise ShapeError(f"{what} must not be longer than {longest} characters")
+    return value
+
+
+def identifier(value: Any, what: str = "actor id") -> int:
+    """`value` as an unsigned 64-bit integer; ShapeError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64:
+        raise ShapeError(f"{what} must be an unsigned integer, not {shown(value)}")
+    return value
+
+
+def items(value: Any, what: str, at_least: int = 0) -> Wire:
+    """`value` as a list of at least so many items; ShapeError otherwise."""
+    if not isinstance(value, list) or len(value) < at_least:
+        raise ShapeError(f"{what} must be an array of at least {at_least} items, not {shown(value)}")
+    return value
+
+
+def vector(value: Any, what: str, limit: float = MAX_MAGNITUDE) -> tuple[float, float, float]:
+    """x, y, z."""
+    x, y, z = numbers(value, 3, what, limit)
+    return x, y, z
+
+
+def location(value: Any, what: str = "location") -> tuple[float, float, float]:
+    """x, y, z of a place, m."""
+    return vector(value, what, MAX_LOCATION_M)
+
+
+def pose(value: Any) -> Pose:
+    """A transform: [location, rotation]."""
+    place, rotation = items(value, "transform", at_least=2)[:2]
+    x, y, z = location(place)
+    pitch, yaw, roll = vector(rotation, "rotation")
+    return Pose(x, y, z, pitch, yaw, roll)
+
+
+def transform(value: Pose) -> Wire:
+    """The array of a pose."""
+    return [[value.x, value.y, value.z], [value.pitch, value.yaw, value.roll]]
+
+
+def bounding_box(
+    centre: Sequence[float], extent: Sequence[float], rotation: Sequence[float] = (0.0, 0.0, 0.0), actor_id: int = 0
+) -> Wire:
+    """Centre (m), half sizes (m), rotation (deg); the actor id is new in 0.9.16."""
+    return [list(centre), list(extent), list(rotation), actor_id]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSettings:
+    """`carla.WorldSettings`. minicarla acts on the first three; the others are kept and given back."""
+
+    synchronous: bool = False
+    no_rendering: bool = False
+    fixed_delta: float | None = None  # s
+    substepping: bool = True
+    max_substep_delta: float = 0.01  # s
+    max_substeps: int = 10
+    max_culling_distance: float = 0.0
+    deterministic_ragdolls: bool = True
+    tile_stream_distance: float = 3000.0
+    actor_active_distance: float = 2000.0
+    spectator_as_ego: bool = True
+
+    @classmethod
+    def parse(cls, value: Any) -> "EpisodeSettings":
+        """From the array that `set_episode_settings` carries."""
+        fields = items(value, "settings", at_least=11)[:11]
+        delta = items(fields[2], "fixed_delta_seconds", at_least=1)
+        items(delta, "fixed_delta_seconds", at_least=2 if delta[0] else 1)
+        # The wheel sends 0 for "variable" where Python gave None.
+        fixed = number(delta[1], "fixed_delta_seconds") if delta[0] else 0.0
+        if fixed and not MIN_DELTA_S <= fixed <= MAX_DELTA_S:
+            raise ShapeError(f"fixed_delta_seconds must lie in [{MIN_DELTA_S}, {MAX_DELTA_S}] s, not {fixed}")
+        substep, substeps, culling, _, tiles, active = (number(value or 0, "settings") for value in fields[4:10])
+        return cls(
+            synchronous=bool(fields[0]),
+            no_rendering=bool(fields[1]),
+            fixed_delta=fixed or None,
+            substepping=bool(fields[3]),
+            max_substep_delta=substep,
+            max_substeps=int(substeps),
+            max_culling_distance=culling,
+            deterministic_ragdolls=bool(fields[7]),
+            tile_stream_distance=tiles,
+            actor_active_distance=active,
+            spectator_as_ego=bool(fields[10]),
+        )
+
+    def wire(self) -> Wire:
+        """The array that `get_episode_settings` returns."""
+        delta = [False] if self.fixed_delta is None else [True, self.fixed_delta]
+        rest = [self.substepping, self.max_substep_delta, self.max_substeps, self.max_culling_distance]
+        rest += [self.deterministic_ragdolls, self.tile_stream_distance, self.actor_active_distance]
+        return [self.synchronous, self.no_rendering, delta, *rest, self.spectator_as_ego]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an actor was spawned from: the blueprint's id, the values of its attributes, and the array of both."""
+
+    type_id: str
+    attributes: dict[str, str]
+    wire: Wire = field(repr=False)
+    uid: int = 0
+
+    @classmethod
+    def parse(cls, value: Any) -> "Description":
+        """From [uid, id, [[attribute, type, value]...]]."""
+        uid, type_id, attributes = items(value, "actor description", at_least=3)[:3]
+        pairs = {}
+        for attribute in items(attributes, "attributes"):
+            name, _, content = items(attribute, "attribute", at_least=3)[:3]
+            pairs[text(name, "attribute id", MAX_NAME_LENGTH)] = text(content, "attribute value", MAX_NAME_LENGTH)
+        if sum(map(len, pairs.values())) > MAX_ATTRIBUTES_LENGTH:
+            raise ShapeError(f"attribute values must not have more than {MAX_ATTRIBUTES_LENGTH} characters together")
+        return cls(
+            text(type_id, "blueprint id", MAX_NAME_LENGTH), pairs, [], identifier(uid, "blueprint uid") & 0xFFFFFFFF
+        )
+
+
+def label(actor_id: int, type_id: str) -> str:
+    """How an error names an actor."""
+    return f"actor {actor_id} ({type_id})"

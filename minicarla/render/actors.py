@@ -1,0 +1,120 @@
+"""Vehicles, walkers and props of one tick as arrays for the rasteriser."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minicarla.maps import Pose
+from minicarla.render.mesh import Mesh, merge
+from minicarla.render.vehicles import Size, actor_mesh
+
+
+@dataclass(frozen=True, slots=True)
+class VisualActor:
+    """Something that moves and is seen.
+
+    pose: as CARLA has it: a vehicle's origin is on the ground under its middle, a walker's at half its height.
+    extent: half sizes (m). colour: paint of a vehicle, clothes of a walker, RGB 0..255.
+    """
+
+    actor_id: int
+    blueprint_id: str
+    pose: Pose
+    extent: Size
+    colour: tuple[int, int, int]
+
+
+def axes(pose: Pose) -> tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]:
+    """Forward, right and up of a pose, unit vectors in the world.
+
+    CARLA's rotation: yaw clockwise from above, positive pitch lifts the nose, positive roll lowers the right side
+    (`carla.Transform.get_forward_vector` and its siblings).
+    """
+    pitch, yaw, roll = math.radians(pose.pitch), math.radians(pose.yaw), math.radians(pose.roll)
+    cp, sp, cy, sy, cr, sr = (
+        math.cos(pitch),
+        math.sin(pitch),
+        math.cos(yaw),
+        math.sin(yaw),
+        math.cos(roll),
+        math.sin(roll),
+    )
+    forward = (cp * cy, cp * sy, sp)
+    right = (cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr)
+    up = (-cy * sp * cr - sy * sr, -sy * sp * cr + cy * sr, cp * cr)
+    return forward, right, up
+
+
+class MeshLibrary:
+    """Meshes of the actors seen so far, one for each blueprint and size, behind each other in flat arrays."""
+
+    def __init__(self) -> None:
+        self._index: dict[tuple[str, Size], int] = {}
+        self._meshes: list[Mesh] = []
+        self._flatten()
+
+    def index(self, actor: VisualActor) -> int:
+        """Place of the actor's mesh; it is built when first asked for."""
+        key = (actor.blueprint_id, actor.extent)
+        found = self._index.get(key)
+        if found is None:
+            found = self._index[key] = len(self._meshes)
+            self._meshes.append(actor_mesh(actor.blueprint_id, actor.extent))
+            self._flatten()
+        return found
+
+    def _flatten(self) -> None:
+        everything = merge(self._meshes)
+        self.corners = everything.corners  # [M, 4, 3] float32
+        self.normals = np.ascontiguousarray(everything.normals(), np.float32)  # [M, 3]
+        self.colours = np.ascontiguousarray(everything.colour, np.float32)  # [M, 3]
+        self.materials = everything.material  # [M]
+        self.tags = everything.tag  # [M]
+        self.start = np.cumsum([0, *(len(mesh) for mesh in self._meshes)]).astype(np.int64)  # [K + 1]
+        reach = [float(np.linalg.norm(mesh.corners, axis=2).max()) for mesh in self._meshes]
+        self.radius = np.array(reach, np.float64)  # [K] m, around the origin
+
+
+@dataclass(frozen=True)
+class ActorArrays:
+    """A actors, with the faces that they have in this tick's picture.
+
+    ids: [A] actor ids. mesh: [A] int64. to_world: [A, 3, 4] float64. radius: [A] float64, m. paint: [A, 3] float32.
+    first_face: [A] int64, picture id of each actor's first face. library_faces: [N] int64, place of each face in the
+    library.
+    """
+
+    ids: tuple[int, ...]
+    mesh: np.ndarray
+    to_world: np.ndarray
+    radius: np.ndarray
+    paint: np.ndarray
+    first_face: np.ndarray
+    library_faces: np.ndarray
+
+
+def pack_actors(actors: Sequence[VisualActor], library: MeshLibrary, first_face: int) -> ActorArrays:
+    """Arrays of the actors, in the order given; their faces are numbered from `first_face` on."""
+    mesh = np.array([library.index(actor) for actor in actors], np.int64)
+    to_world = np.array([_to_world(actor.pose) for actor in actors], np.float64).reshape(-1, 3, 4)
+    count = library.start[mesh + 1] - library.start[mesh]
+    offset = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    # Faces first..first + count of each actor's mesh, one actor behind the other.
+    library_faces = np.arange(offset[-1]) + np.repeat(library.start[mesh] - offset[:-1], count)
+    return ActorArrays(
+        ids=tuple(actor.actor_id for actor in actors),
+        mesh=mesh,
+        to_world=to_world,
+        radius=library.radius[mesh],
+        paint=np.array([actor.colour for actor in actors], np.float32).reshape(-1, 3),
+        first_face=offset[:-1] + first_face,
+        library_faces=library_faces,
+    )
+
+
+def _to_world(pose: Pose) -> tuple[float, ...]:
+    """The rows of a body's [3, 4] transform."""
+    (fx, fy, fz), (rx, ry, rz), (ux, uy, uz) = axes(pose)
+    return fx, rx, ux, pose.x, fy, ry, uy, pose.y, fz, rz, uz, pose.z

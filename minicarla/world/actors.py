@@ -1,0 +1,215 @@
+"""What the world is populated with. An actor knows its state and how it looks on the wire; `simulation` moves it."""
+
+import math
+from collections.abc import Sequence
+
+from minicarla.geometry.poses import relative_pose
+from minicarla.geometry.types import LightSpec, Pose
+from minicarla.limits import MAX_SPIN_DEG_S
+from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController
+from minicarla.physics.collision import Body
+from minicarla.physics.vehicle import Control, VehicleState, halt, teleport, vehicle_at
+from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
+from minicarla.physics.walkers import WALKER_EXTENT, WALKER_MASS, WalkerControl, WalkerState, walker_at
+from minicarla.protocol import wire
+from minicarla.protocol.rpc_types import Description, Wire, bounding_box
+from minicarla.world.blueprints import Tag
+from minicarla.world.traffic_lights import LightState
+
+Motion = tuple[float, ...]
+_AT_REST = (0.0,) * 9
+DEFAULT_PAINT = (180, 180, 180)
+DEFAULT_SPEED_LIMIT_KMH = 30.0  # what CARLA's vehicles have before they pass a sign
+NO_LIGHT = (LightState.GREEN, False, 0)  # CARLA reports green to a vehicle that no light holds
+
+
+class Actor:
+    """Anything with an id. This class itself serves the spectator and the walkers' controllers."""
+
+    extent: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    box_centre: tuple[float, float] = (0.0, 0.0)  # x, z in the actor's frame, m
+    tag: Tag | None = None
+    stream: int | None = None
+
+    def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
+        self.id = actor_id
+        self.description = description
+        self.type_id = description.type_id
+        self.parent: Actor | None = None
+        self.offset: Pose | None = None  # in the parent's frame
+        self._pose = pose
+
+    @property
+    def pose(self) -> Pose:
+        """Where it is, in the world."""
+        return self._pose
+
+    def move_to(self, pose: Pose) -> None:
+        """Teleport."""
+        self._pose = pose
+
+    def motion(self) -> Motion:
+        """Location, rotation, velocity, angular velocity and acceleration, as `wire.SnapshotWriter` takes them."""
+        pose = self.pose
+        return (pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll, *_AT_REST)
+
+    def write(self, snapshot: wire.SnapshotWriter) -> None:
+        """Append its record to a snapshot."""
+        snapshot.other(self.id, self.motion())
+
+    def bounding_box(self) -> Wire:
+        """Its box in its own frame."""
+        x, z = self.box_centre
+        return bounding_box((x, 0.0, z), self.extent, actor_id=self.id)
+
+    def wire(self, stream_port: int) -> Wire:
+        """The RPC array of the actor; only a server-side sensor has a stream token."""
+        token = b"" if self.stream is None else wire.token(self.stream, stream_port)
+        tags = b"" if self.tag is None else bytes([self.tag])
+        parent = 0 if self.parent is None else self.parent.id
+        return [self.id, parent, self.description.wire, self.bounding_box(), tags, token]
+
+
+class Prop(Actor):
+    """A static object: it stands where it is put and stops what runs into it."""
+
+    tag = Tag.STATIC
+    extent = (0.25, 0.25, 0.4)
+    box_centre = (0.0, 0.4)
+
+    def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
+        super().__init__(actor_id, description, pose)
+        self.collides = True
+        self.state = vehicle_at(pose)
+        self.state.simulate_physics = False
+        self.body = Body(self.id, self.state, self.extent, self.box_centre)
+
+    def move_to(self, pose: Pose) -> None:
+        """Teleport."""
+        super().move_to(pose)
+        teleport(self.state, pose)
+
+
+class Vehicle(Actor):
+    """A vehicle with its dynamics. `gear` and `manual_gear` only travel: the drive has one gear."""
+
+    def __init__(self, actor_id: int, description: Description, pose: Pose, tag: Tag | None) -> None:
+        super().__init__(actor_id, description, pose)
+        self.tag = tag
+        self.state = vehicle_at(pose)
+        self.control = Control()
+        self.manual_gear = False
+        self.gear = 0
+        self.ackermann: AckermannController | None = None
+        self.ackermann_settings: Sequence[float] = DEFAULT_SETTINGS
+        self.physics_control: Wire | None = None  # as a client has set it
+        self.light_flags = 0
+        self.light: tuple[int, bool, int] = NO_LIGHT  # state, held by it, its actor id
+        self.collides = True
+        self.force = (0.0, 0.0, 0.0)  # N, for the coming tick
+        self.torque = 0.0  # N m about z, for the coming tick
+        self.colour = _colour(description.attributes.get("color", ""))
+        self.tune(vehicle_params(self.type_id))
+
+    def tune(self, params: VehicleParams) -> None:
+        """Take over (other) physical parameters."""
+        self.params = params
+        self.extent = params.extent
+        self.box_centre = params.box_centre
+        self.body = Body(self.id, self.state, params.extent, params.box_centre, params.mass, params.gyration_sq)
+
+    @property
+    def shown_gear(self) -> int:
+        """The gear that the client sees: the one it chose by hand, or first for any speed forward and -1 in reverse."""
+        if self.manual_gear:
+            return self.gear
+        return -1 if self.control.reverse else 1
+
+    def spin(self, angular_impulse: float) -> None:
+        """An angular impulse about the vertical axis, N m s."""
+        inertia = self.params.mass * self.params.gyration_sq
+        yaw_rate = self.state.yaw_rate + math.degrees(angular_impulse / inertia)
+        self.state.yaw_rate = min(max(yaw_rate, -MAX_SPIN_DEG_S), MAX_SPIN_DEG_S)
+
+    @property
+    def pose(self) -> Pose:
+        return self.state.pose
+
+    def move_to(self, pose: Pose) -> None:
+        """Teleport. As on CARLA the velocity stays; only `rest` makes the car forget how it came here."""
+        teleport(self.state, pose)
+
+    def rest(self) -> None:
+        """Back to the dynamics of a car just spawned: no motion, no pedal still on its way, no controller state."""
+        halt(self.state)
+        self.force, self.torque = (0.0, 0.0, 0.0), 0.0
+        if self.ackermann is not None:
+            self.ackermann.reset()
+
+    def motion(self) -> Motion:
+        s: VehicleState = self.state
+        return (s.x, s.y, s.z, s.pitch, s.yaw, s.roll, s.vx, s.vy, s.vz, 0.0, 0.0, s.yaw_rate, s.ax, s.ay, s.az)
+
+    def write(self, snapshot: wire.SnapshotWriter) -> None:
+        c = self.control
+        control = (c.throttle, c.steer, c.brake, c.hand_brake, c.reverse, self.manual_gear, self.shown_gear)
+        snapshot.vehicle(self.id, self.motion(), control, DEFAULT_SPEED_LIMIT_KMH, self.light)
+
+
+class Walker(Actor):
+    """A pedestrian."""
+
+    tag = Tag.PEDESTRIAN
+    extent = WALKER_EXTENT
+
+    def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
+        super().__init__(actor_id, description, pose)
+        self.state: WalkerState = walker_at(pose)
+        self.control = WalkerControl()
+        self.jump = False
+        self.collides = True
+        self.body = Body(self.id, self.state, self.extent, mass=WALKER_MASS)
+
+    @property
+    def pose(self) -> Pose:
+        return self.state.pose
+
+    def move_to(self, pose: Pose) -> None:
+        """Teleport."""
+        s = self.state
+        s.x, s.y, s.z, s.pitch, s.yaw, s.roll = pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll
+
+    def motion(self) -> Motion:
+        s = self.state
+        return (s.x, s.y, s.z, s.pitch, s.yaw, s.roll, s.vx, s.vy, s.vz, 0.0, 0.0, s.yaw_rate, s.ax, s.ay, s.az)
+
+    def write(self, snapshot: wire.SnapshotWriter) -> None:
+        c = self.control
+        snapshot.walker(self.id, self.motion(), (c.dx, c.dy, c.dz), c.speed, self.jump)
+
+
+class TrafficLight(Actor):
+    """A traffic light; its state is the traffic light system's, its records are written by `snapshot`."""
+
+    tag = Tag.TRAFFIC_LIGHT
+
+    def __init__(self, actor_id: int, description: Description, spec: LightSpec) -> None:
+        super().__init__(actor_id, description, spec.pose)
+        self.sign_id = spec.sign_id  # the OpenDRIVE id of its signal
+        self.spec = spec
+
+    def bounding_box(self) -> Wire:
+        """Its trigger volume (the first stop box), in its own frame: what the wheel's `trigger_volume` shows."""
+        stop = self.spec.stop_boxes[0]
+        place = relative_pose(self.pose, Pose(stop.x, stop.y, stop.z, yaw=stop.yaw))
+        location, rotation = (place.x, place.y, place.z), (0.0, place.yaw, 0.0)
+        return bounding_box(location, (stop.ex, stop.ey, stop.ez), rotation, self.id)
+
+
+def _colour(text: str) -> tuple[int, int, int]:
+    """RGB of a "r,g,b" attribute; CARLA too paints what has none in a default."""
+    parts = text.split(",")
+    if len(parts) != 3:
+        return DEFAULT_PAINT
+    red, green, blue = (min(max(int(part), 0), 255) for part in parts)
+    return red, green, blue

@@ -1,0 +1,236 @@
+"""The world: a town, its actors, and what clients have set about it. It is moved on by `simulation.tick`."""
+
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from minicarla.geometry.poses import attached_pose
+from minicarla.limits import MAX_ACTORS, MAX_ATTACHMENT_DEPTH, MAX_BODIES, MAX_SENSORS
+from minicarla.maps import OrientedBox, Pose, Town
+from minicarla.physics.collision import Body, CollisionWorld, Contact
+from minicarla.protocol.rpc import RpcError
+from minicarla.protocol.rpc_types import Description, EpisodeSettings, identifier, label
+from minicarla.protocol.streams import Streams
+from minicarla.render.weather import Weather
+from minicarla.sensors.cameras import Studio
+from minicarla.sensors.measurements import parse_geo_reference
+from minicarla.sensors.schedule import SENSORS, Sensor
+from minicarla.world import blueprints
+from minicarla.world.actors import Actor, Prop, TrafficLight, Vehicle, Walker
+from minicarla.world.snapshot import Snapshots
+from minicarla.world.traffic_lights import TrafficLightSystem
+
+_BODIES = ("vehicle.", "walker.", "static.")
+SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # CARLA's words: scripts look for them
+# Frames and episodes are counted from the time of the start in 0.1 ms, so that a restarted server's are higher: clients
+# ignore snapshots that are not newer than the last one they saw.
+_COUNT_FROM_NS = 1_735_689_600 * 10**9  # 2025-01-01
+_COUNT_STEP_NS = 100_000
+
+
+class World:
+    """All state that a `load_world` resets, and the counters that it does not."""
+
+    def __init__(self, town: Town, streams: Streams, seed: int) -> None:
+        self.streams = streams
+        self.seed = seed
+        self.frame = self.episode = (time.time_ns() - _COUNT_FROM_NS) // _COUNT_STEP_NS
+        self.settings = EpisodeSettings()
+        self.studio = Studio(town)
+        self._statics: tuple[Town, CollisionWorld] | None = None
+        self._populate(town)
+
+    def load(self, town: Town, reset_settings: bool) -> None:
+        """Begin a new episode. Actor ids start anew, so that an episode does not depend on those before it."""
+        self.studio.enter(town)  # first: what fails here leaves the world as it was
+        for sensor in self.sensors:
+            self._close_sensor(sensor)
+        self.episode += 1
+        self.streams.forget_snapshot()
+        if reset_settings:
+            self.settings = EpisodeSettings()
+        self._populate(town)
+
+    def _populate(self, town: Town) -> None:
+        self.town = town
+        if self._statics is None or self._statics[0] is not town:
+            self._statics = (town, CollisionWorld([building.box for building in town.buildings]))
+        self.collisions = self._statics[1]
+        self.geo_reference = parse_geo_reference(town.xodr)
+        self.elapsed = 0.0  # s
+        self.map_changed = True
+        self.weather = Weather()
+        self.snapshots = Snapshots()
+        self.contacts: list[Contact] = []  # of the last tick
+        self.actors: dict[int, Actor] = {}
+        self.vehicles: list[Vehicle] = []
+        self.walkers: list[Walker] = []
+        self.props: list[Prop] = []
+        self.sensors: list[Sensor] = []
+        self.movables: list[Actor] = []  # all but the lights
+        self.attached: list[Actor] = []  # parents before their children
+        self._next_id = 1
+        self.lights = TrafficLightSystem(town.lights)
+        self.light_actors: dict[str, TrafficLight] = {}
+        for spec in town.lights:
+            light = TrafficLight(self._next_id, _described("traffic.traffic_light"), spec)
+            self.light_actors[spec.sign_id] = light
+            self._enter(light)
+        self.spectator = Actor(self._next_id, _described("spectator"), Pose(0.0, 0.0, 10.0))
+        self._enter(self.spectator)
+
+    def _enter(self, actor: Actor) -> None:
+        self.actors[actor.id] = actor
+        self._next_id += 1
+        for group in self._groups(actor):
+            group.append(actor)
+
+    def _groups(self, actor: Actor) -> Iterator[list[Any]]:
+        if isinstance(actor, TrafficLight):
+            return
+        yield self.movables
+        groups = ((Vehicle, self.vehicles), (Walker, self.walkers), (Prop, self.props), (Sensor, self.sensors))
+        for kind, group in groups:
+            if isinstance(actor, kind):
+                yield group
+
+    def bodies(self) -> list[Body]:
+        """Everything that moves or stands in the way, beside the town itself and what is attached to something."""
+        groups = (self.vehicles, self.walkers, self.props)
+        return [actor.body for group in groups for actor in group if actor.collides and actor.parent is None]
+
+    def find(self, actor_id: int) -> Actor:
+        """The actor of that id; RpcError if there is none."""
+        actor = self.actors.get(identifier(actor_id))
+        if actor is None:
+            raise RpcError(f"there is no actor {actor_id} (any more)")
+        return actor
+
+    def find_vehicle(self, actor_id: int) -> Vehicle:
+        """The vehicle of that id; RpcError if there is none."""
+        vehicle = self.find(actor_id)
+        if not isinstance(vehicle, Vehicle):
+            raise RpcError(f"{label(vehicle.id, vehicle.type_id)} is no vehicle")
+        return vehicle
+
+    def find_walker(self, actor_id: int) -> Walker:
+        """The walker of that id; RpcError if there is none."""
+        walker = self.find(actor_id)
+        if not isinstance(walker, Walker):
+            raise RpcError(f"{label(walker.id, walker.type_id)} is no walker")
+        return walker
+
+    def find_light(self, actor_id: int) -> TrafficLight:
+        """The traffic light of that id; RpcError if there is none."""
+        light = self.find(actor_id)
+        if not isinstance(light, TrafficLight):
+            raise RpcError(f"{label(light.id, light.type_id)} is no traffic light")
+        return light
+
+    def spawn(self, description: Description, pose: Pose, parent_id: int = 0) -> Actor:
+        """A new actor at `pose`, which is relative to the parent if there is one (an id other than 0).
+
+        Raises:
+          RpcError: unknown blueprint or parent, an attribute that cannot be, something in the way, too many actors.
+        """
+        blueprint = blueprints.library().get(description.type_id)
+        if blueprint is None:
+            raise RpcError(f"minicarla has no blueprint '{description.type_id}': see world.get_blueprint_library()")
+        self._check_room(description.type_id)
+        description = described(blueprint, description)
+        parent = self.find(parent_id) if parent_id else None
+        if parent is not None and _attachment_depth(parent) >= MAX_ATTACHMENT_DEPTH:
+            raise RpcError(f"actors can be attached {MAX_ATTACHMENT_DEPTH} deep, not deeper")
+        place = pose if parent is None else attached_pose(parent.pose, pose)
+        try:
+            actor = self._make(description, place, blueprint.tag, parent)
+        except ValueError as error:
+            raise RpcError(f"'{description.type_id}' has an attribute that cannot be: {error}") from None
+        self._enter(actor)
+        if parent is not None:
+            actor.parent, actor.offset = parent, pose
+            self.attached.append(actor)
+        if isinstance(actor, Sensor) and actor.is_server_side:
+            actor.stream = self.streams.open()
+        return actor
+
+    def _check_room(self, type_id: str) -> None:
+        bodies = len(self.vehicles) + len(self.walkers) + len(self.props)
+        rooms = (
+            (len(self.actors), MAX_ACTORS, "actors"),
+            (bodies if type_id.startswith(_BODIES) else 0, MAX_BODIES, "vehicles, walkers and props"),
+            (len(self.sensors) if type_id in SENSORS else 0, MAX_SENSORS, "sensors"),
+        )
+        for count, limit, what in rooms:
+            if count >= limit:
+                raise RpcError(f"there are {limit} {what} already: destroy some first")
+
+    def _make(self, description: Description, place: Pose, tag: blueprints.Tag | None, parent: Actor | None) -> Actor:
+        kind, actor_id = description.type_id, self._next_id
+        if kind.startswith("vehicle."):
+            actor: Actor = Vehicle(actor_id, description, place, tag)
+        elif kind.startswith("walker."):
+            actor = Walker(actor_id, description, place)
+        elif kind.startswith("static."):
+            actor = Prop(actor_id, description, place)
+        elif kind in SENSORS:
+            return SENSORS[kind](actor_id, description, place, self)
+        else:
+            return Actor(actor_id, description, place)
+        ignored = None if parent is None else parent.id
+        if self.collisions.overlaps(world_box(actor), self.bodies(), ignored):
+            raise RpcError(SPAWN_COLLISION)
+        return actor
+
+    def destroy(self, actor_id: int) -> bool:
+        """Remove an actor; False if there is none, or it is the town's. What is attached to it stays where it is."""
+        actor = self.actors.get(identifier(actor_id))
+        if actor is None or actor is self.spectator or isinstance(actor, TrafficLight):
+            return False
+        if isinstance(actor, Sensor):
+            self._close_sensor(actor)
+        del self.actors[actor_id]
+        for group in self._groups(actor):
+            group.remove(actor)
+        for child in [child for child in self.attached if child.parent is actor]:
+            child.parent = child.offset = None
+        self.attached = [other for other in self.attached if other is not actor and other.parent is not None]
+        return True
+
+    def _close_sensor(self, sensor: Sensor) -> None:
+        sensor.close()
+        if sensor.stream is not None:
+            self.streams.close(sensor.stream)
+
+
+def _attachment_depth(actor: Actor | None) -> int:
+    depth = 0
+    while actor is not None:
+        actor, depth = actor.parent, depth + 1
+    return depth
+
+
+def world_box(actor: Actor) -> OrientedBox:
+    """The actor's box in the world (m, deg)."""
+    pose, (x, z), (ex, ey, ez) = actor.pose, actor.box_centre, actor.extent
+    yaw_rad = math.radians(pose.yaw)
+    centre = (pose.x + x * math.cos(yaw_rad), pose.y + x * math.sin(yaw_rad), pose.z + z)
+    return OrientedBox(*centre, pose.yaw, ex, ey, ez)
+
+
+def described(blueprint: blueprints.Blueprint, sent: Description) -> Description:
+    """What a client has sent, checked against the blueprint and with its defaults filled in.
+
+    Other clients get this array: it must not contain anything that they cannot decode.
+    """
+    unknown = sent.attributes.keys() - blueprint.defaults().keys()
+    if unknown:
+        raise RpcError(f"'{blueprint.id}' has no attribute {min(unknown)!r}")
+    values = blueprint.defaults() | sent.attributes
+    array = [[attribute.id, int(attribute.type), values[attribute.id]] for attribute in blueprint.attributes]
+    return Description(blueprint.id, values, [sent.uid, blueprint.id, array], sent.uid)
+
+
+def _described(type_id: str) -> Description:
+    return Description(type_id, {}, [0, type_id, []])

@@ -1,0 +1,233 @@
+"""Traffic lights: fixed-time cycles per junction, and which light holds a vehicle.
+
+As on CARLA (its ATrafficLightGroup and UTrafficLightController): the groups of a junction take turns, each green 10 s,
+yellow 3 s, then red 2 s for all before the next group's turn. A state set by hand lasts until its group's next change,
+or for as long as the lights are frozen.
+"""
+
+import enum
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from minicarla.geometry.boxes import Box
+from minicarla.geometry.types import LightSpec
+
+GREEN_S, YELLOW_S, RED_S = 10.0, 3.0, 2.0
+HEADING_TOLERANCE = 60.0  # deg between a vehicle and its stop box's lane
+_CELL = 16.0  # m
+_ROUNDING = 1e-4  # s; the clock is a sum of many steps and must not be late by one after hours
+
+
+class LightState(enum.IntEnum):
+    """`carla.TrafficLightState`, as the wire has it."""
+
+    RED = 0
+    YELLOW = 1
+    GREEN = 2
+    OFF = 3
+    UNKNOWN = 4
+
+
+_CYCLE = (LightState.GREEN, LightState.YELLOW, LightState.RED)
+
+
+@dataclass(slots=True)
+class _Group:
+    """The lights of a junction that are green together, and how long each of their states lasts (s)."""
+
+    lights: list[str] = field(default_factory=list)
+    durations: dict[LightState, float] = field(
+        default_factory=lambda: {LightState.GREEN: GREEN_S, LightState.YELLOW: YELLOW_S, LightState.RED: RED_S}
+    )
+
+
+@dataclass(slots=True)
+class _Junction:
+    groups: list[_Group]
+    active: int = 0  # whose turn it is
+    phase: int = 0  # index into _CYCLE
+    since: float = 0.0  # time at which the phase began, s
+    until: float = GREEN_S
+
+
+@dataclass(slots=True)
+class _Light:
+    state: LightState
+    since: float
+    junction: _Junction
+    group: _Group
+    pole_index: int
+
+
+class TrafficLightSystem:
+    """All lights of a town. Lights are named by their OpenDRIVE signal id.
+
+    Times and states set for one light hold for its whole group (times) or for it alone (states). ValueError for an
+    unknown light or a negative time.
+    """
+
+    def __init__(self, lights: Sequence[LightSpec]) -> None:
+        self._time = 0.0
+        self._frozen = False
+        self._lights: dict[str, _Light] = {}
+        self._junctions: list[_Junction] = []
+        for specs in _by_key(lights, lambda spec: spec.junction_id):
+            junction = _Junction([])
+            for members in _by_key(specs, lambda spec: spec.group):
+                junction.groups.append(_Group([spec.sign_id for spec in members]))
+                for spec in members:
+                    if spec.sign_id in self._lights:
+                        raise ValueError(f"Two traffic lights are called '{spec.sign_id}'; signal ids must be unique.")
+                    pole = sum(len(group.lights) for group in junction.groups[:-1]) + members.index(spec)
+                    self._lights[spec.sign_id] = _Light(LightState.RED, 0.0, junction, junction.groups[-1], pole)
+            self._junctions.append(junction)
+        self._zones = _StopZones(lights)
+        self.reset_all()
+
+    @property
+    def sign_ids(self) -> tuple[str, ...]:
+        """All lights, junction by junction."""
+        return tuple(self._lights)
+
+    @property
+    def frozen(self) -> bool:
+        return self._frozen
+
+    def tick(self, dt: float) -> tuple[str, ...]:
+        """Advances all cycles by `dt` seconds (none while frozen); the lights whose state changed."""
+        if self._frozen:
+            return ()
+        self._time += dt
+        changed: list[str] = []
+        for junction in self._junctions:
+            if self._time >= junction.until - _ROUNDING:
+                changed += self._advance(junction)
+        return tuple(changed)
+
+    def state(self, sign_id: str) -> LightState:
+        """What the light shows."""
+        return self._light(sign_id).state
+
+    def states(self) -> dict[str, int]:
+        """What every light shows, as integers."""
+        return {sign_id: int(light.state) for sign_id, light in self._lights.items()}
+
+    def elapsed_time(self, sign_id: str) -> float:
+        """Seconds since the light began to show its state; stands still while frozen."""
+        return self._time - self._light(sign_id).since
+
+    def green_time(self, sign_id: str) -> float:
+        return self._light(sign_id).group.durations[LightState.GREEN]
+
+    def yellow_time(self, sign_id: str) -> float:
+        return self._light(sign_id).group.durations[LightState.YELLOW]
+
+    def red_time(self, sign_id: str) -> float:
+        """Seconds for which all of the junction is red after this light's turn."""
+        return self._light(sign_id).group.durations[LightState.RED]
+
+    def set_green_time(self, sign_id: str, seconds: float) -> None:
+        self._set_time(sign_id, LightState.GREEN, seconds)
+
+    def set_yellow_time(self, sign_id: str, seconds: float) -> None:
+        self._set_time(sign_id, LightState.YELLOW, seconds)
+
+    def set_red_time(self, sign_id: str, seconds: float) -> None:
+        self._set_time(sign_id, LightState.RED, seconds)
+
+    def set_state(self, sign_id: str, state: int) -> None:
+        """Makes one light show `state` until its group's next change."""
+        self._show(self._light(sign_id), LightState(state))
+
+    def freeze_all(self, frozen: bool) -> None:
+        """Stops, or lets go on, every cycle of the town."""
+        self._frozen = frozen
+
+    def reset_all(self) -> None:
+        """Starts every cycle anew: the first group of each junction turns green."""
+        for junction in self._junctions:
+            junction.active, junction.phase = 0, 0
+            junction.since = self._time
+            for group in junction.groups:
+                for sign_id in group.lights:
+                    light = self._lights[sign_id]
+                    light.state, light.since = LightState.RED, self._time
+            self._begin(junction)
+
+    def group(self, sign_id: str) -> tuple[str, ...]:
+        """All lights of the light's junction, itself among them: `TrafficLight.get_group_traffic_lights`."""
+        return tuple(name for group in self._light(sign_id).junction.groups for name in group.lights)
+
+    def pole_index(self, sign_id: str) -> int:
+        """The light's place in its junction: `TrafficLight.get_pole_index`."""
+        return self._light(sign_id).pole_index
+
+    def light_for(self, x: float, y: float, yaw: float) -> str | None:
+        """The light that holds a vehicle at (x, y) m heading `yaw` deg, or None."""
+        return self._zones.find(x, y, yaw)
+
+    def _light(self, sign_id: str) -> _Light:
+        try:
+            return self._lights[sign_id]
+        except KeyError:
+            raise ValueError(f"There is no traffic light '{sign_id}' on this map.") from None
+
+    def _set_time(self, sign_id: str, state: LightState, seconds: float) -> None:
+        if not (math.isfinite(seconds) and seconds >= 0.0):
+            raise ValueError(f"A traffic light's time must be a number of seconds >= 0, not {seconds}.")
+        light = self._light(sign_id)
+        light.group.durations[state] = seconds
+        junction = light.junction
+        if junction.groups[junction.active] is light.group and _CYCLE[junction.phase] is state:
+            junction.until = junction.since + seconds
+
+    def _advance(self, junction: _Junction) -> list[str]:
+        junction.since = junction.until
+        junction.phase = (junction.phase + 1) % len(_CYCLE)
+        if junction.phase == 0:
+            junction.active = (junction.active + 1) % len(junction.groups)
+        return self._begin(junction)
+
+    def _begin(self, junction: _Junction) -> list[str]:
+        """Shows the junction's phase on the group whose turn it is; the lights that changed."""
+        group, state = junction.groups[junction.active], _CYCLE[junction.phase]
+        junction.until = junction.since + group.durations[state]
+        return [sign_id for sign_id in group.lights if self._show(self._lights[sign_id], state)]
+
+    def _show(self, light: _Light, state: LightState) -> bool:
+        if light.state is state:
+            return False
+        light.state, light.since = state, self._time
+        return True
+
+
+class _StopZones:
+    """The stop boxes of all lights in a spatial hash."""
+
+    def __init__(self, lights: Sequence[LightSpec]) -> None:
+        self._cells: dict[tuple[int, int], list[tuple[Box, float, str]]] = {}
+        for spec in lights:
+            for stop in spec.stop_boxes:
+                box = Box.of(stop)
+                x0, y0, x1, y1 = box.bounds()
+                for column in range(math.floor(x0 / _CELL), math.floor(x1 / _CELL) + 1):
+                    for row in range(math.floor(y0 / _CELL), math.floor(y1 / _CELL) + 1):
+                        self._cells.setdefault((column, row), []).append((box, stop.yaw, spec.sign_id))
+
+    def find(self, x: float, y: float, yaw: float) -> str | None:
+        zones = self._cells.get((math.floor(x / _CELL), math.floor(y / _CELL)))
+        if zones is None:
+            return None
+        for box, heading, sign_id in zones:
+            if abs((yaw - heading + 180.0) % 360.0 - 180.0) <= HEADING_TOLERANCE and box.contains(x, y):
+                return sign_id
+        return None
+
+
+def _by_key(lights: Sequence[LightSpec], key: Callable[[LightSpec], int]) -> list[list[LightSpec]]:
+    """The lights in groups of equal key, keys rising, otherwise in the order given."""
+    groups: dict[int, list[LightSpec]] = {}
+    for spec in lights:
+        groups.setdefault(key(spec), []).append(spec)
+    return [groups[number] for number in sorted(groups)]

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = (
     "jax",
     "jaxlib",
@@ -71,10 +72,17 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "commit": _commit(),
+        "commit": commit(),
         "time": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         "load": os.getloadavg()[0],
     }
+
+
+def commit(folder: Path = ROOT) -> str:
+    """Of the checkout in `folder`, with "-dirty" where files that git tracks have changed."""
+    describe = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(describe, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -109,14 +117,3 @@ def _processor() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or "unknown processor"
-
-
-def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"

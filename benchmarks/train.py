@@ -1,7 +1,7 @@
 """How fast does the whole of training run, and who waits for whom? Figures are minicarla's, never CARLA's.
 
 python -m benchmarks.train [--scenarios 0 2] [--batches 64] [--updates-per-step 0.5] [--envs 1 2] [--contenders ...]
-    [--seconds 6] [--repetitions 5] [--json FILE]
+    [--seconds 6] [--repetitions 5] [--against DIR] [--json FILE]
 
 The contenders drive the same environment through the same env loop and sample the same replay:
   lock-step: ours; the environment stands still while an update is computed.
@@ -11,7 +11,9 @@ The contenders drive the same environment through the same env loop and sample t
 
 Each row is a process of its own. All of a scenario are started one after the other, then they take turns, so that a
 machine whose speed drifts slows all of them; whose turn it is not stands still. "x lock-step" is the steps/s over
-those of lock-step, the first, in the same turn.
+those of lock-step, the first, in the same turn. --against DIR lets the same contenders of another checkout, for example
+`git worktree add DIR COMMIT`, take their turns beside ours: "x COMMIT's" is our steps/s over those of the same loop
+there, in the same turn. Every other turn runs in the reverse order, so that a steady drift favours neither.
 
 Busy means: an update was being computed, or an environment was within `step`; the rest is idle. "alone" is the rate of
 the environment with the policy and no updates, and of the updates with no environment; "% of the slower alone" is the
@@ -19,6 +21,7 @@ whole's rate over the lower of the two. "first update s" counts from the process
 and includes the exploration.
 """
 
+import argparse
 import dataclasses
 import json
 import os
@@ -51,7 +54,7 @@ from avtd3_jax.training.learner_loop import LearnerLoop
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
 from avtd3_jax.training.trainer import Trainer
-from benchmarks.common import Spread, machine, parser, publish
+from benchmarks.common import ROOT, Spread, commit, machine, parser, publish
 from configs.town01_of_record import get_config
 from envloop.env import action_space, observation_space
 from envloop.rollout import Transition
@@ -80,6 +83,7 @@ def main() -> None:
     options.add_argument("--prefetch", type=int, default=0)
     options.add_argument("--seconds", type=float, default=6.0, help="of a measurement; half as long for what is alone")
     options.add_argument("--repetitions", type=int, default=5, help="turns of each row")
+    options.add_argument("--against", type=checkout, metavar="DIR", help="another checkout, whose loops are compared")
     options.add_argument("--only", metavar="JSON", help="be one row: print what it measures when a line comes")
     args = options.parse_args()
     if args.only:
@@ -96,23 +100,35 @@ def main() -> None:
                 "replay.prefetch": args.prefetch,
             }
             entrants = [
-                Entrant(contender, values, envs)
+                Entrant(contender, values, envs, home)
                 for contender in args.contenders
                 if contender in OURS or util.find_spec("torch")
                 for envs in (args.envs if contender == "overlap" else args.envs[:1])
+                for home in [ROOT, *([args.against] if args.against and contender in OURS else [])]
             ]
             rows += contest(entrants, args.seconds, args.repetitions)
     info = runtime.setup("auto")  # only now: its environment would reach the rows' processes
     publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
+def checkout(folder: str) -> Path:
+    """The folder of a checkout that has this benchmark, for argparse."""
+    path = Path(folder).resolve()
+    if not (path / "benchmarks" / "train.py").is_file():
+        raise argparse.ArgumentTypeError(f"{folder} holds no benchmarks/train.py: name the folder of a checkout.")
+    if path == ROOT:
+        raise argparse.ArgumentTypeError(f"{folder} is this checkout: name another one.")
+    return path
+
+
 @dataclasses.dataclass(frozen=True)
 class Entrant:
-    """What is to be measured: who, with which settings, in how many environments."""
+    """What is to be measured: who, with which settings, in how many environments, of which checkout."""
 
     contender: str
     values: Mapping[str, Any]
     envs: int = 1
+    home: Path = ROOT
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -122,7 +138,7 @@ class Entrant:
             "batch": self.values["batch_size"],
             "environments": self.envs,
             "loop": self.contender,
-        }
+        } | ({} if self.home == ROOT else {"of": commit(self.home)})
 
 
 def contest(entrants: Sequence[Entrant], seconds: float, repetitions: int) -> list[dict[str, Any]]:
@@ -133,23 +149,35 @@ def contest(entrants: Sequence[Entrant], seconds: float, repetitions: int) -> li
             started.append(stack.enter_context(_Process(entrant, seconds, repetitions)))
             print(f"started: {', '.join(f'{name} {value}' for name, value in entrant.columns.items())}", flush=True)
         for turn in range(repetitions):
-            for process in started:
+            for process in started[:: -1 if turn % 2 else 1]:
                 process.measure()
             print(f"turn {turn + 1} of {repetitions} is over", flush=True)
         found = [process.found() for process in started]
-    rival = f"x {entrants[0].contender}"
-    return [entrant.columns | _row(one, rival, found[0]) for entrant, one in zip(entrants, found, strict=True)]
+    pairs = list(zip(entrants, found, strict=True))
+    first = f"x {entrants[0].contender}"
+    rows = []
+    for entrant, one in pairs:
+        rivals = {first: found[0]}
+        if entrant.home == ROOT:
+            rivals |= {f"x {commit(other.home)}'s": its for other, its in pairs if _same_elsewhere(entrant, other)}
+        rows.append(entrant.columns | _row(one, rivals))
+    return rows
 
 
-def _row(found: Mapping[str, Any], rival: str, of_rival: Mapping[str, Any]) -> dict[str, Any]:
-    """Spreads over an entrant's turns, and over what its steps/s are times the rival's of the same turn."""
+def _same_elsewhere(entrant: Entrant, other: Entrant) -> bool:
+    return entrant != other and dataclasses.replace(entrant, home=other.home) == other
+
+
+def _row(found: Mapping[str, Any], rivals: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Spreads over an entrant's turns, and over what its steps/s are times each rival's of the same turn."""
     if "note" in found:
         return {"note": found["note"]}
     turns = found["turns"]
     row = {name: Spread.of([turn[name] for turn in turns]) for name in turns[0]}
-    if "turns" in of_rival:
-        pairs = zip(turns, of_rival["turns"], strict=True)
-        row[rival] = Spread.of([own["steps/s"] / its["steps/s"] for own, its in pairs])
+    for name, rival in rivals.items():
+        if "turns" in rival:
+            pairs = zip(turns, rival["turns"], strict=True)
+            row[name] = Spread.of([own["steps/s"] / its["steps/s"] for own, its in pairs])
     return row | {"first update s": found["first update s"]}
 
 
@@ -157,7 +185,9 @@ class _Process:
     """An entrant in a process of its own, with empty compile caches: once entered it learns, and waits for its turn."""
 
     def __init__(self, entrant: Entrant, seconds: float, repetitions: int) -> None:
-        self._given = json.dumps({**dataclasses.asdict(entrant), "seconds": seconds, "repetitions": repetitions})
+        wanted = {"contender": entrant.contender, "values": entrant.values, "envs": entrant.envs}
+        self._given = json.dumps(wanted | {"seconds": seconds, "repetitions": repetitions})
+        self._home = entrant.home
         self._last = ""
         self._stack = ExitStack()
 
@@ -167,8 +197,15 @@ class _Process:
         self._process = self._stack.enter_context(
             subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.train", "--only", self._given],
-                cwd=Path(__file__).parents[1],
-                env={**os.environ, "XDG_CACHE_HOME": cache, "TORCHINDUCTOR_CACHE_DIR": cache},
+                cwd=self._home,
+                env={
+                    **os.environ,
+                    "PYTHONPATH": os.pathsep.join(
+                        [str(self._home), *_paths()]
+                    ),  # its own packages before installed ones
+                    "XDG_CACHE_HOME": cache,
+                    "TORCHINDUCTOR_CACHE_DIR": cache,
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
@@ -203,6 +240,12 @@ class _Process:
             if line.strip() == _READY:
                 return
             self._last = line
+
+
+def _paths() -> list[str]:
+    """PYTHONPATH without this checkout, which another one's processes are not to see."""
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return [path for path in given if path and Path(path).resolve() != ROOT]
 
 
 def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The benchmarks run as commands, and their rows are what they claim; sizes are small, so the figures mean nothing."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,67 @@ def test_a_row_that_fails_says_why_and_the_others_take_their_turns():
     assert failed["loop"] == measured["loop"] == "overlap"
     assert measured["steps/s"].low > 0
     assert "x overlap" not in measured, "there is nobody to compare with"
+
+
+@pytest.fixture
+def copied_checkout(tmp_path):
+    """This checkout's files in another folder; a row of it fails if it sees packages of anywhere else."""
+    home = tmp_path / "before"
+    for package in ("avtd3_jax", "benchmarks", "configs", "envloop", "minicarla"):
+        shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (home / "benchmarks" / "train.py").read_text()
+    (home / "benchmarks" / "train.py").write_text(f"{text.partition('if __name__')[0]}{_MARKS_ITS_HOME}")
+    for command in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=b", "commit", "-qm", "c"]):
+        subprocess.run(["git", *command], cwd=home, check=True)
+    return home
+
+
+_MARKS_ITS_HOME = """
+if __name__ == "__main__":
+    import avtd3_jax, envloop, minicarla
+
+    assert all(str(Path.cwd()) in package.__file__ for package in (avtd3_jax, envloop, minicarla)), sys.path
+    (Path.cwd() / "ran").touch()
+    main()
+"""
+
+
+@pytest.mark.timeout(600)
+def test_another_checkout_takes_its_turns_and_each_pair_has_its_ratio(tmp_path, copied_checkout):
+    options = ["--scenarios", "empty", "--batches", "8", "--seconds", "0.5", "--repetitions", "2", "--envs", "1"]
+    options += ["--contenders", "overlap", "act waits", "--against", str(copied_checkout)]
+    rows = rows_of(tmp_path, "benchmarks.train", *options)
+    assert [row.get("note") for row in rows] == [None] * 4
+    assert (copied_checkout / "ran").exists()
+    there = train.commit(copied_checkout)
+    assert [(row["loop"], row.get("of")) for row in rows] == [
+        ("overlap", None),
+        ("overlap", there),
+        ("act waits", None),
+        ("act waits", there),
+    ]
+    for own, its in (rows[:2], rows[2:]):
+        ratio = own[f"x {there}'s"]
+        # The two turns' ratios lie within what the extremes of either side allow.
+        assert ratio["low"] >= own["steps/s"]["low"] / its["steps/s"]["high"]
+        assert ratio["high"] <= own["steps/s"]["high"] / its["steps/s"]["low"]
+        assert f"x {there}'s" not in its
+
+
+def test_ratios_are_of_pairs_of_the_same_turn():
+    def turns(*rates):
+        return {"turns": [{"steps/s": rate} for rate in rates], "first update s": 1.0}
+
+    row = train._row(turns(10.0, 30.0, 20.0), {"x before's": turns(20.0, 20.0, 20.0), "x failed": {"note": "why"}})
+    assert row["x before's"] == train.Spread(1.0, 0.5, 1.5)
+    assert "x failed" not in row
+
+
+def test_a_folder_without_the_benchmark_is_refused(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.train", "--against", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "holds no benchmarks/train.py" in done.stderr
 
 
 @pytest.mark.timeout(600)

@@ -32,8 +32,7 @@ from avtd3_jax.encoders.conv_stack import ConvStack
 from avtd3_jax.errors import CheckpointError, ConfigError, NonFiniteError, RuntimeSetupError
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.replay.ring import FrameReplay
-from avtd3_jax.replay.rings import ReplayRings, make_replay
+from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig, changed_keys, parse
 from avtd3_jax.training.batched_policy import Policy
 from avtd3_jax.training.learner_loop import Introspection, LearnerLoop
@@ -98,7 +97,14 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         opening = stack.enter_context(_opening(run, timer))
         spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
         learner = TD3(*spec, run.agent)
-        replay = make_replay(*spec, run.replay, run.num_envs, run.seed)
+        replay = FrameReplay(
+            *spec,
+            run.replay.capacity,
+            run.num_envs,
+            seed=run.seed,
+            n_step=run.replay.n_step,
+            gather_threads=run.replay.gather_threads,
+        )
         source = DeviceReplay(replay) if run.replay.device_resident else replay
         state = learner.init(run.seed)
         introspection = Introspection(learner, learner.init(run.seed).params) if run.debug else None
@@ -204,7 +210,7 @@ def _print_header(
     world: World,
     learner: TD3,
     state: Any,
-    replay: FrameReplay | ReplayRings,
+    replay: FrameReplay,
     info: runtime.RuntimeInfo,
     workdir: Path,
     counters: Counters,

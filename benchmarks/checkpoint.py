@@ -28,7 +28,7 @@ import psutil
 from avtd3_jax import runtime
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import parse
 from benchmarks.common import Spread, machine, parser, publish
 from benchmarks.contenders import ACTION, OBS

@@ -22,7 +22,8 @@ import numpy as np
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3, TD3Config
-from avtd3_jax.replay.ring import Batch, FrameReplay
+from avtd3_jax.replay.batch import Batch
+from avtd3_jax.replay.replay import FrameReplay
 
 OBS, ACTION = ObsSpec(image=(4, 84, 84), vector=23), ActionSpec(2)
 XLA_CONVOLUTIONS = "ours, XLA's convolutions"  # without avtd3_jax.cpu.conv: what the kernels are worth

@@ -7,7 +7,7 @@ import numpy as np
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3Config
-from avtd3_jax.replay.ring import Batch
+from avtd3_jax.replay.batch import Batch
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # NatureCNN: features, kernel, stride
 

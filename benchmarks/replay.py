@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 
 from avtd3_jax.agent.spaces import ObsSpec
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 from benchmarks import floor
 from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
 from benchmarks.contenders import ACTION, OBS, random_replay
@@ -60,7 +60,7 @@ def per_call(call: Callable[[], Any], args: Any) -> Spread:
 
 def plain_copy(replay: FrameReplay, args: Any) -> Spread:
     """Copying as many bytes as a batch has, in one piece, out of the replay's own frames into a fresh array."""
-    frames = replay.read_slots(*replay.span)["frame"]
+    frames = replay.rings[0].read_slots(*replay.rings[0].span)["frame"]
     count = floor.batch_bytes(replay.sample(args.batch)) // frames[0].nbytes
     rng = np.random.default_rng(0)
 

@@ -27,7 +27,7 @@ import psutil
 from avtd3_jax import runtime
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.training.logs import PhaseTimer
 from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
 from envloop.config import EnvConfig

@@ -45,10 +45,10 @@ from avtd3_jax import runtime
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.replay.ring import Batch
-from avtd3_jax.replay.rings import make_replay
+from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig, parse
 from avtd3_jax.training.learner_loop import LearnerLoop
 from avtd3_jax.training.logs import PhaseTimer, RunLog
@@ -256,7 +256,15 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         timer = PhaseTimer()
         learner = TD3(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent)
-        replay = make_replay(learner.obs_spec, learner.action_spec, run.replay, run.num_envs, run.seed)
+        replay = FrameReplay(
+            learner.obs_spec,
+            learner.action_spec,
+            run.replay.capacity,
+            run.num_envs,
+            seed=run.seed,
+            n_step=run.replay.n_step,
+            gather_threads=run.replay.gather_threads,
+        )
         loop: WatchedLoop | TorchLoop
         if contender in OURS:
             source = DeviceReplay(replay) if run.replay.device_resident else replay

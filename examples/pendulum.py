@@ -6,7 +6,7 @@ import numpy as np
 from avtd3_jax import runtime
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3, TD3Config
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 
 
 def train(steps: int = 8_000, exploration: int = 1_000, seed: int = 0) -> list[float]:

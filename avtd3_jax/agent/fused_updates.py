@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from avtd3_jax.agent.td3 import ACTOR_METRICS, CRITIC_METRICS, TD3, TrainState
-from avtd3_jax.replay.ring import Batch
+from avtd3_jax.replay.batch import Batch
 
 
 class FusedUpdates:

@@ -30,7 +30,7 @@ from avtd3_jax.agent.optimizers import Optimizers, OptStates, Params
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.encoders import image_encoder, torchvision_weights
 from avtd3_jax.errors import NonFiniteError
-from avtd3_jax.replay.ring import Batch
+from avtd3_jax.replay.batch import Batch
 
 GROUPS = ("encoder", "actor", "critic")
 

@@ -10,7 +10,7 @@ import optax
 
 from avtd3_jax.agent.spaces import Observation
 from avtd3_jax.agent.td3 import TD3, Params, TrainState, split_frames
-from avtd3_jax.replay.ring import Batch
+from avtd3_jax.replay.batch import Batch
 
 
 def encoder_gradient_norms(learner: TD3, state: TrainState, batch: Batch) -> dict[str, float]:

@@ -23,8 +23,9 @@ import numpy as np
 from avtd3_jax.agent.td3 import Params, TrainState
 from avtd3_jax.checkpoints import array_files, old_checkpoint, orbax_items
 from avtd3_jax.checkpoints.array_files import PART, DamagedError
-from avtd3_jax.checkpoints.replay_store import Replay, ReplayStore, Snapshot, describe, segments_of
+from avtd3_jax.checkpoints.replay_store import ReplayStore, Snapshot, describe, segments_of
 from avtd3_jax.errors import CheckpointError
+from avtd3_jax.replay.replay import FrameReplay
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
@@ -89,7 +90,7 @@ class Checkpoints:
         self,
         step: int,
         state: TrainState,
-        replay: Replay | None = None,
+        replay: FrameReplay | None = None,
         extras: Mapping[str, Any] | None = None,
         *,
         write: bool = True,
@@ -123,7 +124,7 @@ class Checkpoints:
             self._begin(self._held)
 
     def save(
-        self, step: int, state: TrainState, replay: Replay | None = None, extras: Mapping[str, Any] | None = None
+        self, step: int, state: TrainState, replay: FrameReplay | None = None, extras: Mapping[str, Any] | None = None
     ) -> None:
         """As `take`, and returns when it is on disk. Raises CheckpointError when it could not be written."""
         self._settle()
@@ -139,7 +140,7 @@ class Checkpoints:
             self._begin(self._held)
             self._finish()
 
-    def restore(self, template: TrainState, replay: Replay | None = None, step: int | None = None) -> Restored:
+    def restore(self, template: TrainState, replay: FrameReplay | None = None, step: int | None = None) -> Restored:
         """The checkpoint of `step`, or the newest that is whole; damaged ones are passed over with a warning each.
 
         What is taken next follows on it: checkpoints of later steps are of work that is lost, and are then removed.
@@ -150,7 +151,7 @@ class Checkpoints:
 
         Raises:
           CheckpointError: there is none, it is damaged, or it was made by another architecture or an older version.
-          ValueError: `replay` is of another capacity, number of environments, observation or action.
+          InputError: `replay` is of another capacity, number of environments, observation or action.
         """
 
         def read(step: int, index: dict[str, Any]) -> Restored:
@@ -215,7 +216,7 @@ class Checkpoints:
                 raise
             warnings.warn(str(failure), stacklevel=2)  # what ended the run is told by `error`
 
-    def _copy(self, step: int, state: TrainState, replay: Replay | None, extras: Mapping[str, Any] | None) -> bool:
+    def _copy(self, step: int, state: TrainState, replay: FrameReplay | None, extras: Mapping[str, Any] | None) -> bool:
         """Holds a copy of everything, unless too much of the replay is new; whether it does."""
         snapshot = None
         if replay is not None and (snapshot := self._replays.take(replay)) is None:

@@ -1,27 +1,18 @@
 """A replay on disk beside its run: slots in segments that are written once, so that a checkpoint adds what is new."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from avtd3_jax.checkpoints.array_files import Seal, read_arrays, write_arrays
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 
 SLOTS = 1024  # of a segment: 7 MB of 84 x 84 frames
 _WAITING = 8  # segments in memory on their way to the disk; as many slots may lie beyond the last one
-
-
-class Replay(Protocol):
-    """What is stored: rings of slots, and a state beside them."""
-
-    @property
-    def rings(self) -> Sequence[FrameReplay]: ...
-    def get_state(self) -> dict[str, Any]: ...
-    def set_state(self, state: Mapping[str, Any]) -> None: ...
 
 
 @dataclass
@@ -71,7 +62,7 @@ class ReplayStore:
         """Segments that `write` will write."""
         return len(self._waiting)
 
-    def take(self, replay: Replay) -> Snapshot | None:
+    def take(self, replay: FrameReplay) -> Snapshot | None:
         """The replay as it is now; None while so much of it is new that segments have to be written first."""
         if self._gone:
             self._segments, self._gone = {}, False
@@ -111,12 +102,12 @@ class ReplayStore:
                     self._gone = True
                     raise OSError(f"{segment.name} is gone")
 
-    def load(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], replay: Replay) -> None:
+    def load(self, description: Mapping[str, Any], arrays: Mapping[str, np.ndarray], replay: FrameReplay) -> None:
         """Fills `replay` with what `describe` told of; what is taken and written next follows on it.
 
         Raises:
           DamagedError: a segment is missing or has changed; `replay` must be loaded anew before it is used.
-          ValueError: `replay` is of another capacity, number of environments, observation or action.
+          InputError: `replay` is of another capacity, number of environments, observation or action.
         """
         replay.set_state(description["state"])
         self._segments, self._waiting = {}, deque()

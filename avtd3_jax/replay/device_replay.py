@@ -1,21 +1,15 @@
 """A replay's frames held on the device as well, so that a batch's indices travel there and its pictures do not."""
 
-from collections.abc import Sequence
-from typing import Protocol
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avtd3_jax.replay.ring import Batch, FrameReplay, check_memory
+from avtd3_jax.errors import InputError
+from avtd3_jax.replay.batch import Batch
+from avtd3_jax.replay.memory import check_memory
+from avtd3_jax.replay.replay import FrameReplay
 
 _SMALL, _LARGE = 16, 1024  # frames a write: what a few steps leave, and what a long exploration or a restore does
-
-
-class _Replay(Protocol):
-    @property
-    def rings(self) -> Sequence[FrameReplay]: ...
-    def sample(self, batch_size: int) -> Batch: ...
 
 
 class DeviceReplay:
@@ -25,18 +19,18 @@ class DeviceReplay:
     checkpoint holds. One thread may sample while another adds to the replay.
     """
 
-    def __init__(self, replay: _Replay, device: jax.Device | None = None) -> None:
+    def __init__(self, replay: FrameReplay, device: jax.Device | None = None) -> None:
         """Takes the device's memory at once; `device` is JAX's default one unless given.
 
         Raises:
-          ValueError: the observations have no image, or the frames do not fit the device's memory.
+          InputError: the observations have no image, or the frames do not fit the device's memory.
         """
-        image = replay.rings[0].obs_spec.image
+        image = replay.obs_spec.image
         if image is None:
-            raise ValueError("replay.device_resident is for frames, and the observations have no image: set it False.")
+            raise InputError("replay.device_resident is for frames, and the observations have no image: set it False.")
         self._replay = replay
         self._device = device or jax.local_devices()[0]
-        self._rows = sum(ring.capacity for ring in replay.rings)
+        self._rows = replay.capacity
         self._grid = image[1:]
         self.nbytes = self.bytes_of(replay)
         _check_device_memory(self.nbytes, self._device)
@@ -50,10 +44,10 @@ class DeviceReplay:
             first += ring.capacity
 
     @staticmethod
-    def bytes_of(replay: _Replay) -> int:
+    def bytes_of(replay: FrameReplay) -> int:
         """Bytes that the copy takes on the device."""
-        image = replay.rings[0].obs_spec.image
-        return 0 if image is None else sum(ring.capacity for ring in replay.rings) * image[1] * image[2]
+        image = replay.obs_spec.image
+        return 0 if image is None else replay.capacity * image[1] * image[2]
 
     def sample(self, batch_size: int) -> Batch:
         """`replay.sample`, its frames uint8 [B, S + 1, H, W] on the device, the rest on the host."""
@@ -113,7 +107,7 @@ def _check_device_memory(needed: int, device: jax.Device) -> None:
         return  # this device does not say; it will refuse the array itself
     free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
     if needed > free:
-        raise ValueError(
+        raise InputError(
             f"The replay's frames need {needed / 1e9:.2f} GB on {device} and {free / 1e9:.2f} GB are free there: lower "
             "replay.capacity, raise XLA_PYTHON_CLIENT_MEM_FRACTION, or set replay.device_resident=False."
         )

@@ -8,7 +8,8 @@ from typing import Self
 
 import jax
 
-from avtd3_jax.replay.ring import Batch
+from avtd3_jax.errors import InputError
+from avtd3_jax.replay.batch import Batch
 
 
 class Prefetcher:
@@ -23,7 +24,7 @@ class Prefetcher:
     def __init__(self, sample: Callable[[], Batch], depth: int = 0, device: jax.Device | None = None) -> None:
         """`sample` draws one host batch; `device` is JAX's default one unless given."""
         if depth < 0:
-            raise ValueError(f"depth is {depth}: 0 for none, or the number of batches to hold ready.")
+            raise InputError(f"depth is {depth}: 0 for none, or the number of batches to hold ready.")
         self.depth = depth
         self._sample = sample
         self._device = device

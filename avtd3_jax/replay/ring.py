@@ -1,57 +1,35 @@
-"""Replay of transitions in host memory: one uint8 frame a step, stacks rebuilt when sampled."""
+"""A ring of transitions in host memory: one uint8 frame a step, stacks rebuilt when sampled."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import psutil
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.errors import InputError
+from avtd3_jax.replay.batch import Batch
+
+EMPTY = "The replay holds no transition yet: add some before sampling."
 
 
-class Batch(NamedTuple):
-    """A batch of B transitions of up to n steps each; an observation part that the space lacks is None.
+class RowCopier:
+    """Copies rows of an array by number, in parts on `threads` threads."""
 
-    The first step is from obs by `action`, and next_obs follows the last. What a sum of n rewards is worth, and what
-    follows it, is left to the learner: gamma is its own.
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "gather") if threads > 1 else None
 
-    frames: uint8 [B, S + min(n, S), H, W], oldest first; obs is [:, :S]. With n < S they are consecutive and next_obs
-      begins at `steps`, else it is the last S; `split_frames` knows.
-    vector, next_vector: float32 [B, D].
-    action: float32 [B, A].
-    reward: float32 [B, n], one per step, zero after the last.
-    steps: int32 [B], how many steps lie between obs and next_obs: n, or fewer where the episode ends before.
-    terminated: bool [B], after the last step; a time limit is not a termination.
-    """
-
-    frames: Any
-    vector: Any
-    next_vector: Any
-    action: Any
-    reward: Any
-    steps: Any
-    terminated: Any
-
-
-def make_batch(
-    obs_spec: ObsSpec, action_spec: ActionSpec, size: int, make: Callable[..., Any], n_step: int = 1
-) -> Batch:
-    """A batch of `size` transitions of up to `n_step` steps of `make(shape, dtype)`: arrays, or their shapes alone."""
-    image, vector = obs_spec.image, obs_spec.vector
-    return Batch(
-        frames=None
-        if image is None
-        else make((size, image[0] + min(n_step, image[0]), *image[1:]), np.dtype(np.uint8)),
-        vector=None if vector is None else make((size, vector), np.dtype(np.float32)),
-        next_vector=None if vector is None else make((size, vector), np.dtype(np.float32)),
-        action=make((size, action_spec.size), np.dtype(np.float32)),
-        reward=make((size, n_step), np.dtype(np.float32)),
-        steps=make((size,), np.dtype(np.int32)),
-        terminated=make((size,), np.dtype(np.bool_)),
-    )
+    def __call__(self, source: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+        """out[i] = source[rows[i]]: [n, ...] of [capacity, ...]."""
+        if self._pool is None:
+            _take(source, rows, out)
+            return
+        parts = np.array_split(np.arange(rows.size), self._threads)
+        ranges = [slice(part[0], part[-1] + 1) for part in parts if part.size]
+        for done in [self._pool.submit(_take, source, rows[part], out[part]) for part in ranges]:
+            done.result()
 
 
 class FrameMirror(Protocol):
@@ -67,8 +45,8 @@ class FrameMirror(Protocol):
         """Every frame is another one now."""
 
 
-class FrameReplay:
-    """A ring of observations, each stored once, that samples transitions uniformly.
+class FrameRing:
+    """A ring of one environment's observations, each stored once, that samples transitions uniformly.
 
     Every observation takes one slot, an episode's last one too; the transition from an observation to the next lies
     in the slot of the first. Slots are addressed by an absolute index that only grows; `index % capacity` is the slot.
@@ -85,51 +63,41 @@ class FrameReplay:
         obs_spec: ObsSpec,
         action_spec: ActionSpec,
         capacity: int,
-        seed: int = 0,
         n_step: int = 1,
-        gather_threads: int = 1,
+        copier: RowCopier | None = None,
     ) -> None:
-        """Room for `capacity` observations; memory is touched only as it fills.
-
-        `gather_threads` copy the frames of a batch: one copies some 800 batches of 256 a second.
+        """Room for `capacity` observations; memory is touched only as it fills. `copier` copies a batch's frames.
 
         Raises:
-          ValueError: the capacity is too small, or larger than the memory that is available; `n_step` is below 1.
+          InputError: the capacity is too small for a transition, or `n_step` is below 1.
         """
         if n_step < 1:
-            raise ValueError(f"n_step is {n_step}: a transition has at least 1 step.")
+            raise InputError(f"n_step is {n_step}: a transition has at least 1 step.")
         self.obs_spec = obs_spec
         self.action_spec = action_spec
         self.capacity = capacity
         self.n_step = n_step
         self._stack = obs_spec.image[0] if obs_spec.image else 1
         if capacity < self._stack + 2:
-            raise ValueError(f"The replay's capacity is {capacity}: it must be at least {self._stack + 2}.")
-        check_memory(self.bytes_at_capacity(obs_spec, action_spec, capacity))
+            raise InputError(
+                f"The replay's capacity is {capacity} an environment: it must be at least {self._stack + 2}."
+            )
         self._columns: dict[str, np.ndarray] = {
             name: np.zeros((capacity, *shape), dtype) for name, (shape, dtype) in _layout(obs_spec, action_spec).items()
         }
-        self._rng = np.random.default_rng(seed)
+        self._copy_rows = copier or RowCopier()
         self._lock = threading.Lock()
         self._mirror: FrameMirror | None = None
-        self._gather_threads = gather_threads
-        self._pool = ThreadPoolExecutor(gather_threads, "gather") if gather_threads > 1 else None
         self._oldest = 0  # first absolute index that is not overwritten
         self._head = 0  # absolute index of the next observation
         self._transitions = 0  # in [oldest, head), sampled or not
         self._episode_start = -1  # of the episode under way, or -1
         self._first_step = False
 
-    @staticmethod
-    def bytes_at_capacity(obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int) -> int:
-        """Bytes of a full replay."""
-        layout = _layout(obs_spec, action_spec).values()
-        return capacity * sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize for shape, dtype in layout)
-
     @property
     def nbytes(self) -> int:
         """Bytes in use by the slots written so far."""
-        return self.bytes_at_capacity(self.obs_spec, self.action_spec, min(self._head, self.capacity))
+        return bytes_of_slots(self.obs_spec, self.action_spec, min(self._head, self.capacity))
 
     @property
     def fill(self) -> float:
@@ -145,12 +113,12 @@ class FrameReplay:
         """Stores the observation of a reset; an episode still under way ends as `end_torn_episode` has it.
 
         Raises:
-          ValueError: not finite, or an image stack that is not one frame repeated.
+          InputError: not finite, or an image stack that is not one frame repeated.
         """
         arrays = self.obs_spec.as_dict(observation)
         image = arrays.get("image")
         if image is not None and (image[1:] != image[:1]).any():
-            raise ValueError(
+            raise InputError(
                 "The first image stack of an episode must repeat its first frame: use "
                 "gymnasium.wrappers.FrameStackObservation with padding_type='reset'."
             )
@@ -165,10 +133,10 @@ class FrameReplay:
         `truncated` ends the episode but keeps the bootstrap of its last transition.
 
         Raises:
-          ValueError: no episode was begun, or a number is not finite; nothing is stored then.
+          InputError: no episode was begun, or a number is not finite; nothing is stored then.
         """
         if self._episode_start < 0:
-            raise ValueError("The replay has no episode under way: call begin_episode with the reset's observation.")
+            raise InputError("The replay has no episode under way: call begin_episode with the reset's observation.")
         arrays = self.obs_spec.as_dict(next_observation)
         action = np.asarray(action, np.float32)
         _require_finite("action", action)
@@ -192,7 +160,7 @@ class FrameReplay:
 
     def _check_stack(self, image: np.ndarray) -> None:
         if len(image) > 1 and (image[-2] != self._columns["frame"][(self._head - 1) % self.capacity]).any():
-            raise ValueError(
+            raise InputError(
                 "The image stack does not hold the last observation's frame before its own: the replay rebuilds stacks "
                 "from one frame a step, so stack one frame per environment step."
             )
@@ -232,7 +200,7 @@ class FrameReplay:
     def _draw(self, size: int, rng: np.random.Generator) -> "_Drawn":
         """Transitions, uniform over the valid ones, by rejection."""
         if self._count_valid() == 0:
-            raise ValueError("The replay holds no transition yet: add some before sampling.")
+            raise InputError(EMPTY)
         index = rng.integers(self._oldest, self._head, size)
         while (rejected := np.flatnonzero(~self._valid(index))).size:
             index[rejected] = rng.integers(self._oldest, self._head, rejected.size)
@@ -256,28 +224,21 @@ class FrameReplay:
         following = self._columns["has_transition"][(index[:, None] + np.arange(self.n_step)) % self.capacity]
         return np.logical_and.accumulate(following, axis=1).sum(axis=1)
 
-    @property
-    def rings(self) -> tuple["FrameReplay"]:
-        """The rings that environments write to, by number: this one alone."""
-        return (self,)
-
-    def sample(self, batch_size: int) -> Batch:
-        """`batch_size` transitions drawn uniformly, with replacement, into fresh contiguous arrays."""
-        batch = self.empty_batch(batch_size)
-        self.sample_into(batch, self._rng)
-        return batch
-
-    def empty_batch(self, size: int) -> Batch:
-        """Contiguous arrays for `size` transitions, not initialised."""
-        batch = make_batch(self.obs_spec, self.action_spec, size, np.empty, self.n_step)
-        return batch if self._mirror is None else batch._replace(frames=np.empty(batch.frames.shape[:2], np.int32))
-
     def mirror_frames(self, mirror: FrameMirror) -> None:
         """From now on sampled batches hold `mirror`'s rows, int32 [B, S + min(n, S)], in place of the frames."""
         self._mirror = mirror
 
+    @property
+    def mirrored(self) -> bool:
+        """Whether sampled batches hold the rows of a mirror in place of frames."""
+        return self._mirror is not None
+
     def sample_into(self, batch: Batch, rng: np.random.Generator) -> None:
-        """Fills `batch` with transitions drawn uniformly by `rng`, with replacement."""
+        """Fills `batch` with transitions drawn uniformly by `rng`, with replacement.
+
+        Raises:
+          InputError: there is no transition yet.
+        """
         while True:
             with self._lock:
                 drawn = self._draw(len(batch.reward), rng)
@@ -309,14 +270,7 @@ class FrameReplay:
             self._mirror.follow(frames, self._head)
             out[:] = self._mirror.locate(slots)
             return
-        source, rows, target = frames.reshape(self.capacity, -1), slots.ravel(), out.reshape(slots.size, -1)
-        if self._pool is None:
-            _take(source, rows, target)
-            return
-        parts = np.array_split(np.arange(rows.size), self._gather_threads)
-        ranges = [slice(part[0], part[-1] + 1) for part in parts if part.size]
-        for done in [self._pool.submit(_take, source, rows[part], target[part]) for part in ranges]:
-            done.result()
+        self._copy_rows(frames.reshape(self.capacity, -1), slots.ravel(), out.reshape(slots.size, -1))
 
     @property
     def span(self) -> tuple[int, int]:
@@ -340,11 +294,11 @@ class FrameReplay:
         """Puts back what `read_slots` gave; `set_state` says which slots are held.
 
         Raises:
-          ValueError: they come from a replay of another observation or action.
+          InputError: they come from a replay of another observation or action.
         """
         for name, column in self._columns.items():
             if name not in columns or columns[name].shape[1:] != column.shape[1:]:
-                raise ValueError(f"The saved replay's {name} has another shape: it was made for another observation.")
+                raise InputError(f"The saved replay's {name} has another shape: it was made for another observation.")
         for name, column in self._columns.items():
             column[np.arange(begin, begin + len(columns[name])) % self.capacity] = columns[name]
 
@@ -358,28 +312,14 @@ class FrameReplay:
                 "transitions": self._transitions,
                 "episode_start": self._episode_start,
                 "first_step": self._first_step,
-                "rng": self._rng.bit_generator.state,
             }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Goes on exactly from where `get_state` was called, once `write_slots` has put the slots back.
-
-        Raises:
-          ValueError: it comes from a replay of another capacity or number of environments.
-        """
-        if "rings" in state:
-            raise ValueError(
-                f"The saved replay is that of {len(state['rings'])} environments, this one of 1: make num_envs equal."
-            )
-        if state["capacity"] != self.capacity:
-            raise ValueError(
-                f"The saved replay has the capacity {state['capacity']}, this one {self.capacity}: make them equal."
-            )
+        """Goes on exactly from where `get_state` was called, once `write_slots` has put the slots back."""
         with self._lock:
             self._oldest, self._head = state["oldest"], state["head"]
             self._transitions = state["transitions"]
             self._episode_start, self._first_step = state["episode_start"], state["first_step"]
-            self._rng.bit_generator.state = state["rng"]
         if self._mirror is not None:
             self._mirror.forget()
 
@@ -392,17 +332,10 @@ class _Drawn(NamedTuple):
     frames: np.ndarray
 
 
-def check_memory(needed: int) -> None:
-    """Raises ValueError when `needed` bytes are more than the machine, or this process's cgroup, has left."""
-    available = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()) != "max":
-        available = min(available, int(text) - int(used.read_text()))
-    if needed > available:
-        raise ValueError(
-            f"The replay needs {needed / 1e9:.2f} GB when full and {available / 1e9:.2f} GB of memory are available: "
-            f"lower its capacity by a factor of {needed / max(available, 1):.1f} or more."
-        )
+def bytes_of_slots(obs_spec: ObsSpec, action_spec: ActionSpec, count: int) -> int:
+    """Bytes that `count` slots take."""
+    layout = _layout(obs_spec, action_spec).values()
+    return count * sum(int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize for shape, dtype in layout)
 
 
 def _layout(obs_spec: ObsSpec, action_spec: ActionSpec) -> dict[str, tuple[tuple[int, ...], type]]:
@@ -428,4 +361,4 @@ def _take(column: np.ndarray, slots: np.ndarray, out: np.ndarray) -> None:
 
 def _require_finite(name: str, value: np.ndarray | np.floating | None) -> None:
     if value is not None and not np.isfinite(value).all():
-        raise ValueError(f"The {name} {value} is not finite: fix the environment or the policy that produced it.")
+        raise InputError(f"The {name} {value} is not finite: fix the environment or the policy that produced it.")

@@ -10,8 +10,8 @@ import numpy as np
 from avtd3_jax.agent.fused_updates import FusedUpdates
 from avtd3_jax.agent.td3 import TD3, Params, TrainState
 from avtd3_jax.analysis import diagnostics
+from avtd3_jax.replay.batch import Batch, make_batch
 from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.replay.ring import Batch, make_batch
 from avtd3_jax.training.logs import PhaseTimer
 
 

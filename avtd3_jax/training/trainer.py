@@ -19,7 +19,8 @@ from avtd3_jax.analysis import diagnostics
 from avtd3_jax.analysis.profiling import ProfileWindow
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress
-from avtd3_jax.replay.ring import Batch, FrameReplay
+from avtd3_jax.replay.batch import Batch
+from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
 from avtd3_jax.training.batched_policy import BatchedPolicy, Observation, Policy
 from avtd3_jax.training.exploration import EpisodeNoise
@@ -74,18 +75,6 @@ class Updates(Protocol):
     def collect(self) -> dict[str, float]: ...
 
 
-class Replay(Protocol):
-    """What holds the transitions: `rings[i]` takes those of environment i."""
-
-    @property
-    def rings(self) -> Sequence[FrameReplay]: ...
-    @property
-    def fill(self) -> float: ...
-    def end_torn_episode(self) -> None: ...
-    def get_state(self) -> dict[str, Any]: ...
-    def set_state(self, state: Mapping[str, Any]) -> None: ...
-
-
 @dataclasses.dataclass
 class Counters:
     """Where a run stands. `episode` is the next one to begin.
@@ -138,7 +127,7 @@ class Trainer:
         exploration: ExplorationConfig,
         seed: int,
         loop: Updates,
-        replay: Replay,
+        replay: FrameReplay,
         log: RunLog,
         checkpoints: Checkpoints,
         timer: PhaseTimer,
@@ -271,7 +260,7 @@ class Trainer:
             if self._checkpoints.take(*self._content(counters), write=write):
                 self._saved_at = counters["step"]
 
-    def _content(self, counters: Mapping[str, Any]) -> tuple[int, TrainState, Replay, dict[str, Any]]:
+    def _content(self, counters: Mapping[str, Any]) -> tuple[int, TrainState, FrameReplay, dict[str, Any]]:
         """Everything needed to go on from where the counters stood."""
         progress = {
             "counters": counters,
@@ -287,17 +276,18 @@ class Trainer:
 
     def _record(self, transition: Transition) -> None:
         self._take_ended()
-        ring, running = self._replay.rings[transition.environment], self._running[transition.environment]
+        running = self._running[transition.environment]
         if transition.step == 0:
-            ring.begin_episode(transition.observation)
+            self._replay.begin_episode(transition.observation, transition.environment)
             running.total, running.rewards, running.term_sums = 0.0, [], {}
         with self._timer("replay_add"):
-            ring.add(
+            self._replay.add(
                 transition.action,
                 transition.reward,
                 transition.next_observation,
                 transition.terminated,
                 transition.truncated,
+                transition.environment,
             )
         running.total += transition.reward
         running.rewards.append(transition.reward)

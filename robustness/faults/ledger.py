@@ -14,8 +14,8 @@ import numpy as np
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
-from avtd3_jax.replay.ring import FrameReplay
-from avtd3_jax.replay.rings import ReplayRings
+from avtd3_jax.replay.replay import FrameReplay
+from avtd3_jax.replay.ring import FrameRing
 from avtd3_jax.settings.run_config import RunConfig, parse
 from envloop.env import action_space, observation_space
 from robustness.faults.training import Torn
@@ -61,7 +61,7 @@ def books(workdir: Path, torn: Sequence[Torn]) -> Books:
     )
 
 
-def _missing(counted: int, told: Sequence[int], unsure: Sequence[int], rings: Sequence[FrameReplay]) -> int:
+def _missing(counted: int, told: Sequence[int], unsure: Sequence[int], rings: Sequence[FrameRing]) -> int:
     """Transitions that one of the books has and another has not.
 
     Args:
@@ -83,13 +83,11 @@ def _missing(counted: int, told: Sequence[int], unsure: Sequence[int], rings: Se
     return max(difference, abs(counted - sum(map(sum, stored))), sum(n * length for length, n in not_stored.items()))
 
 
-def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay | ReplayRings:
-    if run.num_envs == 1:
-        return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.seed, run.replay.n_step)
-    return ReplayRings(obs_spec, action_spec, run.replay.capacity, run.num_envs, run.seed, run.replay.n_step)
+def _replay(run: RunConfig, obs_spec: ObsSpec, action_spec: ActionSpec) -> FrameReplay:
+    return FrameReplay(obs_spec, action_spec, run.replay.capacity, run.num_envs, n_step=run.replay.n_step)
 
 
-def _lengths(ring: FrameReplay) -> list[int]:
+def _lengths(ring: FrameRing) -> list[int]:
     """Transitions of each episode in the ring, in order."""
     columns = ring.read_slots(*ring.span)
     starts, whole = columns["episode_start"].tolist(), columns["has_transition"].tolist()

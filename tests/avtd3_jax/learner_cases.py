@@ -8,7 +8,8 @@ import numpy as np
 
 from avtd3_jax.agent.spaces import ActionSpec, Observation, ObsSpec
 from avtd3_jax.agent.td3 import TD3, Params, TD3Config, TrainState
-from avtd3_jax.replay.ring import Batch, FrameReplay
+from avtd3_jax.replay.batch import Batch
+from avtd3_jax.replay.replay import FrameReplay
 
 BOTH = ObsSpec(image=(4, 36, 36), vector=5)  # the smallest image that NatureCNN takes
 VECTOR = ObsSpec(image=None, vector=5)

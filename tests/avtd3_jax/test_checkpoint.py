@@ -15,7 +15,7 @@ from learner_cases import BOTH, VECTOR, filled_replay, make_learner, run_updates
 from avtd3_jax.agent.spaces import ActionSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import CheckpointError
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 
 EXTRAS = {"config": {"seed": 2**80}}
 
@@ -161,7 +161,7 @@ def test_a_changed_byte_anywhere_falls_back_to_the_one_before_with_a_warning(lea
                 restored = checkpoints.restore(learner.init(1), replay)
             assert restored.step == 1500
             assert same_bits(restored.state, saved[1][1500])
-            assert replay.span == (0, 1530)
+            assert replay.rings[0].span == (0, 1530)
         path.write_bytes(whole)
     path.unlink()
     with (
@@ -203,8 +203,9 @@ def test_a_damaged_checkpoint_is_not_in_the_way_of_the_run_that_falls_back(learn
     with Checkpoints(directory) as checkpoints:
         assert checkpoints.restore(learner.init(1), other).step == 2500
     assert other.get_state() == replay.get_state()
-    for name, column in replay.read_slots(*replay.span).items():
-        np.testing.assert_array_equal(other.read_slots(*other.span)[name], column)
+    mine, theirs = replay.rings[0], other.rings[0]
+    for name, column in mine.read_slots(*mine.span).items():
+        np.testing.assert_array_equal(theirs.read_slots(*theirs.span)[name], column)
 
 
 def test_half_written_checkpoints_are_passed_over_and_removed(learner, saved, tmp_path):
@@ -259,7 +260,7 @@ import numpy as np
 from avtd3_jax.errors import CheckpointError
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.agent.td3 import TD3
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 
 spec = ObsSpec(image=None, vector=5), ActionSpec(2)
@@ -298,8 +299,9 @@ checkpoints.close()
 other = FrameReplay(*spec, 5000)
 with Checkpoints(sys.argv[1], read_only=True) as checkpoints:
     print(checkpoints.restore(learner.init(1), other).step, other.get_state() == replay.get_state())
-    print(all((column == other.read_slots(*other.span)[name]).all()
-              for name, column in replay.read_slots(*replay.span).items()))
+    mine, theirs = replay.rings[0], other.rings[0]
+    print(all((column == theirs.read_slots(*theirs.span)[name]).all()
+              for name, column in mine.read_slots(*mine.span).items()))
 """
 
 

@@ -9,8 +9,7 @@ from learner_cases import BOTH, VECTOR, copy_replay
 from avtd3_jax.agent.spaces import ActionSpec
 from avtd3_jax.replay import device_replay
 from avtd3_jax.replay.device_replay import DeviceReplay
-from avtd3_jax.replay.ring import FrameReplay
-from avtd3_jax.replay.rings import ReplayRings
+from avtd3_jax.replay.replay import FrameReplay
 
 ACTION = ActionSpec(2)
 
@@ -35,9 +34,7 @@ def drive(ring, steps, seed, episode=23):
 
 
 def make(kind, capacity=120):
-    if kind == "rings":
-        return ReplayRings(BOTH, ACTION, capacity, 3, seed=5)
-    return FrameReplay(BOTH, ACTION, capacity, seed=5)
+    return FrameReplay(BOTH, ACTION, capacity, 3 if kind == "rings" else 1, seed=5)
 
 
 def assert_same_batches(host, device, draws=3):

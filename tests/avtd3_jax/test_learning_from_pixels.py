@@ -5,7 +5,7 @@ import pytest
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3, TD3Config
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 
 SPEC = ObsSpec(image=(4, 36, 36), vector=None)
 

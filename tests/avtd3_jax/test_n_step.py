@@ -11,8 +11,8 @@ from test_replay import ACTION, EPISODES, SPEC, STACK, Recorder, identities
 from avtd3_jax.agent import losses
 from avtd3_jax.agent.spaces import ObsSpec
 from avtd3_jax.agent.td3 import split_frames
-from avtd3_jax.replay.ring import FrameReplay, make_batch
-from avtd3_jax.replay.rings import ReplayRings
+from avtd3_jax.replay.batch import make_batch
+from avtd3_jax.replay.replay import FrameReplay
 
 GAMMA = 0.9
 BOOTSTRAP = 1000.0  # what the critics would say of the state after the last step
@@ -70,7 +70,7 @@ def fill(record, episodes):
             last = i == length - 1
             record.step(terminated=last and end == "terminated", truncated=last and end == "truncated")
         if end == "torn":
-            record.replay.end_torn_episode()
+            record.replay.end_torn_episode(record.environment)
 
 
 @settings(max_examples=80, deadline=None, derandomize=True)
@@ -110,8 +110,8 @@ def target_of(batch):
 
 
 def test_rings_sample_n_steps_too():
-    replay = ReplayRings(SPEC, ACTION, 60, 2, n_step=3)
-    records = [NStepRecorder(ring) for ring in replay.rings]
+    replay = FrameReplay(SPEC, ACTION, 60, 2, n_step=3)
+    records = [NStepRecorder(replay, number) for number in range(2)]
     for record in records:
         fill(record, [(7, "terminated"), (30, "truncated"), (2, "torn"), (4, "under way")])
     drawn = records[0].check(replay.sample(2000))  # both rings were told the same

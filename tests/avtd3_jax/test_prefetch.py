@@ -7,7 +7,7 @@ from learner_cases import BOTH, filled_replay, make_learner, random_batch, same_
 
 from avtd3_jax.agent.spaces import ActionSpec
 from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.replay import FrameReplay
 
 
 @pytest.mark.parametrize("depth", [0, 2])

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from learner_cases import copy_replay
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
-from avtd3_jax.replay.ring import FrameReplay
-from avtd3_jax.replay.ring import ring as replay_module
-from avtd3_jax.replay.rings import ReplayRings
+from avtd3_jax.replay.replay import FrameReplay
+from avtd3_jax.replay.ring import FrameRing
 
 STACK = 4
 SPEC = ObsSpec(image=(STACK, 2, 2), vector=3)
@@ -29,10 +28,11 @@ def identities(frames):
 
 
 class Recorder:
-    """Feeds a replay and remembers, as plain lists, what should be in it."""
+    """Feeds an environment's ring of a replay and remembers, as plain lists, what should be in it."""
 
-    def __init__(self, replay):
+    def __init__(self, replay, environment=0):
         self.replay = replay
+        self.environment = environment
         self.observations = []  # one entry a slot ever written: (id, id of the episode's first)
         self.transitions = {}  # id of the observation -> (action, reward, terminated)
         self.stack = []
@@ -45,7 +45,7 @@ class Recorder:
         identity = len(self.observations)
         self.stack = [identity] * STACK
         self.observations.append((identity, identity))
-        self.replay.begin_episode(self.observation())
+        self.replay.begin_episode(self.observation(), self.environment)
 
     def step(self, terminated=False, truncated=False):
         last, first = self.observations[-1]
@@ -53,7 +53,7 @@ class Recorder:
         self.observations.append((last + 1, first))
         self.transitions[last] = (np.array([last, -last], np.float32), np.float32(last / 2), terminated)
         action, reward, _ = self.transitions[last]
-        self.replay.add(action, reward, self.observation(), terminated, truncated)
+        self.replay.add(action, reward, self.observation(), terminated, truncated, self.environment)
 
     def expected_stack(self, identity):
         """The S + 1 frame ids of the transition from observation `identity`."""
@@ -61,7 +61,7 @@ class Recorder:
         return [max(first, identity + offset) for offset in range(1 - STACK, 2)]
 
     def valid(self):
-        oldest = max(0, len(self.observations) - self.replay.capacity)
+        oldest = max(0, len(self.observations) - self.replay.rings[self.environment].capacity)
         return {identity for identity in self.transitions if min(self.expected_stack(identity)) >= oldest}
 
     def check(self, batch):
@@ -79,7 +79,7 @@ class Recorder:
 
 
 def recorder(capacity, seed=0):
-    return Recorder(FrameReplay(SPEC, ACTION, capacity, seed))
+    return Recorder(FrameReplay(SPEC, ACTION, capacity, seed=seed))
 
 
 EPISODES = st.lists(
@@ -186,8 +186,8 @@ def test_state_holds_no_more_than_the_fill():
     record = Recorder(replay)
     record.begin()
     record.step()
-    assert replay.span == (0, 2)
-    assert {len(column) for column in replay.read_slots(0, 2).values()} == {2}
+    assert replay.rings[0].span == (0, 2)
+    assert {len(column) for column in replay.rings[0].read_slots(0, 2).values()} == {2}
     empty = FrameReplay(SPEC, ACTION, 1000)
     restored = FrameReplay(SPEC, ACTION, 1000)
     copy_replay(empty, restored)
@@ -201,7 +201,7 @@ def test_state_of_another_shape_is_refused():
     with pytest.raises(ValueError, match="vector has another shape"):
         copy_replay(filled(capacity=16).replay, wider)
     with pytest.raises(ValueError, match="of 2 environments, this one of 1"):
-        FrameReplay(SPEC, ACTION, 32).set_state(ReplayRings(SPEC, ACTION, 64, 2).get_state())
+        FrameReplay(SPEC, ACTION, 32).set_state(FrameReplay(SPEC, ACTION, 64, 2).get_state())
 
 
 @pytest.mark.parametrize("spec", [ObsSpec(image=(STACK, 2, 2), vector=None), ObsSpec(image=None, vector=3)])
@@ -226,7 +226,7 @@ def test_arrays_are_contiguous_and_never_shared():
     assert all(part.flags.c_contiguous for part in first)
     for a, b in zip(first, second, strict=True):
         assert not np.shares_memory(a, b)
-        assert not any(np.shares_memory(a, column) for column in replay._columns.values())
+        assert not any(np.shares_memory(a, column) for column in replay.rings[0]._columns.values())
 
 
 @pytest.mark.parametrize("size", [1, 64])
@@ -339,7 +339,7 @@ def test_a_sample_overtaken_by_adding_is_drawn_again(monkeypatch):
     record.begin()
     for _ in range(8):
         record.step()
-    gather, calls = FrameReplay._gather, []
+    gather, calls = FrameRing._gather, []
 
     def slow_gather(self, drawn, batch):
         calls.append(drawn)
@@ -348,7 +348,7 @@ def test_a_sample_overtaken_by_adding_is_drawn_again(monkeypatch):
                 record.step()
         return gather(self, drawn, batch)
 
-    monkeypatch.setattr(replay_module.FrameReplay, "_gather", slow_gather)
+    monkeypatch.setattr(FrameRing, "_gather", slow_gather)
     drawn = record.check(record.replay.sample(32))
     assert len(calls) == 2
     assert set(drawn.tolist()) <= record.valid()

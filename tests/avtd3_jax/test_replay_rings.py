@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from learner_cases import copy_replay
 from test_replay import ACTION, SPEC, STACK, Recorder, identities
 
-from avtd3_jax.replay.ring import FrameReplay
-from avtd3_jax.replay.rings import ReplayRings
+from avtd3_jax.replay.replay import FrameReplay
 
 RING_IDS = 100_000
 
@@ -16,10 +15,9 @@ RING_IDS = 100_000
 class RingRecorder(Recorder):
     """Ids of ring i begin at i * RING_IDS, so that a sample tells its ring."""
 
-    def __init__(self, ring, number):
-        super().__init__(ring)
+    def __init__(self, replay, number):
+        super().__init__(replay, number)
         self.first = number * RING_IDS
-        self.number = number
 
     def observation(self):
         self.stack = [identity + self.first for identity in self.stack]
@@ -30,8 +28,8 @@ class RingRecorder(Recorder):
 
 
 def recorders(capacity, count, seed=0):
-    replay = ReplayRings(SPEC, ACTION, capacity, count, seed)
-    return replay, [RingRecorder(ring, number) for number, ring in enumerate(replay.rings)]
+    replay = FrameReplay(SPEC, ACTION, capacity, count, seed)
+    return replay, [RingRecorder(replay, number) for number in range(count)]
 
 
 def drawn(records, batch):
@@ -46,7 +44,7 @@ def drawn(records, batch):
         assert batch.next_vector[i][0] == window[-1]
         np.testing.assert_array_equal(batch.action[i], action)
         assert (batch.reward[i, 0], batch.terminated[i]) == (reward, terminated)
-        rows.append((record.number, identity))
+        rows.append((record.environment, identity))
     return rows
 
 
@@ -62,7 +60,7 @@ def test_samples_are_exactly_the_valid_transitions_of_all_rings(capacity, moves)
     for number, move in moves:
         record = records[number]
         if move == "torn":
-            record.replay.end_torn_episode()
+            replay.end_torn_episode(number)
             running[number] = False
         elif move == "begin" or not running[number]:
             record.begin()
@@ -70,7 +68,7 @@ def test_samples_are_exactly_the_valid_transitions_of_all_rings(capacity, moves)
         else:
             record.step(terminated=move == "end")
             running[number] = move != "end"
-    valid = {(record.number, identity) for record in records for identity in record.valid()}
+    valid = {(record.environment, identity) for record in records for identity in record.valid()}
     assert len(replay) == len(valid)
     if valid:
         assert set(drawn(records, replay.sample(40 * len(valid)))) == valid
@@ -93,7 +91,7 @@ def filled(seed=0):
 
 def test_sampling_is_uniform_over_transitions_not_over_rings():
     replay, records = filled()
-    valid = sorted((record.number, identity) for record in records for identity in record.valid())
+    valid = sorted((record.environment, identity) for record in records for identity in record.valid())
     rows = [row for _ in range(100) for row in drawn(records, replay.sample(4 * len(valid)))]
     counts = np.array([rows.count(transition) for transition in valid])
     chi_square, freedom = np.sum((counts - 400.0) ** 2 / 400.0), len(valid) - 1
@@ -102,12 +100,12 @@ def test_sampling_is_uniform_over_transitions_not_over_rings():
 
 def test_restored_rings_sample_identically_and_go_on_mid_episode():
     replay, records = filled()
-    other = ReplayRings(SPEC, ACTION, 96, 3, seed=9)
+    other = FrameReplay(SPEC, ACTION, 96, 3, seed=9)
     copy_replay(replay, other)
-    for record, ring in zip(records, other.rings, strict=True):
+    for record in records:
         record.step()
         last = len(record.observations) - 2
-        ring.add(*record.transitions[last][:2], record.observation(), False, False)
+        other.add(*record.transitions[last][:2], record.observation(), False, False, record.environment)
     for _ in range(5):
         for a, b in zip(replay.sample(32), other.sample(32), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -117,7 +115,7 @@ def test_rings_of_which_some_are_empty_are_restored():
     replay, records = recorders(96, 3)
     records[1].begin()
     records[1].step()
-    other = ReplayRings(SPEC, ACTION, 96, 3)
+    other = FrameReplay(SPEC, ACTION, 96, 3)
     copy_replay(replay, other)
     assert [len(ring) for ring in other.rings] == [0, 1, 0]
 
@@ -127,7 +125,7 @@ def test_rings_share_the_capacity_and_refuse_another_number():
     assert replay.capacity == 96
     assert [ring.capacity for ring in replay.rings] == [32] * 3
     with pytest.raises(ValueError, match="of 3 environments, this one of 2"):
-        ReplayRings(SPEC, ACTION, 96, 2).set_state(replay.get_state())
+        FrameReplay(SPEC, ACTION, 96, 2).set_state(replay.get_state())
     lone = FrameReplay(SPEC, ACTION, 96)
     with pytest.raises(ValueError, match="of 1 environments, this one of 3"):
         replay.set_state(lone.get_state())

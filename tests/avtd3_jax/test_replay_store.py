@@ -11,8 +11,7 @@ from test_replay_rings import recorders
 
 from avtd3_jax.checkpoints.array_files import DamagedError
 from avtd3_jax.checkpoints.replay_store import ReplayStore, describe, segments_of
-from avtd3_jax.replay.ring import FrameReplay
-from avtd3_jax.replay.rings import ReplayRings
+from avtd3_jax.replay.replay import FrameReplay
 
 SLOTS = 4
 MOVES = st.lists(
@@ -54,7 +53,7 @@ def test_every_snapshot_comes_back_whole_from_the_segments_that_are_kept(tmp_pat
             record.step(terminated=move == "end")
             running[number] = move == "step"
         elif move == "torn":
-            record.replay.end_torn_episode()
+            replay.end_torn_episode(number)
             running[number] = False
         elif move == "take" and (snapshot := store.take(replay)) is not None:
             taken = [*taken, (snapshot, contents(replay))][-2:]
@@ -67,7 +66,7 @@ def test_every_snapshot_comes_back_whole_from_the_segments_that_are_kept(tmp_pat
     needed = {name for snapshot, _ in taken for name in segments_of(plain(snapshot))}
     assert {path.name for path in directory.glob("*")} == needed
     for snapshot, expected in taken:
-        other = ReplayRings(SPEC, ACTION, capacity, 2, seed=9)
+        other = FrameReplay(SPEC, ACTION, capacity, 2, seed=9)
         again = ReplayStore(directory, SLOTS)
         again.load(plain(snapshot), snapshot.arrays, other)
         assert_same(contents(other), expected)

@@ -45,7 +45,10 @@ def test_setup_works_after_jax_is_imported_and_fills_the_cache(tmp_path):
 
 
 def test_a_missing_gpu_is_named():
-    code = "from avtd3_jax import errors, runtime\ntry: runtime.setup('gpu')\nexcept errors.RuntimeSetupError as e: print(e)"
+    code = (
+        "from avtd3_jax import errors, runtime\n"
+        "try: runtime.setup('gpu')\nexcept errors.RuntimeSetupError as e: print(e)"
+    )
     done = python(code, JAX_PLATFORMS="", CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
     assert "asked for and JAX has none: install the extra 'cuda'" in done.stdout

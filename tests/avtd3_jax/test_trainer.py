@@ -10,8 +10,8 @@ from learner_cases import VECTOR, make_learner
 from avtd3_jax.agent.spaces import ActionSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.replay.rings import make_replay
-from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, ScheduleConfig
+from avtd3_jax.replay.replay import FrameReplay
+from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
 from avtd3_jax.training.learner_loop import LearnerLoop
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
@@ -34,8 +34,7 @@ def never():
 
 
 def empty_replay(environments):
-    config = ReplayConfig(capacity=500, prefetch=0, n_step=1, gather_threads=1, device_resident=False)
-    return make_replay(VECTOR, ActionSpec(2), config, environments, seed=0)
+    return FrameReplay(VECTOR, ActionSpec(2), 500, environments)
 
 
 @pytest.fixture

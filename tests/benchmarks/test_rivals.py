@@ -13,7 +13,7 @@ torch = pytest.importorskip(
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
 from avtd3_jax.agent.td3 import TD3, TD3Config  # noqa: E402
-from avtd3_jax.replay.ring import Batch  # noqa: E402
+from avtd3_jax.replay.batch import Batch  # noqa: E402
 from benchmarks.rivals.torch_td3 import TorchTD3, Variant  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)

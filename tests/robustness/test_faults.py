@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
-from avtd3_jax.replay.ring import FrameReplay
+from avtd3_jax.replay.ring import FrameRing
 from robustness.faults.ledger import _missing
 from robustness.faults.shims import Shim
 from robustness.faults.usage import slope
 from robustness.faults.wire import Wire
 
 
-def ring(lengths: list[int], capacity: int = 100) -> FrameReplay:
-    replay = FrameReplay(ObsSpec(image=None, vector=1), ActionSpec(1), capacity)
+def ring(lengths: list[int], capacity: int = 100) -> FrameRing:
+    replay = FrameRing(ObsSpec(image=None, vector=1), ActionSpec(1), capacity)
     for length in lengths:
         replay.begin_episode(np.zeros(1, np.float32))
         for _ in range(length):

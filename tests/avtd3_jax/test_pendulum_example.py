@@ -16,6 +16,6 @@ def test_the_library_example_learns():
     assert np.mean(returns[-6:]) > -700.0
 
 
-def test_the_readme_shows_the_example_as_it_is():
+def test_the_documentation_shows_the_example_as_it_is():
     shown = EXAMPLE.read_text().split("\n\n\nif __name__")[0].rstrip()
-    assert f"```python\n{shown}\n```" in (EXAMPLE.parents[1] / "README.md").read_text()
+    assert f"```python\n{shown}\n```" in (EXAMPLE.parents[1] / "docs" / "library.md").read_text()

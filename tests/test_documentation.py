@@ -1,0 +1,160 @@
+"""What the documentation says exists: links, pictures, commands, options, make targets."""
+
+import dataclasses
+import functools
+import importlib.util
+import re
+import shlex
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+
+from avtd3_jax.settings.run_config import RunConfig
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").glob("*.md"),
+        ROOT / "benchmarks" / "README.md",
+        ROOT / "results" / "README.md",
+        *(ROOT / "minicarla").glob("*.md"),
+    ]
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"python -m ([\w.]+)([^\n`]*)")
+OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "robustness")
+
+PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # the changelog names what is gone
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+each_present_page = pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def code_of(page: Path) -> str:
+    """The page with the continued lines of its commands joined."""
+    return page.read_text().replace("\\\n", " ")
+
+
+def commands(page: Path) -> list[tuple[str, list[str]]]:
+    """(module, arguments) of every `python -m MODULE` on a page."""
+    return [(module, shlex.split(rest, comments=True)) for module, rest in COMMAND.findall(code_of(page))]
+
+
+def make_calls(page: Path) -> list[tuple[str, list[str]]]:
+    """(target, arguments in ARGS) of every `make TARGET` in the page's code."""
+    found = re.findall(
+        r"(?:^|`)make ([a-z]+)(?: ARGS=(?:\"([^\"]*)\"|(\S+?)))?(?=[\s`]|$)", code_of(page), re.MULTILINE
+    )
+    return [(target, shlex.split(quoted or plain)) for target, quoted, plain in found]
+
+
+def config_keys(cls: type, prefix: str = "") -> set[str]:
+    """Dotted keys of a run's configuration as the command line has them."""
+    keys = set()
+    for name, hint in typing.get_type_hints(cls).items():
+        dotted = {"env.simulator": "sim", "env.scenario": "scenario"}.get(prefix + name, prefix + name)
+        keys.add(dotted)
+        if dataclasses.is_dataclass(hint):
+            keys |= config_keys(typing.cast(type, hint), dotted + ".")
+    return keys
+
+
+@functools.cache
+def help_of(module: str, action: str) -> str:
+    """What `python -m MODULE [ACTION] --help` prints."""
+    words = [sys.executable, "-m", module, *([action] if action else []), "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def check_options(module: str, arguments: list[str]) -> None:
+    """Every option among `arguments` is one that the command has."""
+    action = arguments[0] if arguments and re.fullmatch("[a-z]+", arguments[0]) else ""
+    for word in arguments:
+        option = word.split("=")[0]
+        if not option.startswith("--"):
+            continue
+        if option.startswith("--config."):
+            key = re.sub(r"\[\d+\]$", "", option.removeprefix("--config."))
+            assert key in config_keys(RunConfig) or key == "KEY", f"{module} {option}"
+        else:
+            name = option.removeprefix("--")
+            assert re.search(rf"--(\[no\])?{re.escape(name)}\b", help_of(module, action)), f"{module} {option}"
+
+
+def test_the_readme_is_read_in_five_minutes():
+    assert len((ROOT / "README.md").read_text().split()) <= 1000
+
+
+@each_page
+def test_links_and_pictures_exist(page):
+    for link in LINK.findall(page.read_text()):
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@each_present_page
+def test_commands_exist(page):
+    for module, _ in commands(page):
+        spec = importlib.util.find_spec(module)
+        assert spec is not None, module
+        runs = importlib.util.find_spec(f"{module}.__main__") if spec.submodule_search_locations else spec
+        assert runs is not None, f"python -m {module}: it is a package without __main__"
+
+
+@each_present_page
+def test_options_exist(page):
+    for module, arguments in commands(page):
+        if module.partition(".")[0] in OURS:
+            check_options(module, arguments)
+
+
+@each_present_page
+def test_make_targets_and_their_options_exist(page):
+    for target, arguments in make_calls(page):
+        assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), target
+        if target == "train":
+            check_options("avtd3_jax.train", arguments)
+
+
+@pytest.mark.parametrize("page", [ROOT / "docs" / "training.md", ROOT / "docs" / "evaluation.md"], ids=lambda p: p.name)
+def test_options_told_of_in_tables_exist(page):
+    """Options outside of a command, in the page's tables and text, belong to one of the three commands."""
+    known = " ".join(help_of(f"avtd3_jax.{name}", "") for name in ("train", "evaluate", "explain"))
+    for option in re.findall(r"`(--[\w.\[\]]+)", page.read_text()):
+        if option.startswith("--config."):
+            check_options("avtd3_jax.train", [option])
+        else:
+            assert option.removeprefix("--") in known, option
+
+
+def test_the_checks_can_fail(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A page\n[gone](gone.md) [here](#nowhere)\n"
+        "```\npython -m avtd3_jax.gone\npython -m avtd3_jax.evaluate --gone 1\n"
+        'python -m avtd3_jax.train --config.gone=1\nmake gone\nmake train ARGS="--config.agent.gone=2"\n```\n'
+    )
+    with pytest.raises(AssertionError, match="gone"):
+        test_links_and_pictures_exist(page)
+    with pytest.raises(AssertionError, match="gone"):
+        test_commands_exist(page)
+    with pytest.raises(AssertionError, match="gone"):
+        check_options("avtd3_jax.evaluate", ["--gone", "1"])
+    with pytest.raises(AssertionError, match="gone"):
+        check_options("avtd3_jax.train", ["--config.agent.gone=2"])
+    assert make_calls(page) == [("gone", []), ("train", ["--config.agent.gone=2"])]

@@ -34,7 +34,7 @@ MAX_UNREAD_REPLY_BYTES = 1 << 20
 SLICE_S = 0.02
 # Subscriptions that ticks wait for, per stream; and announced ones that never came before a client is not waited for.
 MAX_AWAITED_READERS = 64
-MAX_BROKEN_PROMISES = 3
+MAX_MISSED_SUBSCRIPTIONS = 3
 MAX_TRAFFIC_MANAGERS = 64  # of one client
 
 # --- Frames that readers have not read yet ---

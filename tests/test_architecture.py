@@ -6,35 +6,122 @@ import json
 import typing
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 from avtd3_jax.settings.run_config import RunConfig
 
 ROOT = Path(__file__).parents[1]
-LEARNER = sorted((ROOT / "avtd3_jax").rglob("*.py"))
-WORLD = sorted((ROOT / "envloop").rglob("*.py"))
+PACKAGES = ("avtd3_jax", "envloop", "minicarla")
+
+
+def sources(folder: str) -> list[Path]:
+    """Its modules, without what a build has left there."""
+    root = ROOT / folder
+    return sorted(path for path in root.rglob("*.py") if "build" not in path.relative_to(root).parts)
+
+
+LEARNER, WORLD, SERVER = (sources(package) for package in PACKAGES)
 MEETING_PLACES = {"train.py", "evaluate.py", "explain.py", "run_config.py"}
+LEARNING = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "avtd3_jax"}
 
 
-def imported(path: Path) -> set[str]:
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Full names of what a file imports anywhere: at its top, in functions, under TYPE_CHECKING.
+
+    `from a import b` gives both "a" and "a.b", for b may be a module or a name in one.
+    """
+    package = module_of(path) if path.name == "__init__.py" else module_of(path).rpartition(".")[0]
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return {name.partition(".")[0] for name in names}
+        elif isinstance(node, ast.ImportFrom):
+            up = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*up, *([node.module] if node.module else [])])
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return names
 
 
-@pytest.mark.parametrize("path", WORLD, ids=lambda p: p.name)
-def test_the_world_imports_no_learner(path):
-    assert not imported(path) & {"jax", "flax", "optax", "orbax", "chex", "avtd3_jax"}
+def imported(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported_modules(path)}
 
 
-@pytest.mark.parametrize("path", LEARNER, ids=lambda p: p.name)
+def import_graph(paths: list[Path]) -> nx.DiGraph:
+    """Who imports whom among the modules.
+
+    To import a.b.c runs a and a.b before, so these count too, unless they are the importing module's own packages:
+    those are under way already. `from a import b` counts as an import of a only if b is no module.
+    """
+    modules = {module_of(path): path for path in paths}
+    graph = nx.DiGraph()
+    for module, path in modules.items():
+        names = imported_modules(path)
+        for name in names & modules.keys():
+            if name != module and not (module.startswith(f"{name}.") and is_only_a_way_to_modules(path, name, modules)):
+                graph.add_edge(module, name)
+            parts = name.split(".")
+            for package in (".".join(parts[:i]) for i in range(1, len(parts))):
+                if package in modules and package != module and not module.startswith(f"{package}."):
+                    graph.add_edge(module, package)
+    return graph
+
+
+def is_only_a_way_to_modules(path: Path, package: str, modules: typing.Container[str]) -> bool:
+    """Whether all that the file takes from the package are modules in it."""
+    taken = {name for name in imported_modules(path) if name.rpartition(".")[0] == package}
+    return bool(taken) and all(name in modules for name in taken)
+
+
+def cycles(graph: nx.DiGraph) -> list[list[str]]:
+    loops = [[module] for module in graph if graph.has_edge(module, module)]
+    return loops + [sorted(group) for group in nx.strongly_connected_components(graph) if len(group) > 1]
+
+
+@pytest.mark.parametrize("path", SERVER, ids=module_of)
+def test_the_server_knows_neither_package_and_no_learning_library(path):
+    assert not imported(path) & (LEARNING | {"envloop", "torch", "gymnasium"})
+
+
+@pytest.mark.parametrize("path", WORLD, ids=module_of)
+def test_the_world_imports_no_learner_and_starts_the_server_as_a_process(path):
+    assert not imported(path) & (LEARNING | {"minicarla"})
+
+
+@pytest.mark.parametrize("path", LEARNER, ids=module_of)
 def test_the_learner_imports_no_simulator_and_meets_the_world_in_few_files(path):
     allowed = {"envloop"} if path.name in MEETING_PLACES else set()
     assert not (imported(path) - allowed) & {"carla", "minicarla", "envloop"}
+
+
+def test_no_module_imports_itself_by_a_detour():
+    assert cycles(import_graph(LEARNER + WORLD + SERVER)) == []
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a/__init__.py": "", "a/b.py": "from a.c import x", "a/c.py": "def f():\n    import a.b"},
+        {"a/__init__.py": "", "a/b.py": "from a import c", "a/c.py": "if TYPE_CHECKING:\n    from .b import X"},
+        {"a/__init__.py": "from a.b import x", "a/b.py": "from a import x"},
+        {"a/__init__.py": "from a.b import x", "a/b.py": "from d import y", "d.py": "import a.c", "a/c.py": ""},
+        {"a/__init__.py": "import a.b", "a/b.py": "import a"},
+    ],
+)
+def test_cycles_are_found(tmp_path, monkeypatch, files):
+    monkeypatch.setattr("test_architecture.ROOT", tmp_path)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    paths = sorted(tmp_path.rglob("*.py"))
+    assert len(cycles(import_graph(paths))) == 1
+    (tmp_path / "a" / "b.py").write_text("import numpy")
+    assert cycles(import_graph(paths)) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envloop" / "task").glob("*.py")), ids=lambda p: p.name)
@@ -45,10 +132,11 @@ def test_the_task_is_pure(path):
 EVERYTHING = (
     LEARNER
     + WORLD
+    + SERVER
     + [
         path
-        for folder in ("benchmarks", "configs", "examples", "experiments", "minicarla", "robustness")
-        for path in sorted((ROOT / folder).rglob("*.py"))
+        for folder in ("benchmarks", "configs", "examples", "experiments", "robustness")
+        for path in sources(folder)
     ]
 )
 UNPICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}

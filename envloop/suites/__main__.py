@@ -9,13 +9,27 @@ import dataclasses
 import json
 from pathlib import Path
 
+import carla
 import cv2
 
+from envloop.client.minicarla_process import EmbeddedServer
 from envloop.client.planner import Planner
 from envloop.drawing.birdseye import BirdsEye, lane_polygons
 from envloop.suites import FOLDER, Suite, load_suite, suite_names
 from envloop.suites.make import RECIPES, make_suite
-from minicarla.maps import load_town
+
+_TIMEOUT_S = 120.0
+
+
+def town_map(town: str) -> carla.Map:
+    """The map of one of minicarla's towns, from a server that runs for that long only."""
+    server = EmbeddedServer(["--town", town], _TIMEOUT_S)
+    try:
+        client = carla.Client("127.0.0.1", server.port)
+        client.set_timeout(_TIMEOUT_S)
+        return client.get_world().get_map()
+    finally:
+        server.stop()
 
 
 def write(suite: Suite) -> Path:
@@ -28,7 +42,7 @@ def write(suite: Suite) -> Path:
 
 def draw(suite: Suite, path: Path) -> None:
     """Writes a picture of the suite's routes over its town's map."""
-    carla_map = load_town(suite.town).carla_map
+    carla_map = town_map(suite.town)
     planner = Planner(carla_map)
     ways = [planner.plan(route.start, route.goal).points[:, :2] for route in suite.routes]
     picture = BirdsEye(lane_polygons(carla_map)).sheet(ways)
@@ -49,7 +63,7 @@ def main() -> None:
     draw_parser.add_argument("picture", type=Path)
     args = parser.parse_args()
     if args.command == "make":
-        print(write(make_suite(args.name, load_town(RECIPES[args.name].town).carla_map)))
+        print(write(make_suite(args.name, town_map(RECIPES[args.name].town))))
     else:
         draw(load_suite(args.name), args.picture)
 

@@ -1,45 +1,41 @@
 """RPC methods that every actor understands: life, place, velocity, forces."""
 
-from typing import TYPE_CHECKING
-
 from minicarla.limits import MAX_SPEED, MAX_SPIN_DEG_S
 from minicarla.physics.vehicle import apply_impulse, set_velocity
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Description, Wire
+from minicarla.simulation import Simulation
 from minicarla.world.actors import Prop, Vehicle, Walker
-
-if TYPE_CHECKING:
-    from minicarla.server import Server
 
 methods = Methods()
 
 
 @methods.value
-def get_actors_by_id(server: "Server", client: RpcConnection, ids: list[int]) -> list[Wire]:
+def get_actors_by_id(sim: Simulation, client: RpcConnection, ids: list[int]) -> list[Wire]:
     """Those of the actors that exist, each once."""
-    actors = server.world.actors
+    actors = sim.state.actors
     asked = dict.fromkeys(rpc_types.identifier(actor_id) for actor_id in rpc_types.items(ids, "actor ids"))
     found = (actors.get(actor_id) for actor_id in asked)
-    return [actor.wire(server.streams.port) for actor in found if actor is not None]
+    return [actor.wire(sim.streams.port) for actor in found if actor is not None]
 
 
 @methods.value
-def get_spectator(server: "Server", client: RpcConnection) -> Wire:
+def get_spectator(sim: Simulation, client: RpcConnection) -> Wire:
     """The actor that stands for the simulator's own view."""
-    return server.world.spectator.wire(server.streams.port)
+    return sim.state.spectator.wire(sim.streams.port)
 
 
 @methods.value
-def spawn_actor(server: "Server", client: RpcConnection, description: Wire, transform: Wire) -> Wire:
+def spawn_actor(sim: Simulation, client: RpcConnection, description: Wire, transform: Wire) -> Wire:
     """`World.spawn_actor`."""
-    actor = server.world.spawn(Description.parse(description), rpc_types.pose(transform))
-    return actor.wire(server.streams.port)
+    actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform))
+    return actor.wire(sim.streams.port)
 
 
 @methods.value
 def spawn_actor_with_parent(
-    server: "Server",
+    sim: Simulation,
     client: RpcConnection,
     description: Wire,
     transform: Wire,
@@ -48,27 +44,27 @@ def spawn_actor_with_parent(
     socket: str = "",
 ) -> Wire:
     """`World.spawn_actor` with `attach_to`. Every attachment is rigid: a spring arm would not be the same twice."""
-    actor = server.world.spawn(Description.parse(description), rpc_types.pose(transform), rpc_types.identifier(parent))
-    return actor.wire(server.streams.port)
+    actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform), rpc_types.identifier(parent))
+    return actor.wire(sim.streams.port)
 
 
 @methods.value
-def destroy_actor(server: "Server", client: RpcConnection, actor_id: int) -> bool:
+def destroy_actor(sim: Simulation, client: RpcConnection, actor_id: int) -> bool:
     """`Actor.destroy`."""
-    return server.world.destroy(actor_id)
+    return sim.state.destroy(actor_id)
 
 
 @methods.value
-def get_actor_bounding_box(server: "Server", client: RpcConnection, actor_id: int) -> Wire:
+def get_actor_bounding_box(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
     """An empty box for an actor that has vanished: an error would abort a client whose Traffic Manager asks."""
-    actor = server.world.actors.get(rpc_types.identifier(actor_id))
+    actor = sim.state.actors.get(rpc_types.identifier(actor_id))
     return rpc_types.bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)) if actor is None else actor.bounding_box()
 
 
 @methods.void
-def set_actor_transform(server: "Server", client: RpcConnection, actor_id: int, transform: Wire) -> None:
+def set_actor_transform(sim: Simulation, client: RpcConnection, actor_id: int, transform: Wire) -> None:
     """`Actor.set_transform`: as on CARLA the velocity stays, and for an attached actor it is relative to the parent."""
-    actor = server.world.find(actor_id)
+    actor = sim.state.find(actor_id)
     if actor.parent is None:
         actor.move_to(rpc_types.pose(transform))
     else:
@@ -76,18 +72,18 @@ def set_actor_transform(server: "Server", client: RpcConnection, actor_id: int, 
 
 
 @methods.void
-def set_actor_location(server: "Server", client: RpcConnection, actor_id: int, location: Wire) -> None:
+def set_actor_location(sim: Simulation, client: RpcConnection, actor_id: int, location: Wire) -> None:
     """`Actor.set_location`."""
-    actor = server.world.find(actor_id)
+    actor = sim.state.find(actor_id)
     x, y, z = rpc_types.location(location)
     old = actor.pose if actor.offset is None else actor.offset
-    set_actor_transform(server, client, actor_id, [[x, y, z], [old.pitch, old.yaw, old.roll]])
+    set_actor_transform(sim, client, actor_id, [[x, y, z], [old.pitch, old.yaw, old.roll]])
 
 
 @methods.void
-def set_walker_state(server: "Server", client: RpcConnection, actor_id: int, transform: Wire, speed: float) -> None:
+def set_walker_state(sim: Simulation, client: RpcConnection, actor_id: int, transform: Wire, speed: float) -> None:
     """`carla.command.ApplyWalkerState`."""
-    walker = server.world.find_walker(actor_id)
+    walker = sim.state.find_walker(actor_id)
     walker.move_to(rpc_types.pose(transform))
     walker.control.speed = _walking_speed(speed)
 
@@ -97,13 +93,13 @@ def _walking_speed(value: float) -> float:
 
 
 @methods.void
-def set_actor_target_velocity(server: "Server", client: RpcConnection, actor_id: int, velocity: Wire) -> None:
+def set_actor_target_velocity(sim: Simulation, client: RpcConnection, actor_id: int, velocity: Wire) -> None:
     """`Actor.set_target_velocity`.
 
     Velocity zero puts a vehicle wholly to rest: angular velocity, pedals and steering still on their way, controllers.
     With `set_transform` it makes what follows independent of what went before, which resets need.
     """
-    actor = server.world.find(actor_id)
+    actor = sim.state.find(actor_id)
     x, y, z = rpc_types.vector(velocity, "velocity")
     if not isinstance(actor, Vehicle):
         return
@@ -114,64 +110,64 @@ def set_actor_target_velocity(server: "Server", client: RpcConnection, actor_id:
 
 
 @methods.void
-def set_actor_target_angular_velocity(server: "Server", client: RpcConnection, actor_id: int, velocity: Wire) -> None:
+def set_actor_target_angular_velocity(sim: Simulation, client: RpcConnection, actor_id: int, velocity: Wire) -> None:
     """`Actor.set_target_angular_velocity`, deg/s; vehicles only turn about the vertical axis."""
-    actor = server.world.find(actor_id)
+    actor = sim.state.find(actor_id)
     _, _, yaw_rate = rpc_types.vector(velocity, "angular velocity", MAX_SPIN_DEG_S)
     if isinstance(actor, Vehicle):
         actor.state.yaw_rate = yaw_rate
 
 
 @methods.void
-def enable_actor_constant_velocity(server: "Server", client: RpcConnection, actor_id: int, velocity: Wire) -> None:
+def enable_actor_constant_velocity(sim: Simulation, client: RpcConnection, actor_id: int, velocity: Wire) -> None:
     """`Actor.enable_constant_velocity`, in the vehicle's own frame."""
     forward, right, _ = rpc_types.vector(velocity, "velocity")
     if max(abs(forward), abs(right)) > MAX_SPEED:
         raise RpcError(f"a constant velocity must not exceed {MAX_SPEED} m/s")
-    server.world.find_vehicle(actor_id).state.constant_velocity = (forward, right)
+    sim.state.find_vehicle(actor_id).state.constant_velocity = (forward, right)
 
 
 @methods.void
-def disable_actor_constant_velocity(server: "Server", client: RpcConnection, actor_id: int) -> None:
+def disable_actor_constant_velocity(sim: Simulation, client: RpcConnection, actor_id: int) -> None:
     """`Actor.disable_constant_velocity`."""
-    server.world.find_vehicle(actor_id).state.constant_velocity = None
+    sim.state.find_vehicle(actor_id).state.constant_velocity = None
 
 
 @methods.void
-def add_actor_impulse(server: "Server", client: RpcConnection, actor_id: int, impulse: Wire) -> None:
+def add_actor_impulse(sim: Simulation, client: RpcConnection, actor_id: int, impulse: Wire) -> None:
     """`Actor.add_impulse`, N s."""
-    vehicle = server.world.find_vehicle(actor_id)
+    vehicle = sim.state.find_vehicle(actor_id)
     apply_impulse(vehicle.state, vehicle.params, *rpc_types.vector(impulse, "impulse"))
 
 
 @methods.void
-def add_actor_force(server: "Server", client: RpcConnection, actor_id: int, force: Wire) -> None:
+def add_actor_force(sim: Simulation, client: RpcConnection, actor_id: int, force: Wire) -> None:
     """`Actor.add_force`, N, for the coming tick."""
-    vehicle = server.world.find_vehicle(actor_id)
+    vehicle = sim.state.find_vehicle(actor_id)
     x, y, z = rpc_types.vector(force, "force")
     fx, fy, fz = vehicle.force
     vehicle.force = (fx + x, fy + y, fz + z)
 
 
 @methods.void
-def add_actor_angular_impulse(server: "Server", client: RpcConnection, actor_id: int, impulse: Wire) -> None:
+def add_actor_angular_impulse(sim: Simulation, client: RpcConnection, actor_id: int, impulse: Wire) -> None:
     """`Actor.add_angular_impulse`, N m s; vehicles only turn about the vertical axis."""
-    server.world.find_vehicle(actor_id).spin(rpc_types.vector(impulse, "angular impulse")[2])
+    sim.state.find_vehicle(actor_id).spin(rpc_types.vector(impulse, "angular impulse")[2])
 
 
 @methods.void
-def add_actor_torque(server: "Server", client: RpcConnection, actor_id: int, torque: Wire) -> None:
+def add_actor_torque(sim: Simulation, client: RpcConnection, actor_id: int, torque: Wire) -> None:
     """`Actor.add_torque`, N m, for the coming tick; vehicles only turn about the vertical axis."""
-    server.world.find_vehicle(actor_id).torque += rpc_types.vector(torque, "torque")[2]
+    sim.state.find_vehicle(actor_id).torque += rpc_types.vector(torque, "torque")[2]
 
 
 @methods.void
-def set_actor_simulate_physics(server: "Server", client: RpcConnection, actor_id: int, enabled: bool) -> None:
+def set_actor_simulate_physics(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
     """`Actor.set_simulate_physics`: without it a vehicle or walker stays where it is put.
 
     No error for an actor that has vanished: it would abort a client whose Traffic Manager has not noticed yet.
     """
-    actor = server.world.actors.get(rpc_types.identifier(actor_id))
+    actor = sim.state.actors.get(rpc_types.identifier(actor_id))
     if isinstance(actor, Vehicle):
         if enabled and not actor.state.simulate_physics:
             actor.rest()
@@ -181,25 +177,25 @@ def set_actor_simulate_physics(server: "Server", client: RpcConnection, actor_id
 
 
 @methods.void
-def set_actor_collisions(server: "Server", client: RpcConnection, actor_id: int, enabled: bool) -> None:
+def set_actor_collisions(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
     """`Actor.set_collisions`."""
-    actor = server.world.find(actor_id)
+    actor = sim.state.find(actor_id)
     if isinstance(actor, Vehicle | Walker | Prop):
         actor.collides = bool(enabled)
 
 
 @methods.void
-def set_actor_enable_gravity(server: "Server", client: RpcConnection, actor_id: int, enabled: bool) -> None:
+def set_actor_enable_gravity(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
     """`Actor.set_enable_gravity`."""
-    actor = server.world.find(actor_id)
+    actor = sim.state.find(actor_id)
     if isinstance(actor, Vehicle):
         actor.state.gravity = bool(enabled)
 
 
 @methods.void
-def apply_control_to_walker(server: "Server", client: RpcConnection, actor_id: int, control: Wire) -> None:
+def apply_control_to_walker(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
     """`Walker.apply_control`; there is no jumping, the flag only travels."""
-    walker = server.world.find_walker(actor_id)
+    walker = sim.state.find_walker(actor_id)
     direction, speed, jump = rpc_types.items(control, "walker control", at_least=3)[:3]
     c = walker.control
     c.dx, c.dy, c.dz = rpc_types.vector(direction, "direction")

@@ -1,21 +1,20 @@
 """Batches: every command is an RPC method with its arguments in an array."""
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minicarla import limits
+from minicarla.handlers import actor, lights, unsupported, vehicle
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
-from minicarla.protocol.rpc_types import ShapeError, Wire
-
-if TYPE_CHECKING:
-    from minicarla.server import Server
+from minicarla.protocol.rpc_types import ArgumentError, Wire
+from minicarla.simulation import Simulation
 
 methods = Methods()
 
 # By index in the variant of carla.command; source: LibCarla's rpc/Command.h
 _SPAWN_ACTOR = 0
-_METHOD_OF_COMMAND = {
+METHOD_OF_COMMAND = {
     1: "destroy_actor",
     2: "apply_control_to_vehicle",
     3: "apply_ackermann_control_to_vehicle",
@@ -38,52 +37,53 @@ _METHOD_OF_COMMAND = {
     20: "console_command",
     21: "set_traffic_light_state",
 }
+_COMMANDS = unsupported.methods | actor.methods | vehicle.methods | lights.methods
 
 
 @methods.raw
 def apply_batch(
-    server: "Server", client: RpcConnection, commands: list[Wire], do_tick: bool
+    sim: Simulation, client: RpcConnection, commands: list[Wire], do_tick: bool
 ) -> "list[Wire] | asyncio.Future[list[Wire]]":
     """`Client.apply_batch` and `apply_batch_sync`: one response per command; an error spoils no other command.
 
     A batch is one piece for the other clients unless it takes longer than `limits.SLICE_S`.
     """
     if not isinstance(commands, list):
-        raise ShapeError("a batch must be an array of commands")
+        raise ArgumentError("a batch must be an array of commands")
     responses: list[Wire] = []
-    if not _run_for_a_while(server, client, commands, responses):
-        return server.loop.create_task(_run_in_turns(server, client, commands, responses, do_tick))
-    if client.rhythm is not None:
-        client.rhythm.batch_applied()
-    return server.tick_when_settled(client, lambda _: responses) if do_tick else responses
+    if not _run_for_a_while(sim, client, commands, responses):
+        return sim.loop.create_task(_run_in_turns(sim, client, commands, responses, do_tick))
+    if client.reply_pacing is not None:
+        client.reply_pacing.batch_applied()
+    return sim.tick_when_settled(client, lambda _: responses) if do_tick else responses
 
 
 async def _run_in_turns(
-    server: "Server", client: RpcConnection, commands: list[Wire], responses: list[Wire], do_tick: bool
+    sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire], do_tick: bool
 ) -> list[Wire]:
     await asyncio.sleep(0)
-    while not _run_for_a_while(server, client, commands, responses):
+    while not _run_for_a_while(sim, client, commands, responses):
         await asyncio.sleep(0)
-    if client.rhythm is not None:
-        client.rhythm.batch_applied()
-    ticked = server.tick_when_settled(client, lambda _: responses) if do_tick else responses
+    if client.reply_pacing is not None:
+        client.reply_pacing.batch_applied()
+    ticked = sim.tick_when_settled(client, lambda _: responses) if do_tick else responses
     return await ticked if isinstance(ticked, asyncio.Future) else ticked
 
 
-def _run_for_a_while(server: "Server", client: RpcConnection, commands: list[Wire], responses: list[Wire]) -> bool:
+def _run_for_a_while(sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire]) -> bool:
     """Runs the commands that have no response yet, for one slice of time at most; whether all have one now."""
-    end = server.loop.time() + limits.SLICE_S
+    end = sim.loop.time() + limits.SLICE_S
     while len(responses) < len(commands):
-        responses.append(_run(server, client, commands[len(responses)]))
-        if server.loop.time() > end:
+        responses.append(_run(sim, client, commands[len(responses)]))
+        if sim.loop.time() > end:
             break
     return len(responses) == len(commands)
 
 
-def _run(server: "Server", client: RpcConnection, command: Any) -> Wire:
+def _run(sim: Simulation, client: RpcConnection, command: Any) -> Wire:
     try:
-        return [[1, _Chain(server, client).apply(command, None, 0)]]
-    except (RpcError, ShapeError) as error:
+        return [[1, _Chain(sim, client).apply(command, None, 0)]]
+    except (RpcError, ArgumentError) as error:
         return [[0, [str(error)]]]
     except TypeError:
         return [[0, [f"malformed command {rpc_types.shown(command)}"]]]
@@ -92,8 +92,8 @@ def _run(server: "Server", client: RpcConnection, command: Any) -> Wire:
 class _Chain:
     """One command of a batch, and those that follow when it is a spawn."""
 
-    def __init__(self, server: "Server", client: RpcConnection) -> None:
-        self._server, self._client = server, client
+    def __init__(self, sim: Simulation, client: RpcConnection) -> None:
+        self._sim, self._client = sim, client
         self._left = 1 + limits.MAX_COMMANDS_AFTER_SPAWN
 
     def apply(self, command: Any, future_actor: int | None, depth: int) -> int:
@@ -105,13 +105,13 @@ class _Chain:
         rpc_types.items(fields, "command", at_least=1)
         if index == _SPAWN_ACTOR:
             return self._spawn(fields, depth)
-        name = _METHOD_OF_COMMAND.get(index)
+        name = METHOD_OF_COMMAND.get(index)
         if name is None:
             raise RpcError(f"minicarla does not have command {rpc_types.shown(index)}")
         actor_id = fields[0]
         if future_actor is not None and actor_id == 0:
             actor_id = future_actor
-        done = self._server.methods[name].call(self._server, self._client, actor_id, *fields[1:])
+        done = _COMMANDS[name].call(self._sim, self._client, actor_id, *fields[1:])
         if done is False:
             raise RpcError(f"{name}: there is no actor {actor_id} that it could be done to")
         return actor_id if isinstance(actor_id, int) else 0
@@ -123,7 +123,7 @@ class _Chain:
         has_parent = rpc_types.items(parent, "parent", at_least=1)[0]
         arguments = (rpc_types.Description.parse(description), rpc_types.pose(transform))
         parent_id = rpc_types.identifier(rpc_types.items(parent, "parent", at_least=2)[1]) if has_parent else 0
-        actor = self._server.world.spawn(*arguments, parent_id)
+        spawned = self._sim.state.spawn(*arguments, parent_id)
         for command in rpc_types.items(then, "commands to do after"):
-            self.apply(command, actor.id, depth + 1)
-        return actor.id
+            self.apply(command, spawned.id, depth + 1)
+        return spawned.id

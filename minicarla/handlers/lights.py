@@ -1,26 +1,21 @@
 """RPC methods about traffic lights."""
 
-from typing import TYPE_CHECKING
-
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Wire
+from minicarla.simulation import Simulation
 from minicarla.world.traffic_lights import LightState
-
-if TYPE_CHECKING:
-    from minicarla.server import Server
 
 methods = Methods()
 _HEAD_EXTENT = (0.2, 0.2, 0.5)  # m, half sizes
 
 
 @methods.void
-def set_traffic_light_state(server: "Server", client: RpcConnection, actor_id: int, state: int) -> None:
+def set_traffic_light_state(sim: Simulation, client: RpcConnection, actor_id: int, state: int) -> None:
     """`TrafficLight.set_state`: until the cycle's next change."""
     if state not in LightState.__members__.values():
         raise RpcError(f"{rpc_types.shown(state)} is no traffic light state: see carla.TrafficLightState")
-    server.world.lights.set_state(server.world.find_light(actor_id).sign_id, state)
-    server.world.snapshots.lights_changed()
+    sim.state.lights.set_state(sim.state.find_light(actor_id).sign_id, state)
 
 
 def _seconds(value: float) -> float:
@@ -31,57 +26,52 @@ def _seconds(value: float) -> float:
 
 
 @methods.void
-def set_traffic_light_green_time(server: "Server", client: RpcConnection, actor_id: int, seconds: float) -> None:
+def set_traffic_light_green_time(sim: Simulation, client: RpcConnection, actor_id: int, seconds: float) -> None:
     """`TrafficLight.set_green_time`."""
-    server.world.lights.set_green_time(server.world.find_light(actor_id).sign_id, _seconds(seconds))
-    server.world.snapshots.lights_changed()
+    sim.state.lights.set_green_time(sim.state.find_light(actor_id).sign_id, _seconds(seconds))
 
 
 @methods.void
-def set_traffic_light_yellow_time(server: "Server", client: RpcConnection, actor_id: int, seconds: float) -> None:
+def set_traffic_light_yellow_time(sim: Simulation, client: RpcConnection, actor_id: int, seconds: float) -> None:
     """`TrafficLight.set_yellow_time`."""
-    server.world.lights.set_yellow_time(server.world.find_light(actor_id).sign_id, _seconds(seconds))
-    server.world.snapshots.lights_changed()
+    sim.state.lights.set_yellow_time(sim.state.find_light(actor_id).sign_id, _seconds(seconds))
 
 
 @methods.void
-def set_traffic_light_red_time(server: "Server", client: RpcConnection, actor_id: int, seconds: float) -> None:
+def set_traffic_light_red_time(sim: Simulation, client: RpcConnection, actor_id: int, seconds: float) -> None:
     """`TrafficLight.set_red_time`."""
-    server.world.lights.set_red_time(server.world.find_light(actor_id).sign_id, _seconds(seconds))
-    server.world.snapshots.lights_changed()
+    sim.state.lights.set_red_time(sim.state.find_light(actor_id).sign_id, _seconds(seconds))
 
 
 @methods.void
-def freeze_all_traffic_lights(server: "Server", client: RpcConnection, frozen: bool) -> None:
+def freeze_all_traffic_lights(sim: Simulation, client: RpcConnection, frozen: bool) -> None:
     """`World.freeze_all_traffic_lights`, and what the wheel sends for `TrafficLight.freeze`."""
-    server.world.lights.freeze_all(bool(frozen))
-    server.world.snapshots.lights_changed()
+    sim.state.lights.freeze_all(bool(frozen))
 
 
 @methods.void
-def freeze_traffic_light(server: "Server", client: RpcConnection, actor_id: int, frozen: bool) -> None:
+def freeze_traffic_light(sim: Simulation, client: RpcConnection, actor_id: int, frozen: bool) -> None:
     """As on CARLA all lights freeze together."""
-    server.world.find_light(actor_id)
-    freeze_all_traffic_lights(server, client, frozen)
+    sim.state.find_light(actor_id)
+    freeze_all_traffic_lights(sim, client, frozen)
 
 
 @methods.void
-def reset_all_traffic_lights(server: "Server", client: RpcConnection) -> None:
+def reset_all_traffic_lights(sim: Simulation, client: RpcConnection) -> None:
     """`World.reset_all_traffic_lights`: every cycle starts anew."""
-    server.world.lights.reset_all()
-    server.world.snapshots.lights_changed()
+    sim.state.lights.reset_all()
 
 
 @methods.value
-def get_group_traffic_lights(server: "Server", client: RpcConnection, actor_id: int) -> list[int]:
+def get_group_traffic_lights(sim: Simulation, client: RpcConnection, actor_id: int) -> list[int]:
     """`TrafficLight.get_group_traffic_lights`: those of its junction."""
-    world = server.world
-    group = world.lights.group(world.find_light(actor_id).sign_id)
-    return [world.light_actors[sign_id].id for sign_id in group]
+    state = sim.state
+    group = state.lights.group(state.find_light(actor_id).sign_id)
+    return [state.light_actors[sign_id].id for sign_id in group]
 
 
 @methods.value
-def get_light_boxes(server: "Server", client: RpcConnection, actor_id: int) -> list[Wire]:
+def get_light_boxes(sim: Simulation, client: RpcConnection, actor_id: int) -> list[Wire]:
     """`TrafficLight.get_light_boxes`: one head, in the world."""
-    pose = server.world.find_light(actor_id).pose
+    pose = sim.state.find_light(actor_id).pose
     return [rpc_types.bounding_box((pose.x, pose.y, pose.z), _HEAD_EXTENT, (0.0, pose.yaw, 0.0))]

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import carla
 
@@ -11,11 +10,9 @@ from minicarla.maps import OrientedBox, Pose
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Wire
+from minicarla.simulation import Simulation
 from minicarla.world.actors import Actor
 from minicarla.world.state import world_box
-
-if TYPE_CHECKING:
-    from minicarla.server import Server
 
 methods = Methods()
 # carla.CityObjectLabel
@@ -23,54 +20,54 @@ _BUILDINGS, _ROADS, _TERRAIN, _OTHER, _ANY = 3, 1, 10, 22, 255
 
 
 @methods.value
-def get_all_level_BBs(server: "Server", client: RpcConnection, tag: int) -> list[Wire]:  # noqa: N802 - CARLA's name
+def get_all_level_BBs(sim: Simulation, client: RpcConnection, tag: int) -> list[Wire]:  # noqa: N802 - CARLA's name
     """`World.get_level_bbs`: buildings, vehicles, walkers, props."""
-    return [_wire_box(box) for label, box in _boxes(server) if tag in (label, _ANY)]
+    return [_wire_box(box) for label, box in _boxes(sim) if tag in (label, _ANY)]
 
 
 @methods.value
-def get_environment_objects(server: "Server", client: RpcConnection, tag: int) -> list[Wire]:
+def get_environment_objects(sim: Simulation, client: RpcConnection, tag: int) -> list[Wire]:
     """`World.get_environment_objects`: the buildings."""
     if tag not in (_BUILDINGS, _ANY):
         return []
     return [
         [rpc_types.transform(_base(building.box)), _wire_box(building.box), index, _name(index), _BUILDINGS]
-        for index, building in enumerate(server.world.town.buildings)
+        for index, building in enumerate(sim.state.town.buildings)
     ]
 
 
 @methods.value
-def get_names_of_all_objects(server: "Server", client: RpcConnection) -> list[str]:
+def get_names_of_all_objects(sim: Simulation, client: RpcConnection) -> list[str]:
     """Names of the environment objects."""
-    return [_name(index) for index in range(len(server.world.town.buildings))]
+    return [_name(index) for index in range(len(sim.state.town.buildings))]
 
 
 @methods.value
-def project_point(server: "Server", client: RpcConnection, start: Wire, direction: Wire, distance: float) -> Wire:
+def project_point(sim: Simulation, client: RpcConnection, start: Wire, direction: Wire, distance: float) -> Wire:
     """`World.project_point` and `ground_projection`: the first solid thing on a ray."""
     reach = rpc_types.number(distance, "search distance")
-    point = _first_hit(server, rpc_types.location(start), rpc_types.vector(direction, "direction"), reach)
+    point = _first_hit(sim, rpc_types.location(start), rpc_types.vector(direction, "direction"), reach)
     return [False, [[0.0, 0.0, 0.0], 0]] if point is None else [True, point]
 
 
 @methods.value
-def cast_ray(server: "Server", client: RpcConnection, start: Wire, end: Wire) -> list[Wire]:
+def cast_ray(sim: Simulation, client: RpcConnection, start: Wire, end: Wire) -> list[Wire]:
     """`World.cast_ray`: of all points that CARLA lists, the first."""
     origin, target = rpc_types.location(start, "start"), rpc_types.location(end, "end")
     ray = (target[0] - origin[0], target[1] - origin[1], target[2] - origin[2])
-    point = _first_hit(server, origin, ray, math.hypot(*ray))
+    point = _first_hit(sim, origin, ray, math.hypot(*ray))
     return [] if point is None else [point]
 
 
 def _first_hit(
-    server: "Server", origin: tuple[float, float, float], ray: tuple[float, float, float], reach: float
+    sim: Simulation, origin: tuple[float, float, float], ray: tuple[float, float, float], reach: float
 ) -> Wire | None:
     length = math.hypot(*ray)
     if length == 0.0 or not 0.0 <= reach <= MAX_RAY_M:
         raise RpcError(f"a ray needs a direction other than zero and a length of at most {MAX_RAY_M} m")
     x, y, z = (component / length for component in ray)
-    world = server.world
-    hit = world.collisions.raycast(origin, (x, y, z), reach, world.bodies())
+    state = sim.state
+    hit = state.collisions.raycast(origin, (x, y, z), reach, state.bodies())
     distance = math.inf if hit is None else hit.distance
     ground = -origin[2] / z if z * origin[2] < 0.0 else math.inf  # towns are flat
     if min(distance, ground) > reach:
@@ -78,25 +75,25 @@ def _first_hit(
     distance = min(distance, ground)
     point = [origin[0] + x * distance, origin[1] + y * distance, origin[2] + z * distance]
     if distance == ground:
-        label = _ROADS if _is_road(server, point[0], point[1]) else _TERRAIN
+        label = _ROADS if _is_road(sim, point[0], point[1]) else _TERRAIN
     else:
-        struck = None if hit is None or hit.actor_id is None else world.actors.get(hit.actor_id)
+        struck = None if hit is None or hit.actor_id is None else state.actors.get(hit.actor_id)
         label = _BUILDINGS if struck is None else _label(struck)
     return [point, label]
 
 
-def _boxes(server: "Server") -> Iterator[tuple[int, OrientedBox]]:
-    world = server.world
-    for building in world.town.buildings:
+def _boxes(sim: Simulation) -> Iterator[tuple[int, OrientedBox]]:
+    state = sim.state
+    for building in state.town.buildings:
         yield _BUILDINGS, building.box
-    for group in (world.vehicles, world.walkers, world.props):
+    for group in (state.vehicles, state.walkers, state.props):
         for actor in group:
             yield _label(actor), world_box(actor)
 
 
-def _is_road(server: "Server", x: float, y: float) -> bool:
+def _is_road(sim: Simulation, x: float, y: float) -> bool:
     place = carla.Location(x, y, 0.0)
-    return server.world.town.carla_map.get_waypoint(place, project_to_road=False) is not None
+    return sim.state.town.carla_map.get_waypoint(place, project_to_road=False) is not None
 
 
 def _label(actor: Actor) -> int:

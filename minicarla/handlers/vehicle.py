@@ -1,24 +1,20 @@
 """RPC methods about vehicles: controls, physics, lights, telemetry."""
 
-from typing import TYPE_CHECKING
-
 from minicarla.physics import physics_control
 from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController, AckermannTarget
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection
 from minicarla.protocol.rpc_types import Wire
-
-if TYPE_CHECKING:
-    from minicarla.server import Server
+from minicarla.simulation import Simulation
 
 methods = Methods()
 _FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
 
 
 @methods.void
-def apply_control_to_vehicle(server: "Server", client: RpcConnection, actor_id: int, control: Wire) -> None:
+def apply_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
     """`Vehicle.apply_control`: holds until the next one."""
-    vehicle = server.world.find_vehicle(actor_id)
+    vehicle = sim.state.find_vehicle(actor_id)
     _, _, _, hand_brake, reverse, manual_gear, gear = rpc_types.items(control, "vehicle control", at_least=7)[:7]
     throttle, steer, brake = rpc_types.numbers(control, 3, "throttle, steer, brake")
     c = vehicle.control
@@ -31,9 +27,9 @@ def apply_control_to_vehicle(server: "Server", client: RpcConnection, actor_id: 
 
 
 @methods.void
-def apply_ackermann_control_to_vehicle(server: "Server", client: RpcConnection, actor_id: int, control: Wire) -> None:
+def apply_ackermann_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
     """`Vehicle.apply_ackermann_control`: holds until a `VehicleControl` is applied."""
-    vehicle = server.world.find_vehicle(actor_id)
+    vehicle = sim.state.find_vehicle(actor_id)
     target = AckermannTarget(*rpc_types.numbers(control, 4, "ackermann control"))
     if vehicle.ackermann is None:
         vehicle.ackermann = AckermannController(vehicle.ackermann_settings, target)
@@ -42,73 +38,73 @@ def apply_ackermann_control_to_vehicle(server: "Server", client: RpcConnection, 
 
 
 @methods.value
-def get_ackermann_controller_settings(server: "Server", client: RpcConnection, actor_id: int) -> Wire:
+def get_ackermann_controller_settings(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
     """Gains of the two loops."""
-    return list(server.world.find_vehicle(actor_id).ackermann_settings)
+    return list(sim.state.find_vehicle(actor_id).ackermann_settings)
 
 
 @methods.void
-def apply_ackermann_controller_settings(server: "Server", client: RpcConnection, actor_id: int, settings: Wire) -> None:
+def apply_ackermann_controller_settings(sim: Simulation, client: RpcConnection, actor_id: int, settings: Wire) -> None:
     """`Vehicle.apply_ackermann_controller_settings`."""
-    vehicle = server.world.find_vehicle(actor_id)
+    vehicle = sim.state.find_vehicle(actor_id)
     vehicle.ackermann_settings = rpc_types.numbers(settings, len(DEFAULT_SETTINGS), "ackermann settings")
     if vehicle.ackermann is not None:
         vehicle.ackermann = AckermannController(vehicle.ackermann_settings, vehicle.ackermann.target)
 
 
 @methods.void
-def set_actor_autopilot(server: "Server", client: RpcConnection, actor_id: int, enabled: bool) -> None:
+def set_actor_autopilot(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
     """Nothing to do: the Traffic Manager drives from within the client."""
-    server.world.find_vehicle(actor_id)
+    sim.state.find_vehicle(actor_id)
 
 
 @methods.value
-def get_physics_control(server: "Server", client: RpcConnection, actor_id: int) -> Wire:
+def get_physics_control(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
     """`Vehicle.get_physics_control`."""
-    return physics_control.describe(server.world.find_vehicle(actor_id))
+    return physics_control.describe(sim.state.find_vehicle(actor_id))
 
 
 @methods.void
-def apply_physics_control(server: "Server", client: RpcConnection, actor_id: int, control: Wire) -> None:
+def apply_physics_control(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
     """`Vehicle.apply_physics_control`; see `physics_control` for what has an effect."""
-    physics_control.apply(server.world.find_vehicle(actor_id), control)
+    physics_control.apply(sim.state.find_vehicle(actor_id), control)
 
 
 @methods.value
-def get_vehicle_light_state(server: "Server", client: RpcConnection, actor_id: int) -> Wire:
+def get_vehicle_light_state(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
     """`Vehicle.get_light_state`."""
-    return [server.world.find_vehicle(actor_id).light_flags]
+    return [sim.state.find_vehicle(actor_id).light_flags]
 
 
 @methods.void
-def set_vehicle_light_state(server: "Server", client: RpcConnection, actor_id: int, state: Wire) -> None:
+def set_vehicle_light_state(sim: Simulation, client: RpcConnection, actor_id: int, state: Wire) -> None:
     """`Vehicle.set_light_state`; in a batch the flags come bare."""
     flags = state[0] if isinstance(state, list) and state else state
-    server.world.find_vehicle(actor_id).light_flags = rpc_types.identifier(flags, "light state") & 0xFFFFFFFF
+    sim.state.find_vehicle(actor_id).light_flags = rpc_types.identifier(flags, "light state") & 0xFFFFFFFF
 
 
 @methods.value
-def get_vehicle_light_states(server: "Server", client: RpcConnection) -> list[Wire]:
+def get_vehicle_light_states(sim: Simulation, client: RpcConnection) -> list[Wire]:
     """`World.get_vehicles_light_states`."""
-    if client.rhythm is not None:
-        client.rhythm.light_states_asked()
-    return [[vehicle.id, vehicle.light_flags] for vehicle in server.world.vehicles]
+    if client.reply_pacing is not None:
+        client.reply_pacing.light_states_asked()
+    return [[vehicle.id, vehicle.light_flags] for vehicle in sim.state.vehicles]
 
 
 @methods.value
-def get_wheel_steer_angle(server: "Server", client: RpcConnection, actor_id: int, wheel: int) -> float:
+def get_wheel_steer_angle(sim: Simulation, client: RpcConnection, actor_id: int, wheel: int) -> float:
     """`Vehicle.get_wheel_steer_angle`, deg."""
-    vehicle = server.world.find_vehicle(actor_id)
+    vehicle = sim.state.find_vehicle(actor_id)
     return vehicle.state.steer if wheel in _FRONT_WHEELS else 0.0
 
 
 @methods.value
-def get_telemetry_data(server: "Server", client: RpcConnection, actor_id: int) -> Wire:
+def get_telemetry_data(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
     """`Vehicle.get_telemetry_data`."""
-    return physics_control.telemetry(server.world.find_vehicle(actor_id))
+    return physics_control.telemetry(sim.state.find_vehicle(actor_id))
 
 
 @methods.void
-def show_vehicle_debug_telemetry(server: "Server", client: RpcConnection, actor_id: int, enabled: bool) -> None:
+def show_vehicle_debug_telemetry(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
     """There is no window to show it in."""
-    server.world.find_vehicle(actor_id)
+    sim.state.find_vehicle(actor_id)

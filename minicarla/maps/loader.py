@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import carla
@@ -24,13 +23,11 @@ from minicarla.limits import (
     MAX_ROAD_M,
 )
 from minicarla.maps import grid, town01
+from minicarla.maps.lane_edges import Lane, read_lanes
 from minicarla.maps.lights import traffic_lights
 from minicarla.maps.opendrive import RoadNetwork, to_xml
 from minicarla.maps.placement import buildings, spawn_points
 from minicarla.maps.town import Town
-
-if TYPE_CHECKING:
-    from minicarla.render.lane_edges import Lane
 
 _TRIAL = "import sys; from minicarla.maps.loader import trial; trial(sys.stdin.buffer.read().decode())"
 _TOWNS: dict[str, Callable[[], RoadNetwork]] = {
@@ -174,8 +171,6 @@ def trial(xodr: str) -> None:
 
 def exercise(xodr: str) -> None:
     """Asks a map everything that a server or its clients will ask; whatever is going to crash, crashes here."""
-    from minicarla.render.lane_edges import read_lanes  # only the trial needs it, and it brings the renderer along
-
     town = _assemble("trial", xodr)
     _check_spans(read_lanes(town.carla_map))
     town.carla_map.get_topology()
@@ -188,7 +183,7 @@ def exercise(xodr: str) -> None:
         town.carla_map.get_waypoint(waypoint.transform.location)
 
 
-def _check_spans(lanes: "Sequence[Lane]") -> None:
+def _check_spans(lanes: Sequence[Lane]) -> None:
     """Raises MapError where the lanes lie too far apart, as one does whose width has a slip of the pen."""
     places: dict[int | None, list[np.ndarray]] = {None: []}  # by junction, and all
     for lane in lanes:

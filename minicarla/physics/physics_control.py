@@ -13,7 +13,7 @@ from typing import Any
 
 from minicarla.limits import MAX_CURVE_POINTS, MAX_FRICTION, MAX_MASS_KG, MIN_MASS_KG
 from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
-from minicarla.protocol.rpc_types import ShapeError, Wire, items, number, numbers
+from minicarla.protocol.rpc_types import ArgumentError, Wire, items, number, numbers
 from minicarla.world.actors import Vehicle
 
 NOMINAL_FRICTION = 3.5  # CARLA's default tire_friction: the grip of the parameters
@@ -74,7 +74,7 @@ def _checked(control: Any, wheels: int) -> Wire:
     fields = items(control, "physics control", at_least=_LENGTH)
     rows = [items(wheel, "wheel", at_least=10) for wheel in items(fields[_WHEELS], "wheels")]
     if len(rows) != wheels:
-        raise ShapeError(f"this vehicle has {wheels} wheels, not {len(rows)}")
+        raise ArgumentError(f"this vehicle has {wheels} wheels, not {len(rows)}")
     engine = [number(value, "physics control") for value in fields[1:6]]
     gearbox = [number(value, "physics control") for value in fields[7:10]]
     return [
@@ -95,12 +95,12 @@ def _checked(control: Any, wheels: int) -> Wire:
 def _points(value: Any, size: int, what: str) -> list[list[float]]:
     points = items(value, what)
     if len(points) > MAX_CURVE_POINTS:
-        raise ShapeError(f"{what} must not have more than {MAX_CURVE_POINTS} points")
+        raise ArgumentError(f"{what} must not have more than {MAX_CURVE_POINTS} points")
     return [list(numbers(point, size, what)) for point in points]
 
 
 def apply(vehicle: Vehicle, control: Any) -> None:
-    """Take over a client's physics control; ShapeError, and no change, if it cannot be."""
+    """Take over a client's physics control; ArgumentError, and no change, if it cannot be."""
     base = vehicle_params(vehicle.type_id)
     fields = _checked(control, base.wheels)
     wheels, curve, mass, drag = fields[_WHEELS], fields[_STEERING_CURVE], fields[_MASS], fields[_DRAG]
@@ -108,15 +108,15 @@ def apply(vehicle: Vehicle, control: Any) -> None:
     radius = sum(wheel[_RADIUS] for wheel in wheels) / base.wheels / 100.0
     max_steer = max(wheel[_MAX_STEER] for wheel in wheels[: base.wheels // 2])
     if not MIN_MASS_KG <= mass <= MAX_MASS_KG:
-        raise ShapeError(f"mass must lie in [{MIN_MASS_KG:g}, {MAX_MASS_KG:g}] kg, not {mass}")
+        raise ArgumentError(f"mass must lie in [{MIN_MASS_KG:g}, {MAX_MASS_KG:g}] kg, not {mass}")
     if not 0.0 < friction <= MAX_FRICTION:
-        raise ShapeError(f"tire friction must be positive and at most {MAX_FRICTION:g}, not {friction}")
+        raise ArgumentError(f"tire friction must be positive and at most {MAX_FRICTION:g}, not {friction}")
     if drag < 0.0 or radius < 1e-3 or not 0.0 <= max_steer < 90.0:
-        raise ShapeError("drag must be >= 0, wheel radius at least 0.1 cm, max_steer_angle in [0, 90)")
+        raise ArgumentError("drag must be >= 0, wheel radius at least 0.1 cm, max_steer_angle in [0, 90)")
     if not curve or any(later[0] <= earlier[0] for earlier, later in pairwise(curve)):
-        raise ShapeError("the steering curve needs points of rising speed")
+        raise ArgumentError("the steering curve needs points of rising speed")
     if not all(0.0 <= factor <= MAX_STEERING_FACTOR for _, factor in curve):
-        raise ShapeError(f"the steering curve's factors must lie in [0, {MAX_STEERING_FACTOR:g}]")
+        raise ArgumentError(f"the steering curve's factors must lie in [0, {MAX_STEERING_FACTOR:g}]")
     vehicle.physics_control = fields
     vehicle.tune(
         dataclasses.replace(

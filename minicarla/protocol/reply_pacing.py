@@ -18,7 +18,7 @@ GAP_S = 0.00025
 PATIENCE_S = 0.02
 
 
-class TrafficRhythm:
+class ReplyPacing:
     """Where in its step a client's Traffic Manager is: light states, batch of controls, question, wait."""
 
     def __init__(self) -> None:

@@ -18,8 +18,8 @@ import msgpack
 
 from minicarla import limits
 from minicarla.protocol.framing import FramingError, RequestCutter, decode
-from minicarla.protocol.reply_pacing import TrafficRhythm
-from minicarla.protocol.rpc_types import ShapeError
+from minicarla.protocol.reply_pacing import ReplyPacing
+from minicarla.protocol.rpc_types import ArgumentError
 
 _REQUEST = 0
 _REPLY = 1
@@ -73,6 +73,7 @@ class Service(Protocol):
     """What the connections need of the server."""
 
     methods: Methods
+    simulation: Any  # every handler's first argument; the protocol itself does not look at it
     loop: asyncio.AbstractEventLoop
 
     def connected(self, connection: "RpcConnection") -> bool:
@@ -106,8 +107,8 @@ class RpcConnection(asyncio.Protocol):
 
     def __init__(self, service: Service) -> None:
         self.traffic_managers: set[int] = set()  # ports that this client registered
-        self.rhythm: TrafficRhythm | None = None  # of its Traffic Manager
-        self.broken_promises = 0  # subscriptions that it announced and never made
+        self.reply_pacing: ReplyPacing | None = None  # of its Traffic Manager
+        self.missed_subscriptions = 0  # subscriptions that it announced and never made
         self.has_called = False
         self._service = service
         self._cutter = RequestCutter()
@@ -282,7 +283,7 @@ class RpcConnection(asyncio.Protocol):
             self._send([_REPLY, message_id, message, None])
             return
         try:
-            value = method.call(self._service, self, *arguments)
+            value = method.call(self._service.simulation, self, *arguments)
         except Exception as error:
             self._send([_REPLY, message_id, None, failure(method.result, self._sentence(name, metadata, error))])
             return
@@ -307,7 +308,7 @@ class RpcConnection(asyncio.Protocol):
     def _sentence(self, name: str, metadata: Any, error: BaseException) -> str:
         if isinstance(error, RpcError):
             message = str(error)
-        elif isinstance(error, ShapeError):
+        elif isinstance(error, ArgumentError):
             message = f"{name}: {error}"
         elif isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
             message = f"{name}: wrong number of arguments"

@@ -22,7 +22,7 @@ from minicarla.limits import (
 Wire = list[Any]
 
 
-class ShapeError(ValueError):
+class ArgumentError(ValueError):
     """An argument that is not what CARLA's RPC interface says."""
 
 
@@ -32,40 +32,40 @@ def shown(value: Any) -> str:
 
 
 def number(value: Any, what: str, limit: float = MAX_MAGNITUDE) -> float:
-    """`value` as a float; ShapeError if it is none, not finite or beyond +-`limit`."""
+    """`value` as a float; ArgumentError if it is none, not finite or beyond +-`limit`."""
     # The comparison is false for NaN.
     if not isinstance(value, float | int) or not -limit <= value <= limit:
-        raise ShapeError(f"{what} must be a finite number of at most {limit:.0e}, not {shown(value)}")
+        raise ArgumentError(f"{what} must be a finite number of at most {limit:.0e}, not {shown(value)}")
     return float(value)
 
 
 def numbers(values: Any, count: int, what: str, limit: float = MAX_MAGNITUDE) -> tuple[float, ...]:
-    """`count` finite floats within +-`limit`; ShapeError otherwise."""
+    """`count` finite floats within +-`limit`; ArgumentError otherwise."""
     if not isinstance(values, list | tuple) or len(values) < count:
-        raise ShapeError(f"{what} must be {count} numbers, not {shown(values)}")
+        raise ArgumentError(f"{what} must be {count} numbers, not {shown(values)}")
     return tuple([number(value, what, limit) for value in values[:count]])
 
 
 def text(value: Any, what: str, longest: int | None = None) -> str:
-    """`value` as a string of at most `longest` characters; ShapeError otherwise."""
+    """`value` as a string of at most `longest` characters; ArgumentError otherwise."""
     if not isinstance(value, str):
-        raise ShapeError(f"{what} must be a string, not {shown(value)}")
+        raise ArgumentError(f"{what} must be a string, not {shown(value)}")
     if longest is not None and len(value) > longest:
-        raise ShapeError(f"{what} must not be longer than {longest} characters")
+        raise ArgumentError(f"{what} must not be longer than {longest} characters")
     return value
 
 
 def identifier(value: Any, what: str = "actor id") -> int:
-    """`value` as an unsigned 64-bit integer; ShapeError otherwise."""
+    """`value` as an unsigned 64-bit integer; ArgumentError otherwise."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 64:
-        raise ShapeError(f"{what} must be an unsigned integer, not {shown(value)}")
+        raise ArgumentError(f"{what} must be an unsigned integer, not {shown(value)}")
     return value
 
 
 def items(value: Any, what: str, at_least: int = 0) -> Wire:
-    """`value` as a list of at least so many items; ShapeError otherwise."""
+    """`value` as a list of at least so many items; ArgumentError otherwise."""
     if not isinstance(value, list) or len(value) < at_least:
-        raise ShapeError(f"{what} must be an array of at least {at_least} items, not {shown(value)}")
+        raise ArgumentError(f"{what} must be an array of at least {at_least} items, not {shown(value)}")
     return value
 
 
@@ -125,7 +125,7 @@ class EpisodeSettings:
         # The wheel sends 0 for "variable" where Python gave None.
         fixed = number(delta[1], "fixed_delta_seconds") if delta[0] else 0.0
         if fixed and not MIN_DELTA_S <= fixed <= MAX_DELTA_S:
-            raise ShapeError(f"fixed_delta_seconds must lie in [{MIN_DELTA_S}, {MAX_DELTA_S}] s, not {fixed}")
+            raise ArgumentError(f"fixed_delta_seconds must lie in [{MIN_DELTA_S}, {MAX_DELTA_S}] s, not {fixed}")
         substep, substeps, culling, _, tiles, active = (number(value or 0, "settings") for value in fields[4:10])
         return cls(
             synchronous=bool(fields[0]),
@@ -167,10 +167,22 @@ class Description:
             name, _, content = items(attribute, "attribute", at_least=3)[:3]
             pairs[text(name, "attribute id", MAX_NAME_LENGTH)] = text(content, "attribute value", MAX_NAME_LENGTH)
         if sum(map(len, pairs.values())) > MAX_ATTRIBUTES_LENGTH:
-            raise ShapeError(f"attribute values must not have more than {MAX_ATTRIBUTES_LENGTH} characters together")
+            raise ArgumentError(f"attribute values must not have more than {MAX_ATTRIBUTES_LENGTH} characters together")
         return cls(
             text(type_id, "blueprint id", MAX_NAME_LENGTH), pairs, [], identifier(uid, "blueprint uid") & 0xFFFFFFFF
         )
+
+    def number(self, attribute: str, default: float) -> float:
+        """The attribute as a finite number; ValueError if it is another text."""
+        return finite(self.attributes.get(attribute, default))
+
+
+def finite(value: str | float) -> float:
+    """A number that other numbers can be computed with; ValueError for any other text."""
+    number = float(value)
+    if not abs(number) <= MAX_MAGNITUDE:
+        raise ValueError(f"a number must be finite and at most {MAX_MAGNITUDE:.0e}, not {value!r}")
+    return number
 
 
 def label(actor_id: int, type_id: str) -> str:

@@ -34,7 +34,7 @@ Frame = tuple[bytes, ...]  # parts that follow each other
 class Subscriber(Protocol):
     """Who announces that it will subscribe."""
 
-    broken_promises: int
+    missed_subscriptions: int
 
 
 class Reader(asyncio.Protocol):
@@ -177,9 +177,12 @@ class Streams:
         slowest.close()
 
     def expect(self, stream: int, now: float, subscriber: Subscriber) -> None:
-        """`subscriber` has asked for the stream's token and will subscribe to it at once, if it keeps its word."""
+        """`subscriber` has asked for the stream's token and should subscribe to it at once."""
         awaited = self._awaited.setdefault(stream, [])
-        if subscriber.broken_promises < limits.MAX_BROKEN_PROMISES and len(awaited) < limits.MAX_AWAITED_READERS:
+        if (
+            subscriber.missed_subscriptions < limits.MAX_MISSED_SUBSCRIPTIONS
+            and len(awaited) < limits.MAX_AWAITED_READERS
+        ):
             awaited.append((now + SUBSCRIPTION_GRACE_S, subscriber))
 
     def is_settled(self, now: float) -> bool:
@@ -202,8 +205,8 @@ class Streams:
         for stream, awaited in list(self._awaited.items()):
             for deadline, subscriber in awaited:
                 if deadline <= now:
-                    subscriber.broken_promises += 1
-            awaited[:] = [promise for promise in awaited if promise[0] > now]
+                    subscriber.missed_subscriptions += 1
+            awaited[:] = [expected for expected in awaited if expected[0] > now]
             if not awaited:
                 del self._awaited[stream]
 
@@ -225,7 +228,7 @@ class Streams:
         awaited = self._awaited.get(reader.stream)
         if awaited:
             _, subscriber = awaited.pop(0)
-            subscriber.broken_promises = 0
+            subscriber.missed_subscriptions = 0
             if not awaited:
                 del self._awaited[reader.stream]
         if reader.stream in self._readers:

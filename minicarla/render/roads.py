@@ -6,8 +6,8 @@ from itertools import groupby
 import cv2
 import numpy as np
 
+from minicarla.maps.lane_edges import Lane, Marking
 from minicarla.render.encodings import Tag
-from minicarla.render.lane_edges import Lane, Marking
 from minicarla.render.mesh import Colour, Material, Mesh, merge, quads, strip, wall
 
 KERB_HEIGHT_M = 0.15

@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 
 from minicarla.maps import Town
+from minicarla.maps.lane_edges import read_lanes
 from minicarla.render import roads, scenery
 from minicarla.render.encodings import Tag
-from minicarla.render.lane_edges import read_lanes
 from minicarla.render.mesh import Material, Mesh, merge
 from minicarla.render.scenery import Lamps
 from minicarla.render.weather import SIDE_LIGHT, Light

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicarla.maps import Building, LightSpec
+from minicarla.maps.lane_edges import Lane
 from minicarla.render.encodings import Tag
-from minicarla.render.lane_edges import Lane
 from minicarla.render.mesh import Colour, Material, Mesh, box, merge, prism, quads, turn
 from minicarla.render.roads import GRASS_DROP_M
 

@@ -1,4 +1,4 @@
-"""IMU, GNSS and obstacle measurements as functions of states, in CARLA's conventions (ref_sensors.md).
+"""IMU, GNSS and obstacle measurements as functions of states, in CARLA's conventions.
 
 Compared with CARLA's AInertialMeasurementUnit, AGnssSensor, AObstacleDetectionSensor and with the 0.9.16 client's
 `Map.transform_to_geolocation`, which is the same code.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from minicarla.geometry.types import Pose
-from minicarla.limits import MAX_MAGNITUDE
 from minicarla.physics.collision import Body, CollisionWorld, RayHit
+from minicarla.protocol.rpc_types import finite
 
 GRAVITY = 9.81  # m/s^2, as CARLA's IMU has it
 EARTH_RADIUS = 6378137.0  # m, equatorial
@@ -182,10 +182,10 @@ class ObstacleConfig:
 
 
 def detect_obstacle(
-    pose: Pose, config: ObstacleConfig, world: CollisionWorld, bodies: Iterable[Body], owner: int | None
+    pose: Pose, config: ObstacleConfig, collisions: CollisionWorld, bodies: Iterable[Body], owner: int | None
 ) -> RayHit | None:
     """What the sensor's sphere meets first on its way along the sensor's x axis; the actor `owner` is transparent."""
-    return world.raycast(
+    return collisions.raycast(
         (pose.x, pose.y, pose.z),
         forward_vector(pose),
         config.distance,
@@ -208,11 +208,3 @@ def _axes(attributes: Mapping[str, str], prefix: str) -> Vector:
 def _floats(attributes: Mapping[str, str], names: list[str]) -> Vector:
     x, y, z = (finite(attributes.get(name, "0")) for name in names)
     return x, y, z
-
-
-def finite(value: str | float) -> float:
-    """A number that other numbers can be computed with; ValueError for any other text."""
-    number = float(value)
-    if not abs(number) <= MAX_MAGNITUDE:
-        raise ValueError(f"a number must be finite and at most {MAX_MAGNITUDE:.0e}, not {value!r}")
-    return number

@@ -1,4 +1,4 @@
-"""What the world is populated with. An actor knows its state and how it looks on the wire; `simulation` moves it."""
+"""The actors. Each knows its state and how it looks on the wire; `world.tick` moves them."""
 
 import math
 from collections.abc import Sequence

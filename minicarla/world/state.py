@@ -1,9 +1,9 @@
-"""The world: a town, its actors, and what clients have set about it. It is moved on by `simulation.tick`."""
+"""The state of a simulation: a town, its actors, and what clients have set. `world.tick` moves it on."""
 
 import math
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from minicarla.geometry.poses import attached_pose
 from minicarla.limits import MAX_ACTORS, MAX_ATTACHMENT_DEPTH, MAX_BODIES, MAX_SENSORS
@@ -13,12 +13,9 @@ from minicarla.protocol.rpc import RpcError
 from minicarla.protocol.rpc_types import Description, EpisodeSettings, identifier, label
 from minicarla.protocol.streams import Streams
 from minicarla.render.weather import Weather
-from minicarla.sensors.cameras import Studio
-from minicarla.sensors.measurements import parse_geo_reference
-from minicarla.sensors.schedule import SENSORS, Sensor
 from minicarla.world import blueprints
 from minicarla.world.actors import Actor, Prop, TrafficLight, Vehicle, Walker
-from minicarla.world.snapshot import Snapshots
+from minicarla.world.sensor import Sensor
 from minicarla.world.traffic_lights import TrafficLightSystem
 
 _BODIES = ("vehicle.", "walker.", "static.")
@@ -29,21 +26,34 @@ _COUNT_FROM_NS = 1_735_689_600 * 10**9  # 2025-01-01
 _COUNT_STEP_NS = 100_000
 
 
-class World:
-    """All state that a `load_world` resets, and the counters that it does not."""
+class SensorMaker(Protocol):
+    """Makes the sensors. They read the state, so the state knows of them only this and `Sensor`."""
 
-    def __init__(self, town: Town, streams: Streams, seed: int) -> None:
+    def load(self, town: Town) -> None:
+        """Go over to a town; what fails here leaves everything as it was."""
+
+    def makes(self, type_id: str) -> bool:
+        """Whether the blueprint is a sensor's."""
+
+    def make(self, state: "SimulationState", actor_id: int, description: Description, pose: Pose) -> Sensor:
+        """A new sensor; ValueError or RpcError for an attribute that cannot be."""
+
+
+class SimulationState:
+    """All that a `load_world` resets, and the counters that it does not."""
+
+    def __init__(self, town: Town, streams: Streams, seed: int, sensor_factory: SensorMaker) -> None:
         self.streams = streams
         self.seed = seed
         self.frame = self.episode = (time.time_ns() - _COUNT_FROM_NS) // _COUNT_STEP_NS
         self.settings = EpisodeSettings()
-        self.studio = Studio(town)
+        self._sensor_factory = sensor_factory
         self._statics: tuple[Town, CollisionWorld] | None = None
         self._populate(town)
 
     def load(self, town: Town, reset_settings: bool) -> None:
         """Begin a new episode. Actor ids start anew, so that an episode does not depend on those before it."""
-        self.studio.enter(town)  # first: what fails here leaves the world as it was
+        self._sensor_factory.load(town)  # first: what fails here leaves the state as it was
         for sensor in self.sensors:
             self._close_sensor(sensor)
         self.episode += 1
@@ -57,11 +67,9 @@ class World:
         if self._statics is None or self._statics[0] is not town:
             self._statics = (town, CollisionWorld([building.box for building in town.buildings]))
         self.collisions = self._statics[1]
-        self.geo_reference = parse_geo_reference(town.xodr)
         self.elapsed = 0.0  # s
         self.map_changed = True
         self.weather = Weather()
-        self.snapshots = Snapshots()
         self.contacts: list[Contact] = []  # of the last tick
         self.actors: dict[int, Actor] = {}
         self.vehicles: list[Vehicle] = []
@@ -160,7 +168,7 @@ class World:
         rooms = (
             (len(self.actors), MAX_ACTORS, "actors"),
             (bodies if type_id.startswith(_BODIES) else 0, MAX_BODIES, "vehicles, walkers and props"),
-            (len(self.sensors) if type_id in SENSORS else 0, MAX_SENSORS, "sensors"),
+            (len(self.sensors) if self._sensor_factory.makes(type_id) else 0, MAX_SENSORS, "sensors"),
         )
         for count, limit, what in rooms:
             if count >= limit:
@@ -174,8 +182,8 @@ class World:
             actor = Walker(actor_id, description, place)
         elif kind.startswith("static."):
             actor = Prop(actor_id, description, place)
-        elif kind in SENSORS:
-            return SENSORS[kind](actor_id, description, place, self)
+        elif self._sensor_factory.makes(kind):
+            return self._sensor_factory.make(self, actor_id, description, place)
         else:
             return Actor(actor_id, description, place)
         ignored = None if parent is None else parent.id

@@ -1,4 +1,4 @@
-"""One tick of the world.
+"""One tick of the simulation.
 
 Order: queued controls -> lights -> vehicles and walkers -> contacts -> attached actors -> sensors -> snapshot. Sensor
 frames and the snapshot carry the same frame number and are on their way before the caller of the tick gets its reply.
@@ -6,43 +6,41 @@ frames and the snapshot carry the same frame number and are on their way before 
 
 from minicarla.geometry.poses import attached_pose
 from minicarla.limits import MAX_SPEED
-from minicarla.physics.collision import Contact
 from minicarla.physics.vehicle import apply_impulse, step_vehicle
 from minicarla.physics.walkers import step_walker
 from minicarla.protocol import wire
 from minicarla.world.actors import NO_LIGHT, Vehicle
-from minicarla.world.state import World
+from minicarla.world.snapshot import SnapshotPacker
+from minicarla.world.state import SimulationState
 
-# One nominal step where the client has fixed none: also the period of the asynchronous world.
+# One nominal step where the client has fixed none: also the period of the asynchronous simulation.
 DEFAULT_DELTA_S = 0.05
 _NO_FORCE = (0.0, 0.0, 0.0)
 
 
-def tick(world: World) -> int:
-    """Move the world on by one step and send out what its sensors see; the new frame number."""
-    dt = world.settings.fixed_delta or DEFAULT_DELTA_S
-    world.frame += 1
-    world.elapsed += dt
-    if world.lights.tick(dt):
-        world.snapshots.lights_changed()
-    for vehicle in world.vehicles:
+def tick(state: SimulationState, snapshots: SnapshotPacker) -> int:
+    """Move the simulation on by one step and send out what its sensors see; the new frame number."""
+    dt = state.settings.fixed_delta or DEFAULT_DELTA_S
+    state.frame += 1
+    state.elapsed += dt
+    state.lights.tick(dt)
+    for vehicle in state.vehicles:
         if vehicle.parent is None:
             _move(vehicle, dt)
-    for walker in world.walkers:
+    for walker in state.walkers:
         if walker.parent is None:
             step_walker(walker.state, walker.control, dt)
-    contacts = world.collisions.step(world.bodies(), dt)
-    for actor in world.attached:
+    state.contacts = state.collisions.step(state.bodies(), dt)
+    for actor in state.attached:
         assert actor.parent is not None
         assert actor.offset is not None
         actor.move_to(attached_pose(actor.parent.pose, actor.offset))
-    for vehicle in world.vehicles:
-        vehicle.light = _light_ahead(world, vehicle)
-    _sense(world, contacts, dt)
-    snapshot = world.snapshots.pack(world, dt)
-    world.streams.send(wire.SNAPSHOT_STREAM, (snapshot,), world.settings.synchronous)
-    world.map_changed = False
-    return world.frame
+    for vehicle in state.vehicles:
+        vehicle.light = _light_ahead(state, vehicle)
+    _send_measurements(state, dt)
+    state.streams.send(wire.SNAPSHOT_STREAM, (snapshots.pack(state, dt),), state.settings.synchronous)
+    state.map_changed = False
+    return state.frame
 
 
 def _move(vehicle: Vehicle, dt: float) -> None:
@@ -60,19 +58,18 @@ def _move(vehicle: Vehicle, dt: float) -> None:
     step_vehicle(state, vehicle.control, params, dt)
 
 
-def _light_ahead(world: World, vehicle: Vehicle) -> tuple[int, bool, int]:
-    state = vehicle.state
-    sign_id = world.lights.light_for(state.x, state.y, state.yaw)
+def _light_ahead(state: SimulationState, vehicle: Vehicle) -> tuple[int, bool, int]:
+    car = vehicle.state
+    sign_id = state.lights.light_for(car.x, car.y, car.yaw)
     if sign_id is None:
         return NO_LIGHT
-    return world.lights.state(sign_id), True, world.light_actors[sign_id].id
+    return state.lights.state(sign_id), True, state.light_actors[sign_id].id
 
 
-def _sense(world: World, contacts: list[Contact], dt: float) -> None:
-    world.contacts = contacts
-    for sensor in world.sensors:
-        # A sensor keeps its rhythm whether or not somebody listens.
-        if sensor.stream is None or not sensor.is_due(dt) or not world.streams.has_readers(sensor.stream):
+def _send_measurements(state: SimulationState, dt: float) -> None:
+    for sensor in state.sensors:
+        # A sensor keeps its interval whether or not somebody listens.
+        if sensor.stream is None or not sensor.is_due(dt) or not state.streams.has_readers(sensor.stream):
             continue
-        for frame in sensor.frames(world):
-            world.streams.send(sensor.stream, frame, world.settings.synchronous)
+        for frame in sensor.frames():
+            state.streams.send(sensor.stream, frame, state.settings.synchronous)

@@ -68,6 +68,7 @@ class TrafficLightSystem:
     """
 
     def __init__(self, lights: Sequence[LightSpec]) -> None:
+        self.revision = 0  # changes with any light's state, times or freezing: what was made of them is out of date
         self._time = 0.0
         self._frozen = False
         self._lights: dict[str, _Light] = {}
@@ -103,6 +104,7 @@ class TrafficLightSystem:
         for junction in self._junctions:
             if self._time >= junction.until - _ROUNDING:
                 changed += self._advance(junction)
+        self.revision += bool(changed)
         return tuple(changed)
 
     def state(self, sign_id: str) -> LightState:
@@ -139,10 +141,12 @@ class TrafficLightSystem:
     def set_state(self, sign_id: str, state: int) -> None:
         """Makes one light show `state` until its group's next change."""
         self._show(self._light(sign_id), LightState(state))
+        self.revision += 1
 
     def freeze_all(self, frozen: bool) -> None:
         """Stops, or lets go on, every cycle of the town."""
         self._frozen = frozen
+        self.revision += 1
 
     def reset_all(self) -> None:
         """Starts every cycle anew: the first group of each junction turns green."""
@@ -154,6 +158,7 @@ class TrafficLightSystem:
                     light = self._lights[sign_id]
                     light.state, light.since = LightState.RED, self._time
             self._begin(junction)
+        self.revision += 1
 
     def group(self, sign_id: str) -> tuple[str, ...]:
         """All lights of the light's junction, itself among them: `TrafficLight.get_group_traffic_lights`."""
@@ -181,6 +186,7 @@ class TrafficLightSystem:
         junction = light.junction
         if junction.groups[junction.active] is light.group and _CYCLE[junction.phase] is state:
             junction.until = junction.since + seconds
+        self.revision += 1
 
     def _advance(self, junction: _Junction) -> list[str]:
         junction.since = junction.until

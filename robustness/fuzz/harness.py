@@ -120,12 +120,12 @@ class Harness:
 
     def actors(self) -> Sequence[int]:
         """Ids that exist: a traffic light, the spectator, and the newest."""
-        ids = list(self.server.world.actors)
-        return [ids[0], *ids[len(self.server.world.light_actors) :][-30:]]
+        ids = list(self.server.simulation.state.actors)
+        return [ids[0], *ids[len(self.server.simulation.state.light_actors) :][-30:]]
 
     def streams(self) -> Sequence[int]:
         """The same of the streams, the newest ones."""
-        return list(self.server.streams._readers)[-6:]
+        return list(self.server.simulation.streams._readers)[-6:]
 
     async def begin(self) -> None:
         """A new episode and new connections: what follows can be repeated from here."""
@@ -169,8 +169,8 @@ class Harness:
         """
         self._expect(await self._ask("version", []), [[1, "0.9.16"]])
         settings = [True, False, [True, 0.05], True, 0.01, 10, 0.0, True, 3000.0, 2000.0, True]
-        self._expect(await self._ask("set_episode_settings", [settings]), [[1, self.server.world.frame]])
-        frame = self.server.world.frame
+        self._expect(await self._ask("set_episode_settings", [settings]), [[1, self.server.simulation.state.frame]])
+        frame = self.server.simulation.state.frame
         self._expect(await self._ask("tick_cue", []), [[1, frame + 1]])
         self._check_errors()
         grown = self._process.memory_info().rss
@@ -188,7 +188,7 @@ class Harness:
         return connection, Pipe(self._loop, connection, keep)
 
     def _subscribe(self, data: bytes) -> None:
-        reader = Reader(self.server.streams)
+        reader = Reader(self.server.simulation.streams)
         pipe = Pipe(self._loop, reader, swallow=len(self._readers) % 2 == 0)
         self._readers.append((reader, pipe))
         if not pipe.is_closing():

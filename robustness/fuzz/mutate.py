@@ -8,11 +8,11 @@ from typing import Any
 
 import msgpack
 
-from minicarla.handlers.batch import _METHOD_OF_COMMAND
+from minicarla.handlers.batch import METHOD_OF_COMMAND
+from minicarla.handlers.registry import METHODS
 from minicarla.protocol.framing import decode
-from minicarla.server import Server
 
-_METHODS = sorted(Server.methods)
+_METHODS = sorted(METHODS)
 # Too slow to be called by the ten thousand: a whole town, or a process, for each.
 _RARE = {"load_new_episode", "copy_opendrive_to_file"}
 _NUMBERS = (
@@ -178,7 +178,7 @@ class Mutator:
                 command = [[index, fields]]
             else:
                 fields = [self._anything(2) for _ in range(rng.randrange(1, 7))]
-                command = [[rng.choice((*_METHOD_OF_COMMAND, 0, 22, -1)), fields]]
+                command = [[rng.choice((*METHOD_OF_COMMAND, 0, 22, -1)), fields]]
             commands.append(self._mutated(command, rng.choice((0.0, 0.0, 0.1, 0.3))))
         if rng.random() < 0.02:
             commands = commands * 50

@@ -15,7 +15,7 @@ from minicarla import limits
 from minicarla.maps import load_town
 from minicarla.maps.loader import structural_flaw
 from minicarla.protocol.rpc import RpcConnection
-from minicarla.protocol.rpc_types import ShapeError, number, shown
+from minicarla.protocol.rpc_types import ArgumentError, number, shown
 from minicarla.server import Server
 from robustness.fuzz.harness import Pipe
 from robustness.fuzz.maps import small_map
@@ -182,7 +182,7 @@ def test_values_in_errors_are_short_however_long_or_deep():
         deep = [deep]
     for value in (deep, "x" * 10_000_000, [0.0] * 1_000_000, 10**4000):
         assert len(shown(value)) <= 80
-        with pytest.raises(ShapeError):
+        with pytest.raises(ArgumentError):
             number(value, "speed")
 
 

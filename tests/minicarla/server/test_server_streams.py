@@ -85,7 +85,7 @@ def test_synchronous_reader_that_never_reads_loses_the_oldest():
 class Client:
     """Who announces subscriptions."""
 
-    broken_promises = 0
+    missed_subscriptions = 0
 
 
 def test_who_announces_readers_in_vain_is_not_waited_for():
@@ -93,7 +93,7 @@ def test_who_announces_readers_in_vain_is_not_waited_for():
         loop = asyncio.get_running_loop()
         streams, liar, honest = Streams(), Client(), Client()
         stream = streams.open()
-        for _ in range(limits.MAX_BROKEN_PROMISES):
+        for _ in range(limits.MAX_MISSED_SUBSCRIPTIONS):
             streams.expect(stream, loop.time() - 1.0, liar)
             assert streams.is_settled(loop.time())
         streams.expect(stream, loop.time(), liar)

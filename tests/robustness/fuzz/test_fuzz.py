@@ -46,7 +46,7 @@ def test_the_harness_finds_what_is_wrong(town: Town, monkeypatch: pytest.MonkeyP
 
     async def run() -> None:
         harness = Harness(town, asyncio.get_running_loop())
-        monkeypatch.setattr("minicarla.world.tick.tick", lambda world: 1 / 0)
+        monkeypatch.setattr("minicarla.world.tick.tick", lambda *_: 1 / 0)
         with pytest.raises(Finding, match="ZeroDivisionError"):
             await feed_all(harness, [Input("rpc", b"\x94\x00\x01\xa8tick_cue\x91\x91\xc2")])
 

@@ -1,0 +1,14 @@
+"""Every RPC method that the server answers, by the name under which clients call it."""
+
+from minicarla.handlers import actor, batch, lights, scene, unsupported, vehicle, world
+from minicarla.protocol.rpc import Methods
+
+METHODS = Methods(
+    unsupported.methods
+    | world.methods
+    | scene.methods
+    | actor.methods
+    | vehicle.methods
+    | lights.methods
+    | batch.methods
+)

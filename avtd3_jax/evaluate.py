@@ -83,7 +83,7 @@ def _drive_once(
         if on_step is not None:
             on_step(env, action, info)
         if terminated or truncated:
-            return {"seed": seed, **info["episode"], "track": thin_track(track)}
+            return {"seed": seed, **info["episode_metrics"], "track": thin_track(track)}
 
 
 def evaluate(
@@ -232,8 +232,7 @@ class Recorder:
 
 
 def _npc_outline(npc: Npc) -> np.ndarray:
-    pose = npc.actor.get_transform()
-    return box_corners(pose.location.x, pose.location.y, pose.rotation.yaw, npc.half_length_m, _EGO_HALF_SIZE[1])
+    return box_corners(*npc.pose(), npc.half_length_m, _EGO_HALF_SIZE[1])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,28 +5,31 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import carla
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envloop.client.ego import SPAWN_HEIGHT_M, Ego
+from envloop.client.ego import Ego, start_pose
 from envloop.client.route_choice import RouteSelector
-from envloop.client.simulator import Simulator, as_simulator_error, translated_errors
+from envloop.client.simulator import Simulator, weather_preset
 from envloop.client.traffic import Npc, Traffic
 from envloop.config import EnvConfig
-from envloop.errors import SimulatorError
+from envloop.description import EnvDescription
+from envloop.errors import SimulatorError, TaskError
 from envloop.task.episode import AT_REST, Episode, RouteTask, Start, TickView, plain_numbers, start_of_episode
 from envloop.task.lane_invasion import Body
-from envloop.task.observation import FRAME_SIZE, STACK, FrameStack, grey_84, vector_observation
-from envloop.task.route import Lead, Other, lead_ahead
+from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
+from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import RANDOM, npc_vehicles
 
 STARTS = ("beginning", "random")
 
 Observation = dict[str, NDArray[Any]]
 T = TypeVar("T")
+
+# Keys of `info`; see `CarlaEnv.description`. Gymnasium and Stable-Baselines3 have "episode" for themselves.
+_REWARD_TERMS, _EPISODE_METRICS, _SPEED = "reward_terms", "episode_metrics", "speed_mps"
 
 _LEAD_RANGE_M = 45.0
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
@@ -46,8 +49,11 @@ class CarlaEnv(gym.Env):
       simulator: a Simulator for this environment alone; one is made from `config.simulator` when left out.
       render_mode: None or "rgb_array" (`render` gives the last camera picture, whatever is observed).
 
+    `info` has "reward_terms", "reason", "route_completion", "speed_mps" and "ego" after every reset and step, and
+    "episode_metrics" after an episode's last step.
+
     Raises:
-      ValueError: the config is wrong, or the map has no such route.
+      TaskError: the config is wrong, or the map has no such route.
       SimulatorError: the simulator cannot be used, or was lost. The next `reset` brings it back.
     """
 
@@ -58,7 +64,7 @@ class CarlaEnv(gym.Env):
     ) -> None:
         self.config = config or EnvConfig()
         self.config.validate()
-        _weather(self.config.weather)
+        weather_preset(self.config.weather)
         self.render_mode = render_mode
         self.observation_space = observation_space(self.config)
         self.action_space = action_space()
@@ -71,13 +77,13 @@ class CarlaEnv(gym.Env):
         self._episode: Episode | None = None
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
-        self._npcs: list[Npc] = []
         self._ego: Ego | None = None
         self._traffic: Traffic | None = None
         self._route_selector: RouteSelector | None = None
         self.route_task: RouteTask
+        self.description: EnvDescription
         try:
-            self._ensure_world()
+            self._guarded(self._ensure_world)
         except BaseException:
             self.close()
             raise
@@ -98,7 +104,7 @@ class CarlaEnv(gym.Env):
         """Drives `action_repeat` ticks, fewer where the episode ends.
 
         Raises:
-          ValueError: the action is not two finite numbers.
+          TaskError: the action is not two finite numbers.
           SimulatorError: the simulator was lost; this transition does not exist.
         """
         steer, accel = _checked_action(action)
@@ -110,7 +116,7 @@ class CarlaEnv(gym.Env):
         info = self._info(terms)
         outcome = episode.outcome
         if outcome.ended:
-            info["episode"] = episode.result()
+            info[_EPISODE_METRICS] = episode.result()
         return observation, sum(terms.values()), outcome.terminated, outcome.truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -128,9 +134,8 @@ class CarlaEnv(gym.Env):
     def close(self) -> None:
         """Removes car and traffic, puts an external simulator back to how it was found. May be called twice."""
         if self._ego is not None and not self._lost and self.simulator.healthy():
-            with contextlib.suppress(RuntimeError):
-                self._ego.close()
-            with contextlib.suppress(RuntimeError):
+            self._ego.close()
+            with contextlib.suppress(SimulatorError):
                 self._traffic_fleet.clear()
                 self.simulator.tick()
         self._abandon_world()
@@ -141,10 +146,7 @@ class CarlaEnv(gym.Env):
     @property
     def task(self) -> str:
         """What is driven, for people."""
-        if self.config.route == RANDOM:
-            lengths = self.config.random_route
-            return f"random routes of {lengths.min_m:g} to {lengths.max_m:g} m"
-        return f"route {self.config.route} ({self.route_task.route.length:.0f} m)"
+        return self.description.task
 
     @property
     def episode(self) -> Episode:
@@ -156,11 +158,11 @@ class CarlaEnv(gym.Env):
     @property
     def npcs(self) -> list[Npc]:
         """NPC vehicles of this episode."""
-        return self._npcs
+        return [] if self._traffic is None else self._traffic.vehicles
 
     def _checked_options(self, options: dict[str, Any]) -> dict[str, Any]:
         if set(options) - {"start", "route"} or options.get("start") not in (None, *STARTS):
-            raise ValueError(
+            raise TaskError(
                 f"reset() got options {options!r}; there are 'start': one of {', '.join(STARTS)}, and 'route'."
             )
         if "route" in options:
@@ -182,14 +184,15 @@ class CarlaEnv(gym.Env):
     def _guarded(self, work: Callable[..., T], *arguments: Any) -> T:
         """Does `work` on the simulator; when that is lost, the next `reset` will bring it back.
 
-        The error that leaves here has no frames of `work`: they would keep the lost client, its threads and its sockets
-        alive for as long as somebody holds the error.
+        The SimulatorError that leaves here has no frames of `work`: they would keep the lost client, its threads and
+        its sockets alive for as long as somebody holds the error. Any other error is a mistake in our own code and
+        leaves as it is.
         """
         try:
             return work(*arguments)
-        except (RuntimeError, OSError) as error:  # the client's own, a SimulatorError, or the machine has no more
+        except SimulatorError as error:
             self._lost = True
-            text = str(as_simulator_error(self.simulator.address, error))
+            text = str(error)
         raise SimulatorError(text)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
@@ -211,25 +214,39 @@ class CarlaEnv(gym.Env):
         self.simulator.start()
         if self._generation == self.simulator.generation:
             return
-        self._lost = True  # until everything is in place
-        world = self.simulator.world
         self._route_selector = RouteSelector(self.config, self.simulator.map)
         self.route_task = self._route_selector.of(self.config.route, seed=0)
-        with translated_errors(self.simulator.address):
-            self.simulator.claim()  # another environment may have come since the connection was made
-            world.set_weather(_weather(self.config.weather))
-            watched = self._observes("image") or self.render_mode is not None
-            self._ego = Ego(self.simulator, self.config.camera if watched else None, self._pose(AT_REST))
-            self._traffic = Traffic(self.simulator)
+        self.simulator.claim()  # another environment may have come since the connection was made
+        self.simulator.set_weather(self.config.weather)
+        watched = self._observes("image") or self.render_mode is not None
+        pose = start_pose(self.route_task.route, AT_REST)
+        self._ego = Ego(self.simulator, self.config.camera if watched else None, pose)
+        self._traffic = Traffic(self.simulator)
+        self.description = self._describe()
         self._generation = self.simulator.generation
-        self._lost = False
+
+    def _describe(self) -> EnvDescription:
+        if self.config.route == RANDOM:
+            lengths = self.config.random_route
+            task = f"random routes of {lengths.min_m:g} to {lengths.max_m:g} m"
+        else:
+            task = f"route {self.config.route} ({self.route_task.route.length:.0f} m)"
+        return EnvDescription(
+            task=task,
+            action_names=("steer", "accel"),
+            simulator=self.simulator.identity(),
+            decision_s=self.config.decision_s,
+            reward_terms_key=_REWARD_TERMS,
+            episode_metrics_key=_EPISODE_METRICS,
+            speed_key=_SPEED,
+        )
 
     def _stage(self, seed: int, start: Start) -> int:
         """Empties the road, puts the car and the NPCs in place; the frame of the first observation."""
-        pose = self._pose(start)
+        pose = start_pose(self.route_task.route, start)
         self._traffic_fleet.clear()
         self._ego_car.place(pose)
-        self.simulator.world.reset_all_traffic_lights()
+        self.simulator.reset_traffic_lights()
         self.simulator.tick()
         self._ego_car.release()
         position = (pose.location.x, pose.location.y)
@@ -239,7 +256,7 @@ class CarlaEnv(gym.Env):
         if start.speed_mps > 0.0:
             self._ego_car.launch(pose, start.speed_mps)
         frame = self.simulator.tick()
-        self._npcs = self._traffic_fleet.vehicles()
+        self._traffic_fleet.look_up()
         return frame
 
     def _observe_first(self, frame: int, start: Start) -> tuple[Observation, dict[str, Any]]:
@@ -272,25 +289,16 @@ class CarlaEnv(gym.Env):
         return TickView(
             ego=ego,
             collisions=car.collisions(frame),
-            lead=self._lead(episode.projection.s, ego.x, ego.y, ego.speed_mps) if self._npcs else Lead(),
+            lead=self._lead(episode.projection.s, ego) if self.npcs else Lead(),
             off_road=off_road,
             at_light=at_light,
             at_red=at_red,
         )
 
-    def _lead(self, s: float, x: float, y: float, speed_mps: float) -> Lead:
-        """The NPC ahead on the route, from the snapshot."""
-        snapshot = self.simulator.world.get_snapshot()
-        others = []
-        for npc in self._npcs:
-            state = snapshot.find(npc.actor.id)
-            if state is None:  # the Traffic Manager removes cars that are stuck for long
-                continue
-            location = state.get_transform().location
-            if math.hypot(location.x - x, location.y - y) < _LEAD_RANGE_M:
-                velocity = state.get_velocity()
-                others.append(Other(location.x, location.y, velocity.x, velocity.y, npc.half_length_m))
-        return lead_ahead(self.route_task.route, s, speed_mps, others, ego_half_length=self._ego_car.half_length_m)
+    def _lead(self, s: float, ego: EgoState) -> Lead:
+        """The NPC ahead on the route."""
+        others = self._traffic_fleet.near(ego.x, ego.y, _LEAD_RANGE_M)
+        return lead_ahead(self.route_task.route, s, ego.speed_mps, others, ego_half_length=self._ego_car.half_length_m)
 
     def _observes(self, part: str) -> bool:
         return self.config.observation in ("both", part)
@@ -309,18 +317,12 @@ class CarlaEnv(gym.Env):
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
         return {
-            "reward_terms": terms,
+            _REWARD_TERMS: terms,
             "reason": self.episode.outcome.reason,
             "route_completion": self.episode.route_completion,
+            _SPEED: self.episode.ego.speed_mps,
             "ego": plain_numbers(self.episode),
         }
-
-    def _pose(self, start: Start) -> carla.Transform:
-        x, y, z = self.route_task.route.point_at(start.s)
-        along = self.route_task.route.heading_at(start.s)
-        right_x, right_y = -math.sin(math.radians(along)), math.cos(math.radians(along))
-        place = carla.Location(x + start.lateral_m * right_x, y + start.lateral_m * right_y, z + SPAWN_HEIGHT_M)
-        return carla.Transform(place, carla.Rotation(yaw=along + start.heading_deg))
 
     def _running_episode(self) -> Episode:
         if self._lost:
@@ -336,7 +338,6 @@ class CarlaEnv(gym.Env):
         if self._ego is not None:
             self._ego.abandon()
         self._ego = self._traffic = self._episode = self._picture = None
-        self._npcs = []
         self._generation = -1
 
     @property
@@ -364,16 +365,8 @@ def action_space() -> spaces.Box:
     return spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
-def _weather(name: str) -> carla.WeatherParameters:
-    preset = getattr(carla.WeatherParameters, name, None)
-    if not isinstance(preset, carla.WeatherParameters):
-        names = [key for key, value in vars(carla.WeatherParameters).items() if type(value) is carla.WeatherParameters]
-        raise ValueError(f"Unknown weather {name!r}; choose one of {', '.join(sorted(names))}.")
-    return preset
-
-
 def _checked_action(action: NDArray[np.float32]) -> tuple[float, float]:
     """Steer and accel, clipped to [-1, 1]."""
     if len(action) != 2 or not (math.isfinite(action[0]) and math.isfinite(action[1])):
-        raise ValueError(f"An action is two finite numbers in [-1, 1] (steer, accel), not {action!r}.")
+        raise TaskError(f"An action is two finite numbers in [-1, 1] (steer, accel), not {action!r}.")
     return min(max(float(action[0]), -1.0), 1.0), min(max(float(action[1]), -1.0), 1.0)

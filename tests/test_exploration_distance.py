@@ -22,7 +22,7 @@ def mean_distance_m(env: CarlaEnv, config: ExplorationConfig) -> float:
         while not ended:
             *_, terminated, truncated, info = env.step(noise.explore())
             ended = terminated or truncated
-        driven.append(1000.0 * info["episode"]["distance_km"])
+        driven.append(1000.0 * info["episode_metrics"]["distance_km"])
     return float(np.mean(driven))
 
 

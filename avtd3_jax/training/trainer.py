@@ -306,7 +306,7 @@ class Trainer:
 
     def _end_episode(self, transition: Transition) -> None:
         step = self.counters.step
-        metrics = transition.info.get("episode", {})
+        metrics = transition.info.get("episode_metrics", {})
         self._recent.append(float(metrics.get("success", 0.0)))
         running, length = self._running[transition.environment], transition.step + 1
         self._monitors.ended(running.rewards)

@@ -1,6 +1,7 @@
 """The ego car and its sensors in the simulator: made once per connection, put in place once per episode."""
 
 import contextlib
+import math
 import queue
 from collections import deque
 
@@ -8,14 +9,17 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from envloop.client.errors import carla_calls
 from envloop.client.ownership import role_name
 from envloop.client.simulator import Simulator
 from envloop.config import CameraConfig
 from envloop.errors import SimulatorError
+from envloop.task.episode import Start
 from envloop.task.observation import EgoState
+from envloop.task.route import Route
 
 BLUEPRINT = "vehicle.tesla.model3"
-SPAWN_HEIGHT_M = 0.5  # above the road, so that no wheel is spawned inside it
+_SPAWN_HEIGHT_M = 0.5  # above the road, so that no wheel is spawned inside it
 
 Collision = tuple[str, int]  # blueprint id and actor id of what was hit
 
@@ -56,22 +60,27 @@ class Ego:
         self._address = simulator.address
         self._camera = camera
         self._inbox = _Inbox()
-        library = self._world.get_blueprint_library()
+        name = role_name("ego", simulator.owner)
         with simulator.patience() as self._timeout_s:
-            blueprint = library.find(BLUEPRINT)
-            blueprint.set_attribute("role_name", role_name("ego", simulator.owner))
-            self.vehicle: carla.Vehicle = self._world.spawn_actor(blueprint, start)
+            with carla_calls(self._address):
+                library = self._world.get_blueprint_library()
+                blueprint = library.find(BLUEPRINT)
+                blueprint.set_attribute("role_name", name)
+                self.vehicle: carla.Vehicle = self._world.spawn_actor(blueprint, start)
             simulator.tick()  # the client neither moves nor destroys an actor that no snapshot has shown
-            extent = self.vehicle.bounding_box.extent
+            with carla_calls(self._address):
+                extent = self.vehicle.bounding_box.extent
+                # Sensors send in the order in which they were made: a tick's collisions come before its picture.
+                self._sensors: list[carla.Sensor] = [
+                    self._attached(library.find("sensor.other.collision"), carla.Transform()),
+                    self._attached(*_last_sensor(library, camera)),
+                ]
             self.half_length_m, self.half_width_m = float(extent.x), float(extent.y)
-            # Sensors send in the order in which they were made: a collision is on its way before its tick's picture.
-            self._sensors: list[carla.Sensor] = [
-                self._attached(library.find("sensor.other.collision"), carla.Transform()),
-                self._attached(*_last_sensor(library, camera)),
-            ]
             simulator.tick()
-            for sensor, callback in zip(self._sensors, (self._inbox.on_collision, self._inbox.ticks.put), strict=True):
-                sensor.listen(callback)
+            collision, last = self._sensors
+            with carla_calls(self._address):
+                collision.listen(self._inbox.on_collision)
+                last.listen(self._inbox.ticks.put)
             self.end_tick(simulator.tick())
         self._timeout_s = simulator.config.timeout_s
 
@@ -80,32 +89,37 @@ class Ego:
         # The client sends no control that is its own last one, and knows nothing of those that another client sent.
         self.control(0.0, 0.0, 0.0)
         self.control(0.0, 0.0, 1.0)
-        self.vehicle.set_simulate_physics(False)
-        self.vehicle.set_transform(transform)
-        self.vehicle.set_target_velocity(carla.Vector3D())
-        self.vehicle.set_target_angular_velocity(carla.Vector3D())
+        with carla_calls(self._address):
+            self.vehicle.set_simulate_physics(False)
+            self.vehicle.set_transform(transform)
+            self.vehicle.set_target_velocity(carla.Vector3D())
+            self.vehicle.set_target_angular_velocity(carla.Vector3D())
         self._await_calls()
 
     def release(self) -> None:
         """Lets the car stand on its wheels, brakes on."""
-        self.vehicle.set_simulate_physics(True)
+        with carla_calls(self._address):
+            self.vehicle.set_simulate_physics(True)
         self._await_calls()
 
     def launch(self, transform: carla.Transform, speed_mps: float) -> None:
         """Lets the car roll along `transform`'s heading at `speed_mps` from the next tick on, whoever makes it."""
         self.control(0.0, 0.0, 0.0)
-        self.vehicle.set_target_velocity(transform.get_forward_vector() * speed_mps)
+        with carla_calls(self._address):
+            self.vehicle.set_target_velocity(transform.get_forward_vector() * speed_mps)
         self._await_calls()
 
     def control(self, steer: float, throttle: float, brake: float) -> None:
         """Control of the next ticks: steer in [-1, 1], right positive; throttle and brake in [0, 1]."""
-        self.vehicle.apply_control(carla.VehicleControl(throttle, steer, brake))
+        with carla_calls(self._address):
+            self.vehicle.apply_control(carla.VehicleControl(throttle, steer, brake))
 
     def state(self) -> EgoState:
         """The car in the last snapshot; no call to the server."""
-        transform = self.vehicle.get_transform()
+        with carla_calls(self._address):
+            transform = self.vehicle.get_transform()
+            velocity, acceleration = self.vehicle.get_velocity(), self.vehicle.get_acceleration()
         location = transform.location
-        velocity, acceleration = self.vehicle.get_velocity(), self.vehicle.get_acceleration()
         return EgoState(
             x=location.x,
             y=location.y,
@@ -119,13 +133,15 @@ class Ego:
 
     def light(self) -> tuple[bool, bool]:
         """Whether the car is in the zone in front of a traffic light, and whether that light is red."""
-        if not self.vehicle.is_at_traffic_light():
-            return False, False
-        return True, self.vehicle.get_traffic_light_state() == carla.TrafficLightState.Red
+        with carla_calls(self._address):
+            if not self.vehicle.is_at_traffic_light():
+                return False, False
+            return True, self.vehicle.get_traffic_light_state() == carla.TrafficLightState.Red
 
     def off_road(self, carla_map: carla.Map) -> bool:
         """Whether the car's centre is outside every driving lane."""
-        return carla_map.get_waypoint(self.vehicle.get_location(), project_to_road=False) is None
+        with carla_calls(self._address):
+            return carla_map.get_waypoint(self.vehicle.get_location(), project_to_road=False) is None
 
     def end_tick(self, frame: int) -> NDArray[np.uint8] | None:
         """[H, W, 4] BGRA camera picture of exactly this tick, None without a camera, once all of the tick is there."""
@@ -169,10 +185,20 @@ class Ego:
 
     def _await_calls(self) -> None:
         """Another client's tick, as with traffic, could come before calls of this one that have no answer."""
-        self._world.get_settings()  # is answered after them
+        with carla_calls(self._address):
+            self._world.get_settings()  # is answered after them
 
     def _attached(self, blueprint: carla.ActorBlueprint, transform: carla.Transform) -> carla.Sensor:
         return self._world.spawn_actor(blueprint, transform, attach_to=self.vehicle)
+
+
+def start_pose(route: Route, start: Start) -> carla.Transform:
+    """Where the car is put for a start on a route, half a metre above the road."""
+    x, y, z = route.point_at(start.s)
+    along_deg = route.heading_at(start.s)
+    right_x, right_y = -math.sin(math.radians(along_deg)), math.cos(math.radians(along_deg))
+    place = carla.Location(x + start.lateral_m * right_x, y + start.lateral_m * right_y, z + _SPAWN_HEIGHT_M)
+    return carla.Transform(place, carla.Rotation(yaw=along_deg + start.heading_deg))
 
 
 def _last_sensor(

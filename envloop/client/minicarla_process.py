@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import envloop
+from envloop.client.errors import process_start
 from envloop.errors import SimulatorError
 
 _READY = "minicarla ready "
@@ -27,22 +28,11 @@ class EmbeddedServer:
     """
 
     def __init__(self, arguments: list[str], timeout_s: float, log_dir: str = "") -> None:
-        folder = Path(log_dir or tempfile.gettempdir())
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix="minicarla-", suffix=".log", dir=folder)
-        self.log_path = Path(name)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "minicarla", "--port", "0", "--parent-pid", str(os.getpid()), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=handle,
-            env=child_environment(),
-            # Ctrl-C in the terminal is for the trainer, which still needs its server to write a last checkpoint.
-            start_new_session=True,
-        )
-        os.close(handle)
+        with process_start("The embedded simulator"):
+            self._process, self.log_path = _started(arguments, Path(log_dir or tempfile.gettempdir()))
         try:
-            ready = self._wait_ready(timeout_s)
+            with process_start("The embedded simulator"):
+                ready = self._wait_ready(timeout_s)
         except BaseException:
             self.stop()
             raise
@@ -107,6 +97,28 @@ class EmbeddedServer:
         """The last line of the server's log, "" when it is empty."""
         said = [line for line in self.log_path.read_text(errors="replace").splitlines() if line.strip()]
         return said[-1].strip() if said else ""
+
+
+def _started(arguments: list[str], log_folder: Path) -> tuple[subprocess.Popen[bytes], Path]:
+    """The server's process, and the file that takes its standard error."""
+    log_folder.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix="minicarla-", suffix=".log", dir=log_folder)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "minicarla", "--port", "0", "--parent-pid", str(os.getpid()), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=handle,
+            env=child_environment(),
+            # Ctrl-C in the terminal is for the trainer, which still needs its server to write a last checkpoint.
+            start_new_session=True,
+        )
+    except BaseException:
+        os.unlink(name)
+        raise
+    finally:
+        os.close(handle)
+    return process, Path(name)
 
 
 def child_environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import carla
 
+from envloop.client.errors import carla_calls
 from envloop.errors import SimulatorError
 
 _PREFIX = "avtd3-"
@@ -32,12 +33,15 @@ def take_over(client: carla.Client, world: carla.World, owner: str, address: str
     """Removes what `owner` or a dead owner left in the world.
 
     Raises:
-      SimulatorError: another environment is using this simulator.
+      SimulatorError: another environment is using this simulator, or it is lost.
     """
+    with carla_calls(address):
+        actors = world.get_actors()
+        names = [(vehicle.id, vehicle.attributes.get("role_name", "")) for vehicle in actors.filter("vehicle.*")]
+        parents = [(sensor.id, _parent_id(sensor)) for sensor in actors.filter("sensor.*")]
     leftovers = set()
-    for vehicle in world.get_actors().filter("vehicle.*"):
-        _, _, other = vehicle.attributes.get("role_name", "").partition(_PREFIX)
-        other = other.partition(":")[2]
+    for vehicle, name in names:
+        other = name.partition(_PREFIX)[2].partition(":")[2]
         if not other:
             continue
         if other != owner and _in_use(other):
@@ -46,10 +50,12 @@ def take_over(client: carla.Client, world: carla.World, owner: str, address: str
                 f"The simulator at {address} already serves another environment (process {pid} on {host}); "
                 "one simulator serves one environment: start a second one on another port."
             )
-        leftovers.add(vehicle.id)
+        leftovers.add(vehicle)
     if leftovers:
-        sensors = [sensor.id for sensor in world.get_actors().filter("sensor.*") if _parent_id(sensor) in leftovers]
-        client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in [*sensors, *sorted(leftovers)]], False)
+        sensors = [sensor for sensor, parent in parents if parent in leftovers]
+        with carla_calls(address):
+            commands = [carla.command.DestroyActor(actor) for actor in [*sensors, *sorted(leftovers)]]
+            client.apply_batch_sync(commands, False)
 
 
 def _in_use(owner: str) -> bool:

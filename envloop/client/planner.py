@@ -14,6 +14,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from envloop.errors import TaskError
 from envloop.task.route import wrap_degrees
 
 LaneKey = tuple[int, int, int]  # road, section, lane
@@ -25,7 +26,7 @@ _SAME_POINT_M = 0.05
 _DRAWS = 1000  # of start and length, until some lane lies that far away
 
 
-class PlannerError(ValueError):
+class PlannerError(TaskError):
     """No route leads from the start to the goal."""
 
 

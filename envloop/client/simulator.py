@@ -8,11 +8,12 @@ from typing import Any
 
 import carla
 
+from envloop.client.errors import carla_calls
 from envloop.client.handshake import CARLA_VERSION, require_carla
 from envloop.client.minicarla_process import EmbeddedServer
 from envloop.client.ownership import new_owner, take_over
 from envloop.config import EMBEDDED, SimulatorConfig
-from envloop.errors import SimulatorError
+from envloop.errors import SimulatorError, TaskError
 
 _LOOPBACK = "127.0.0.1"
 _MINICARLA_BLUEPRINT = "static.minicarla"
@@ -27,7 +28,7 @@ class Simulator:
     """A connection to one simulator in synchronous mode, embedded or external.
 
     `generation` counts connections: whatever belongs to the world (actors, sensors) must be made anew when it changes.
-    Every method that talks to the simulator raises SimulatorError, never the client's bare RuntimeError.
+    Every method that talks to the simulator raises SimulatorError where the client raises its bare RuntimeError.
     """
 
     def __init__(self, config: SimulatorConfig) -> None:
@@ -121,20 +122,18 @@ class Simulator:
           SimulatorError: it did not come back in `config.restart_attempts` attempts.
         """
         delay_s = 0.0 if self.config.endpoint == EMBEDDED else self.config.backoff_s
-        last_error: Exception | None = None
+        reason = ""
         for _ in range(self.config.restart_attempts):
             self._drop(kill=True)
             time.sleep(delay_s)
             try:
                 self.start()
-            except (SimulatorError, OSError) as error:  # a machine out of files or memory may have some again later
-                last_error = error
+            except SimulatorError as error:
+                reason = str(error)  # and not the error, whose frames hold on to a client that must be gone
                 delay_s = min(max(2.0 * delay_s, self.config.backoff_s), self.config.backoff_max_s)
             else:
                 return
-        raise SimulatorError(
-            f"The simulator did not come back in {self.config.restart_attempts} attempts. {last_error}"
-        ) from last_error
+        raise SimulatorError(f"The simulator did not come back in {self.config.restart_attempts} attempts. {reason}")
 
     def healthy(self, timeout_s: float = 2.0) -> bool:
         """Whether the server's process lives and answers a call."""
@@ -148,55 +147,74 @@ class Simulator:
 
     def identity(self) -> dict[str, Any]:
         """Which simulator the figures of a run come from; plain data for JSON."""
-        with translated_errors(self.address):
+        with carla_calls(self.address):
             settings = self.world.get_settings()
-            return {
-                "simulator": self._simulator_name(),
-                "host": self.address,
-                "map": self.map.name.split("/")[-1],
-                "flags": {
-                    "endpoint": self.config.endpoint,
-                    "xodr": self.config.xodr,
-                    "synchronous_mode": settings.synchronous_mode,
-                    "fixed_delta_seconds": settings.fixed_delta_seconds,
-                    "no_rendering_mode": settings.no_rendering_mode,
-                },
-            }
+            marks = self.world.get_blueprint_library().filter(_MINICARLA_BLUEPRINT)
+            versions = [mark.get_attribute("version").as_str() for mark in marks]
+        return {
+            "simulator": f"minicarla {versions[0]}" if versions else f"CARLA {CARLA_VERSION}",
+            "host": self.address,
+            "map": self.map.name.split("/")[-1],
+            "flags": {
+                "endpoint": self.config.endpoint,
+                "xodr": self.config.xodr,
+                "synchronous_mode": settings.synchronous_mode,
+                "fixed_delta_seconds": settings.fixed_delta_seconds,
+                "no_rendering_mode": settings.no_rendering_mode,
+            },
+        }
+
+    def set_weather(self, name: str) -> None:
+        """Sets the weather to a preset of `carla.WeatherParameters`; see `weather_preset`."""
+        preset = weather_preset(name)
+        with carla_calls(self.address):
+            self.world.set_weather(preset)
+
+    def reset_traffic_lights(self) -> None:
+        """Begins the cycle of every traffic light anew."""
+        with carla_calls(self.address):
+            self.world.reset_all_traffic_lights()
 
     @contextlib.contextmanager
     def patience(self) -> Iterator[float]:
         """Calls within may take `start_timeout_s`: loading a map or making a first camera takes longer than driving."""
-        self._timeout_s = max(self.config.timeout_s, self.config.start_timeout_s)
-        self.client.set_timeout(self._timeout_s)
+        self._set_timeout(max(self.config.timeout_s, self.config.start_timeout_s))
         try:
             yield self._timeout_s
         finally:
-            self._timeout_s = self.config.timeout_s
-            self.client.set_timeout(self._timeout_s)
+            self._set_timeout(self.config.timeout_s)
+
+    def _set_timeout(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        with carla_calls(self.address):
+            self.client.set_timeout(timeout_s)
 
     def tick(self) -> int:
         """Advances the world by one step; the frame number of the new state."""
-        try:
-            if self.ticker is None:
+        if self.ticker is None:
+            with carla_calls(self.address):
                 return int(self.world.tick(self._timeout_s))
-            frame = self.ticker(self._timeout_s)
-            self._await_state(frame)
-            return frame
-        except RuntimeError as error:
-            raise as_simulator_error(self.address, error) from error
+        frame = self.ticker(self._timeout_s)
+        self._await_state(frame)
+        return frame
 
     def _await_state(self, frame: int) -> None:
         """Another client's tick says nothing about when its snapshot reaches this one."""
         deadline = time.monotonic() + self._timeout_s
-        while self.world.get_snapshot().frame < frame:
+        while self._frame() < frame:
             if time.monotonic() > deadline:
                 raise SimulatorError(f"The simulator at {self.address} sent no state of frame {frame}.")
             time.sleep(1e-4)
 
+    def _frame(self) -> int:
+        """Frame number of the last snapshot."""
+        with carla_calls(self.address):
+            return int(self.world.get_snapshot().frame)
+
     def close(self) -> None:
         """Puts an external server back to the settings it was found with; stops an embedded one."""
         if self._embedded is None and self._found_settings is not None and self.healthy():
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(SimulatorError), carla_calls(self.address):
                 self.world.apply_settings(self._found_settings)
         self._drop(kill=False)
 
@@ -208,33 +226,45 @@ class Simulator:
         else:
             self._host, self._port = self.config.host_and_port()
         require_carla(self._host, self._port, self.config.timeout_s)
-        with translated_errors(self.address):
+        with carla_calls(self.address):
             self._client = carla.Client(self._host, self._port, _STREAMING_THREADS)
-            with self.patience():
-                self._world = self._client.get_world()
-                if self._embedded is None:
-                    self._take_external()
-                self._map = self._world.get_map()
-            settings = self._world.get_settings()
+        with self.patience():
+            with carla_calls(self.address):
+                self._world = self.client.get_world()
+            if self._embedded is None:
+                self._take_external()
+            with carla_calls(self.address):
+                self._map = self.world.get_map()
+        with carla_calls(self.address):
+            settings = self.world.get_settings()
             settings.synchronous_mode = True
             settings.fixed_delta_seconds = self.config.fixed_delta_s
-            self._world.apply_settings(settings)
+            self.world.apply_settings(settings)
 
     def _take_external(self) -> None:
         """Refuses a server that another environment drives, then loads the configured map."""
-        self._found_settings = self.world.get_settings()
-        if self._found_settings.synchronous_mode:
-            _wait_for_state(self.world)
+        with carla_calls(self.address):
+            self._found_settings = self.world.get_settings()
+            if self._found_settings.synchronous_mode:
+                _wait_for_state(self.world)
         self.claim()
-        if self.config.xodr:
-            self._world = self.client.generate_opendrive_world(Path(self.config.xodr).read_text(encoding="utf-8"))
-        elif self.world.get_map().name.split("/")[-1].removesuffix("_Opt") != self.config.town:
-            self._world = self.client.load_world(self.config.town)
+        road_network = self._road_network()
+        with carla_calls(self.address):
+            if road_network:
+                self._world = self.client.generate_opendrive_world(road_network)
+            elif self.world.get_map().name.split("/")[-1].removesuffix("_Opt") != self.config.town:
+                self._world = self.client.load_world(self.config.town)
 
-    def _simulator_name(self) -> str:
-        for blueprint in self.world.get_blueprint_library().filter(_MINICARLA_BLUEPRINT):
-            return f"minicarla {blueprint.get_attribute('version').as_str()}"
-        return f"CARLA {CARLA_VERSION}"
+    def _road_network(self) -> str:
+        """Text of the configured OpenDRIVE file, "" where a town is to be loaded."""
+        if not self.config.xodr:
+            return ""
+        try:
+            return Path(self.config.xodr).read_text(encoding="utf-8")
+        except OSError as error:  # a machine out of files may have some again later
+            raise SimulatorError(f"simulator.xodr: {self.config.xodr} cannot be read ({error.strerror}).") from error
+        except UnicodeDecodeError:
+            raise TaskError(f"simulator.xodr: {self.config.xodr} is no OpenDRIVE file: it is not UTF-8 text.") from None
 
     def _drop(self, *, kill: bool) -> None:
         self.ticker = None
@@ -248,28 +278,13 @@ class Simulator:
             self._map = self._world = self._client = self._found_settings = None
 
 
-@contextlib.contextmanager
-def translated_errors(address: str) -> Iterator[None]:
-    """Turns the client's RuntimeError into a SimulatorError that names the endpoint."""
-    try:
-        yield
-    except SimulatorError:
-        raise
-    except RuntimeError as error:
-        raise as_simulator_error(address, error) from error
-
-
-def as_simulator_error(address: str, error: RuntimeError | OSError) -> SimulatorError:
-    """One plain sentence for an error of the client or of this machine."""
-    if isinstance(error, SimulatorError):
-        return error
-    if "time-out" in str(error):
-        return SimulatorError(f"The simulator at {address} stopped answering ({_first_line(error)}).")
-    return SimulatorError(f"The simulator at {address} failed: {_first_line(error)}.")
-
-
-def _first_line(error: RuntimeError | OSError) -> str:
-    return (str(error) or repr(error)).splitlines()[0]
+def weather_preset(name: str) -> carla.WeatherParameters:
+    """The preset of that name. Raises TaskError where there is none."""
+    preset = getattr(carla.WeatherParameters, name, None)
+    if not isinstance(preset, carla.WeatherParameters):
+        names = [key for key, value in vars(carla.WeatherParameters).items() if type(value) is carla.WeatherParameters]
+        raise TaskError(f"Unknown weather {name!r}; choose one of {', '.join(sorted(names))}.")
+    return preset
 
 
 def _wait_for_state(world: carla.World) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import socket
 import subprocess
@@ -9,15 +10,17 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import carla
 import numpy as np
 
+from envloop.client.errors import carla_calls, process_start
 from envloop.client.minicarla_process import child_environment
 from envloop.client.ownership import role_name
 from envloop.client.simulator import Simulator
-from envloop.errors import SimulatorError
+from envloop.errors import SimulatorError, TaskError
+from envloop.task.route import Other
 
 _GRACE_S = 2.0  # what a command may take beyond its own time-out
 
@@ -28,6 +31,13 @@ class Npc:
 
     actor: carla.Vehicle
     half_length_m: float
+    address: str  # of its simulator
+
+    def pose(self) -> tuple[float, float, float]:
+        """x, y in metres and yaw in degrees in the last snapshot. Raises SimulatorError where the simulator is lost."""
+        with carla_calls(self.address):
+            pose = self.actor.get_transform()
+        return pose.location.x, pose.location.y, pose.rotation.yaw
 
 
 class Traffic:
@@ -46,23 +56,24 @@ class Traffic:
         self._spawn_points: list[carla.Transform] = simulator.map.get_spawn_points()
         self._process: TrafficProcess | None = None
         self._ids: list[int] = []
+        self.vehicles: list[Npc] = []
 
     def spawn(self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float) -> None:
         """Spawns `count` vehicles in one batch; places, models, colours and their driving come from `seed`.
 
-        They are in the world's state after the next tick.
+        They are in the world's state after the next tick; `look_up` finds them there.
 
         Args:
           keep_clear: (x, y) of the ego in metres; nothing is spawned within `clearance_m` of it.
 
         Raises:
-          ValueError: the map has too few free spawn points.
+          TaskError: the map has too few free spawn points.
         """
         if count == 0:
             return
         free = [i for i, point in enumerate(self._spawn_points) if _distance(point, keep_clear) >= clearance_m]
         if len(free) < count:
-            raise ValueError(
+            raise TaskError(
                 f"{count} NPC vehicles do not fit: {self._simulator.map.name} has {len(free)} spawn points at least "
                 f"{clearance_m:g} m from the ego; choose a scenario with fewer vehicles."
             )
@@ -73,11 +84,28 @@ class Traffic:
         places = [free[i] for i in rng.permutation(len(free))[:count]]
         self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)))
 
-    def vehicles(self) -> list[Npc]:
-        """The vehicles of the last `spawn` that the world's state holds (after a tick)."""
+    def look_up(self) -> None:
+        """Fills `vehicles` with those of the last `spawn` that the world's state holds (after a tick)."""
         if not self._ids:
-            return []
-        return [Npc(actor, actor.bounding_box.extent.x) for actor in self._world.get_actors(self._ids)]
+            return
+        with carla_calls(self._simulator.address):
+            found = [(actor, actor.bounding_box.extent.x) for actor in self._world.get_actors(self._ids)]
+        self.vehicles = [Npc(actor, half_length_m, self._simulator.address) for actor, half_length_m in found]
+
+    def near(self, x: float, y: float, range_m: float) -> list[Other]:
+        """The vehicles within `range_m` of (x, y) metres in the last snapshot; no call to the server."""
+        with carla_calls(self._simulator.address):
+            snapshot = self._world.get_snapshot()
+            states = [(npc.half_length_m, snapshot.find(npc.actor.id)) for npc in self.vehicles]
+        others = []
+        for half_length_m, state in states:
+            if state is None:  # the Traffic Manager removes cars that are stuck for long
+                continue
+            location = state.get_transform().location
+            if math.hypot(location.x - x, location.y - y) < range_m:
+                velocity = state.get_velocity()
+                others.append(Other(location.x, location.y, velocity.x, velocity.y, half_length_m))
+        return others
 
     def control(self, actor: int, steer: float, throttle: float, brake: float) -> bool:
         """Hands a vehicle's control to the process that makes the ticks; False where there is none.
@@ -93,7 +121,7 @@ class Traffic:
         """Destroys the vehicles; the next tick shows the empty road."""
         if self._ids and self._process is not None:
             self._process.call("destroy", self._ids)
-        self._ids = []
+        self._ids, self.vehicles = [], []
 
     def close(self) -> None:
         """Ends the Traffic Manager's process."""
@@ -108,19 +136,9 @@ class TrafficProcess:
 
     def __init__(self, simulator: Simulator) -> None:
         self._timeout_s = simulator.config.timeout_s
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            arguments = (theirs.fileno(), *simulator.host_and_port, self._timeout_s, role_name("npc", simulator.owner))
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "envloop.client.traffic_process", *(str(argument) for argument in arguments)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log,
-                stderr=self._log,
-                env=child_environment(),
-                start_new_session=True,  # Ctrl-C in the terminal is for the trainer
-            )
+        arguments = (*simulator.host_and_port, self._timeout_s, role_name("npc", simulator.owner))
+        with process_start("The Traffic Manager's process"):
+            self._process, self._socket, self._log = _started([str(argument) for argument in arguments])
         self._received = b""
         self._answer_due = True
         try:
@@ -179,14 +197,36 @@ class TrafficProcess:
         line, _, self._received = self._received.partition(b"\n")
         self._answer_due = False
         kind, value = json.loads(line)
-        if kind == "error":
-            raise SimulatorError(f"The Traffic Manager's process reports: {str(value).splitlines()[0]}.")
+        if kind == "lost":
+            raise SimulatorError(f"The Traffic Manager's process reports: {value}")
+        if kind == "bug":
+            raise RuntimeError(f"The Traffic Manager's process failed:\n{value}")
         return value
 
     def _lost(self) -> SimulatorError:
         self._log.seek(max(0, os.fstat(self._log.fileno()).st_size - 2000))
         said = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
         return SimulatorError(f"The Traffic Manager's process ended: {said[-1] if said else 'it gave no reason'}")
+
+
+def _started(arguments: list[str]) -> tuple[subprocess.Popen[bytes], socket.socket, BinaryIO]:
+    """The Traffic Manager's process, the connection to it, and the file that takes its output."""
+    with contextlib.ExitStack() as on_failure:
+        log = cast(BinaryIO, on_failure.enter_context(tempfile.TemporaryFile()))
+        ours, theirs = socket.socketpair()
+        on_failure.enter_context(ours)
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "envloop.client.traffic_process", str(theirs.fileno()), *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=child_environment(),
+                start_new_session=True,  # Ctrl-C in the terminal is for the trainer
+            )
+        on_failure.pop_all()
+    return process, ours, log
 
 
 def _distance(place: carla.Transform, point: tuple[float, float]) -> float:

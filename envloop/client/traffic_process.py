@@ -4,18 +4,23 @@ The wheel's Traffic Manager runs in threads of its client, and an exception in t
 that has just died, aborts the whole process. In a process of its own it takes nobody along. Whoever hosts it has to
 tick: a synchronous Traffic Manager moves only with ticks of its own client.
 
-Commands come as JSON arrays, one a line, over the socket FD; each is answered by one line, ["ok", value] or
-["error", text], except "control", which is not answered.
+Commands come as JSON arrays, one a line, over the socket FD; each is answered by one line: ["ok", value], or
+["lost", text] where the simulator is lost, or ["bug", traceback]. "control" alone has no answer; where it fails, the
+next command's answer says so.
 """
 
 import json
 import os
 import socket
 import sys
+import traceback
 from typing import Any
 
 import carla
 import numpy as np
+
+from envloop.client.errors import carla_calls
+from envloop.errors import SimulatorError
 
 _PORT_ATTEMPTS = 8
 
@@ -24,35 +29,41 @@ class TrafficManagerHost:
     """Carries out the commands; a method's name is the command's."""
 
     def __init__(self, host: str, port: int, timeout_s: float, role_name: str) -> None:
-        self._client = carla.Client(host, port, 1)
-        self._client.set_timeout(timeout_s)
-        self._world = self._client.get_world()
+        self._address = f"{host}:{port}"
         self._role_name = role_name
-        self._spawn_points: list[carla.Transform] = self._world.get_map().get_spawn_points()
-        self._blueprints = _car_blueprints(self._world)
-        self._manager = _traffic_manager(self._client)
-        self._manager.set_synchronous_mode(True)
+        with carla_calls(self._address):
+            self._client = carla.Client(host, port, 1)
+            self._client.set_timeout(timeout_s)
+            self._world = self._client.get_world()
+            self._spawn_points: list[carla.Transform] = self._world.get_map().get_spawn_points()
+            self._blueprints = _car_blueprints(self._world)
+            self._manager = _traffic_manager(self._client)
+            self._manager.set_synchronous_mode(True)
 
     def spawn(self, seed: int, places: list[int], colours_seed: int) -> list[int]:
         """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids."""
         rng = np.random.default_rng(colours_seed)
-        self._manager.set_random_device_seed(seed)
         batch = [self._spawn_command(rng, self._spawn_points[place]) for place in places]
-        responses = self._client.apply_batch_sync(batch, False)
+        with carla_calls(self._address):
+            self._manager.set_random_device_seed(seed)
+            responses = self._client.apply_batch_sync(batch, False)
         return [response.actor_id for response in responses if not response.has_error()]
 
     def destroy(self, actors: list[int]) -> None:
         """Destroys vehicles; the next tick shows the world without them."""
-        self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
+        with carla_calls(self._address):
+            self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
 
     def control(self, actor: int, steer: float, throttle: float, brake: float) -> None:
         """Control of any vehicle, in force from the next tick on."""
         control = carla.VehicleControl(throttle, steer, brake)
-        self._client.apply_batch([carla.command.ApplyVehicleControl(actor, control)])
+        with carla_calls(self._address):
+            self._client.apply_batch([carla.command.ApplyVehicleControl(actor, control)])
 
     def tick(self, timeout_s: float) -> int:
         """One tick of the world and of the Traffic Manager; the frame number."""
-        return int(self._world.tick(timeout_s))
+        with carla_calls(self._address):
+            return int(self._world.tick(timeout_s))
 
     def _spawn_command(self, rng: np.random.Generator, place: carla.Transform) -> carla.command.SpawnActor:
         blueprint = self._blueprints[rng.integers(len(self._blueprints))]
@@ -66,17 +77,27 @@ class TrafficManagerHost:
 
 def serve(connection: socket.socket, host: TrafficManagerHost) -> None:
     """Answers commands until the other end of the connection is closed."""
+    failed_control: list[Any] | None = None
     with connection.makefile("rw", encoding="utf-8") as stream:
         for line in stream:
             name, *arguments = json.loads(line)
-            answer: list[Any]
-            try:
-                answer = ["ok", getattr(host, name)(*arguments)]
-            except RuntimeError as error:
-                answer = ["error", str(error)]
-            if name != "control":
+            answer = failed_control or _carried_out(host, name, arguments)
+            if name == "control":
+                failed_control = answer if answer[0] != "ok" else None
+            else:
+                failed_control = None
                 stream.write(json.dumps(answer) + "\n")
                 stream.flush()
+
+
+def _carried_out(host: TrafficManagerHost, name: str, arguments: list[Any]) -> list[Any]:
+    """The answer to a command; only the client's own errors say that the simulator is lost."""
+    try:
+        return ["ok", getattr(host, name)(*arguments)]
+    except SimulatorError as error:
+        return ["lost", str(error)]
+    except Exception:
+        return ["bug", traceback.format_exc()]
 
 
 def _car_blueprints(world: carla.World) -> list[carla.ActorBlueprint]:
@@ -110,8 +131,11 @@ def main(descriptor: str, host: str, port: str, timeout_s: str, role_name: str) 
             traffic = TrafficManagerHost(host, int(port), float(timeout_s), role_name)
             connection.sendall(b'["ok", null]\n')
             serve(connection, traffic)
-        except (OSError, RuntimeError) as error:
+        except (OSError, SimulatorError) as error:
             print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+        except Exception:
+            connection.sendall(json.dumps(["bug", traceback.format_exc()]).encode() + b"\n")
             os._exit(1)
     os._exit(0)
 

@@ -35,7 +35,7 @@ def scripted(env: CarlaEnv, seed: int, steps: int, **options) -> list:
         observation, reward, terminated, truncated, info = env.step(action)
         trace += [observation["image"].tobytes(), observation["vector"].tobytes(), reward, repr(info["ego"])]
         if terminated or truncated:
-            trace.append(repr(info["episode"]))
+            trace.append(repr(info["episode_metrics"]))
             break
     return trace
 
@@ -171,7 +171,7 @@ def test_random_routes_are_drawn_anew_and_repeat_with_the_seed(make_env):
 
 def test_a_route_can_be_chosen_for_one_episode(env):
     env.reset(seed=1, options={"start": "beginning", "route": "town01-nav/4"})
-    episode = follow_route(env)["episode"]
+    episode = follow_route(env)["episode_metrics"]
     assert (episode["route"], episode["success"]) == ("town01-nav/4", 1)
     assert episode["route_m"] == pytest.approx(load_suite("town01-nav").routes[4].length_m, abs=1.0)
     assert episode["time_limit_s"] == pytest.approx(episode["route_m"] / (5.0 / 3.6) + 20.0)
@@ -234,7 +234,7 @@ def test_the_info_of_a_step_holds_the_five_terms_and_no_episode(env):
     _, reward, _, _, info = env.step(STRAIGHT_ON)
     assert set(info["reward_terms"]) == set(TERMS)
     assert sum(info["reward_terms"].values()) == pytest.approx(reward)
-    assert "episode" not in info
+    assert "episode_metrics" not in info
 
 
 def test_leaving_the_route_ends_the_episode(env):
@@ -244,8 +244,8 @@ def test_leaving_the_route_ends_the_episode(env):
         if terminated or truncated:
             break
     assert (terminated, info["reason"]) == (True, "off_route")
-    assert info["episode"]["success"] == 0
-    assert info["episode"]["lane_invasions"] >= 1
+    assert info["episode_metrics"]["success"] == 0
+    assert info["episode_metrics"]["lane_invasions"] >= 1
     with pytest.raises(gym.error.ResetNeeded):
         env.step(STRAIGHT_ON)
 
@@ -260,7 +260,7 @@ def test_a_collision_ends_the_episode(make_env):
         if terminated or truncated:
             break
     assert (terminated, info["reason"]) == (True, "collision")
-    assert info["episode"]["static_collisions"] == 1
+    assert info["episode_metrics"]["static_collisions"] == 1
     assert info["reward_terms"]["safety"] < -5.0
 
 
@@ -309,7 +309,7 @@ def test_a_driver_finishes_route_0(env):
     env.reset(seed=1, options={"start": "beginning"})
     info = follow_route(env)
     assert info["reason"] == "route_done"
-    result = info["episode"]
+    result = info["episode_metrics"]
     assert result["success"] == 1
     assert result["route_completion"] == pytest.approx(1.0)
     assert result["completion_time_s"] < 50.0
@@ -325,7 +325,7 @@ def test_a_driver_finishes_route_0_on_carlas_own_town():
     info = follow_route(env)
     env.close()
     assert info["reason"] == "route_done"
-    assert info["episode"]["success"] == 1
+    assert info["episode_metrics"]["success"] == 1
 
 
 def test_the_vector_never_goes_blank_along_the_route(env):
@@ -348,7 +348,7 @@ def test_any_route_between_two_points(make_env):
     _, info = env.reset(seed=1)
     assert (info["ego"]["x"], info["ego"]["y"]) == pytest.approx((92.4, 110.0), abs=0.3)
     assert env.route_task.limit_s == 50.0  # the NoCrash budget of 30 m is 41.6 s
-    assert follow_route(env)["episode"]["success"] == 1
+    assert follow_route(env)["episode_metrics"]["success"] == 1
 
 
 def test_action_repeat_makes_several_ticks_a_decision(make_env):

@@ -116,7 +116,7 @@ def test_transitions_chain_within_each_environment_and_episodes_are_numbered_onc
     assert [episode for episode, _ in drive.begun] == list(range(len(drive.begun)))
     assert {environment for _, environment in drive.begun} == {0, 1}
     ended = [t for t in drive.transitions if t.terminated or t.truncated]
-    assert all("episode" in t.info for t in ended)
+    assert all("episode_metrics" in t.info for t in ended)
 
 
 def test_an_episode_is_its_seed_s_whoever_drives_it(fleet, drive, env):

@@ -6,6 +6,7 @@ import pytest
 from driving import driver_action
 
 from envloop.baselines.route_follower import RouteFollower
+from envloop.client.ego import start_pose
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 from envloop.errors import SimulatorError
@@ -76,15 +77,15 @@ def test_running_into_a_vehicle_ends_the_episode(make_env):
     """Full throttle from behind into a car that is held on the lane 15 m ahead."""
     env = make_env(scenario="0", random_start_fraction=0.0)
     env.reset(seed=2)
-    obstacle, place = env.npcs[0].actor, env._pose(Start(s=15.0, speed_mps=0.0))
+    obstacle, place = env.npcs[0].actor, start_pose(env.route_task.route, Start(s=15.0, speed_mps=0.0))
     for _ in range(120):
         obstacle.set_transform(place)
         _, _, terminated, truncated, info = env.step(np.array([0.0, 1.0], np.float32))
         if terminated or truncated:
             break
     assert info["reason"] == "collision"
-    assert info["episode"]["vehicle_collisions"] == 1
-    assert info["episode"]["min_ttc_s"] < 3.0
+    assert info["episode_metrics"]["vehicle_collisions"] == 1
+    assert info["episode_metrics"]["min_ttc_s"] < 3.0
 
 
 def test_a_lost_traffic_manager_is_an_error_and_comes_back(make_env):

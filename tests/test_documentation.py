@@ -96,6 +96,23 @@ def test_the_readme_is_read_in_five_minutes():
     assert len((ROOT / "README.md").read_text().split()) <= 1000
 
 
+@each_present_page
+def test_files_exist(page):
+    folders = "avtd3_jax|envloop|minicarla|benchmarks|experiments|robustness|configs|examples|tests|docs"
+    for path in re.findall(rf"`((?:{folders})/[\w/.*-]+)`", page.read_text()):
+        if "NAME" not in path and not path.startswith("benchmarks/results/"):
+            assert list(ROOT.glob(path.rstrip("/"))), path
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_names_of_the_sources_are_current(name):
+    sources = "\n".join(path.read_text() for package in OURS for path in (ROOT / package).rglob("*.py"))
+    words = set(re.findall(r"\w+", sources))
+    for found in re.findall(r"`([A-Za-z_][\w.]*)(?:\([^`]*\))?`", (ROOT / name).read_text()):
+        if not found.endswith((".py", ".md")) and found != "NAME":
+            assert found.rpartition(".")[2] in words, found
+
+
 @each_page
 def test_links_and_pictures_exist(page):
     for link in LINK.findall(page.read_text()):

@@ -30,9 +30,10 @@ from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import parse
-from benchmarks.common import Spread, machine, parser, publish
 from benchmarks.contenders import ACTION, OBS
 from configs.town01 import get_config
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 _EPISODE = 300
 _BETWEEN = 10  # episodes from one checkpoint to the next while a large replay fills

@@ -15,13 +15,15 @@ import carla
 import numpy as np
 import psutil
 
-from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
+from benchmarks.common import repeat, seconds
 from envloop.baselines.route_follower import RouteFollower
 from envloop.client.simulator import Simulator
 from envloop.config import EnvConfig, SimulatorConfig
 from envloop.env import CarlaEnv
 from envloop.task.observation import grey_84, vector_observation
 from envloop.task.scenario import NPC_VEHICLES
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 
 def main() -> None:

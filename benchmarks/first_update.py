@@ -17,7 +17,8 @@ from typing import Any
 
 import psutil
 
-from benchmarks.common import Spread, machine, parser, publish
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 _EXPLORATION = 256  # steps, as many as a batch has transitions
 

@@ -23,9 +23,10 @@ from typing import Any
 
 from avtd3_jax import runtime
 from benchmarks import train
-from benchmarks.common import Spread, machine, parser, publish
 from benchmarks.contenders import Spec
 from benchmarks.learner import floor_rates, race, with_floor
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 AT_ONCE = 8  # updates per dispatch
 _ROW = "ROW "

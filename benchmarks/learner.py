@@ -16,8 +16,9 @@ from typing import Any
 from avtd3_jax import runtime
 from avtd3_jax.agent.td3 import TD3Config
 from benchmarks import floor
-from benchmarks.common import Spread, machine, parser, publish
 from benchmarks.contenders import ACTION, OBS, VARIANTS, Contender, ContenderError, Spec, random_batch
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 
 def main() -> None:

@@ -17,8 +17,10 @@ import psutil
 from avtd3_jax.agent.spaces import ObsSpec
 from avtd3_jax.replay.replay import FrameReplay
 from benchmarks import floor
-from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
+from benchmarks.common import repeat, seconds
 from benchmarks.contenders import ACTION, OBS, random_replay
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 
 def main() -> None:

@@ -29,9 +29,11 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.training.logs import PhaseTimer
-from benchmarks.common import Spread, machine, parser, publish, repeat, seconds
+from benchmarks.common import repeat, seconds
 from envloop.config import EnvConfig
 from envloop.world import open_world
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 
 
 def main() -> None:

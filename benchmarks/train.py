@@ -54,11 +54,12 @@ from avtd3_jax.training.learner_loop import LearnerLoop
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
 from avtd3_jax.training.trainer import Trainer
-from benchmarks.common import ROOT, Spread, commit, machine, parser, publish
 from configs.town01_of_record import get_config
 from envloop.env import action_space, observation_space
 from envloop.rollout import Transition
 from envloop.world import open_world
+from reporting.machine import ROOT, commit, machine
+from reporting.publish import Spread, parser, publish
 
 _EXPLORATION = 300
 _READY = "ready"

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from avtd3_jax.errors import Avtd3Error, InputError
+from envloop.errors import EnvLoopError
 from experiments.campaign import Campaign
 from experiments.experiments import EXPERIMENTS, experiment
 from experiments.processes import ROOT, Stopped
@@ -16,14 +18,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, rest = _parser().parse_known_args(argv)
     try:
         if rest and args.action is not _run:
-            raise ValueError(f"Unknown argument {rest[0]!r}.")
+            raise InputError(f"Unknown argument {rest[0]!r}.")
         args.changes = rest
         return args.action(args)
-    except ValueError as error:
-        print(f"driving: {error}", file=sys.stderr)
+    except (Avtd3Error, EnvLoopError) as error:
+        print(f"experiments: {error}", file=sys.stderr)
         return 2
     except Stopped as stopped:
-        print(f"driving: {stopped}: what was done is kept; the same command goes on.", file=sys.stderr)
+        print(f"experiments: {stopped}: what was done is kept; the same command goes on.", file=sys.stderr)
         return 128 + stopped.number
 
 
@@ -45,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--only", nargs="+", default=[], metavar="VARIANT", help="these variants, or levels of this factor"
     )
-    run.add_argument("--runs", type=Path, default=ROOT / "runs" / "driving", help="folder of the run directories")
+    run.add_argument("--runs", type=Path, default=ROOT / "runs" / "experiments", help="folder of the run directories")
     run.add_argument("--episodes", type=int, help="of every final evaluation (default: the task's)")
     run.set_defaults(action=_run)
     listing = actions.add_parser("list", parents=[shared], help="show the experiments, and which rows are there")
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     if args.episodes is not None and args.episodes < 1:
-        raise ValueError(f"--episodes is {args.episodes}: drive at least 1.")
+        raise InputError(f"--episodes is {args.episodes}: drive at least 1.")
     wanted = rows(experiment(args.experiment), args.seeds, args.only, changes_of(args.changes))
     failed = Campaign(args.output, args.runs, args.episodes).run(wanted)
     return 1 if failed else 0

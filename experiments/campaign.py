@@ -13,11 +13,11 @@ from typing import Any
 
 from avtd3_jax.settings.run_config import changed_keys
 from avtd3_jax.training.logs import to_json, write_json
-from benchmarks.common import machine
 from experiments import record
 from experiments.experiments import EVALUATION_SEED, Task
 from experiments.processes import CommandError, Processes
 from experiments.rows import Row
+from reporting.machine import machine
 
 _CONFIG = "configs/town01.py"
 _PROGRESS_S = 60.0

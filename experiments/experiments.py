@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from avtd3_jax.errors import InputError
 from configs.town01 import get_config
 from envloop.task.scenario import npc_vehicles
 
@@ -16,6 +17,8 @@ _DEFAULT = get_config()
 # 3-step returns became the default when the ablations had shown that they learn route 0 sooner. What had been trained
 # with 1-step returns by then is made again with 1-step returns.
 _BEFORE_3_STEPS = {"replay.n_step": 1}
+# Likewise for when a car that stood further than this behind another was not yet held to be waiting.
+_BEFORE_LONG_QUEUES = {"env.reward.wait_gap_m": 8.0}
 Changes = Mapping[str, Any]  # dotted config key -> value
 Figure = Literal["curves", "success", "tracks"]
 
@@ -118,6 +121,7 @@ _TRAFFIC = {
 }
 _NAVIGATION = {
     **_BEFORE_3_STEPS,
+    **_BEFORE_LONG_QUEUES,
     **_schedule(60_000, every=10_000, episodes=10),
     **_falling_rates(60_000),
     "env.route": "random",
@@ -194,8 +198,8 @@ EXPERIMENTS = (
 
 
 def experiment(name: str) -> Experiment:
-    """The experiment of that name. Raises ValueError for any other."""
+    """The experiment of that name. Raises InputError for any other."""
     for found in EXPERIMENTS:
         if found.name == name:
             return found
-    raise ValueError(f"There is no experiment {name!r}: choose one of {', '.join(e.name for e in EXPERIMENTS)}.")
+    raise InputError(f"There is no experiment {name!r}: choose one of {', '.join(e.name for e in EXPERIMENTS)}.")

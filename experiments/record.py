@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from avtd3_jax.training.logs import to_json
-from benchmarks.common import machine
 from experiments.rows import Row
+from reporting.machine import machine
 
 TRAINED = "trained.json"  # in a run directory: the training is over, whatever has been pruned since
 _LAUNCHES = "launches.jsonl"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from avtd3_jax.errors import ConfigError, InputError
 from avtd3_jax.settings.run_config import parse
 from configs.town01 import get_config
 from experiments.experiments import EXPERIMENTS, Changes, Experiment, Variant
@@ -38,16 +39,16 @@ class Row:
         return {**self.experiment.changes, **self.variant.changes, **seed, **self.extra}
 
     def config(self) -> dict[str, Any]:
-        """The whole configuration, plain data; ValueError names a key that does not exist or a value it refuses."""
+        """The whole configuration, plain data; ConfigError names a key that does not exist or a value it refuses."""
         config = get_config()
         try:
             config.update_from_flattened_dict(self.changes)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{self}: configs/town01.py refuses a change ({error}).") from error
+            raise ConfigError(f"{self}: configs/town01.py refuses a change ({error}).") from error
         values: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
         parse(values)
         if not values["eval_every"]:
-            raise ValueError(f"{self}: config.eval_every is 0, and a learning curve needs evaluations.")
+            raise ConfigError(f"{self}: config.eval_every is 0, and a learning curve needs evaluations.")
         return values
 
     @property
@@ -84,11 +85,11 @@ def rows(
       extra: changes to every configuration.
 
     Raises:
-      ValueError: `only` names no variant of the experiment.
+      InputError: `only` names no variant of the experiment.
     """
     named = {name for v in experiment.variants for name in (v.name, factor(v.name)) if name}
     if unknown := sorted(set(only) - named):
-        raise ValueError(f"{experiment.name} has no variant {unknown[0]!r}: choose from {', '.join(sorted(named))}.")
+        raise InputError(f"{experiment.name} has no variant {unknown[0]!r}: choose from {', '.join(sorted(named))}.")
     chosen = [v for v in experiment.variants if not only or {v.name, factor(v.name)} & set(only)]
     found = [Row(experiment, v, None, extra or {}) for v in chosen if v.policy != "network"]
     for seed in experiment.seeds if seeds is None else seeds:
@@ -103,13 +104,13 @@ def factor(variant: str) -> str | None:
 
 
 def changes_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """Changes of "--config.KEY=VALUE" arguments. Raises ValueError for any other."""
+    """Changes of "--config.KEY=VALUE" arguments. Raises ConfigError for any other."""
     defaults = dict(_leaves(get_config()))
     changes: dict[str, Any] = {}
     for argument in arguments:
         key, separator, text = argument.removeprefix("--config.").partition("=")
         if not (argument.startswith("--config.") and separator):
-            raise ValueError(f"Unknown argument {argument!r}: config keys are set as --config.KEY=VALUE.")
+            raise ConfigError(f"Unknown argument {argument!r}: config keys are set as --config.KEY=VALUE.")
         changes[key] = text if isinstance(defaults.get(key), str) else _literal(text)
     return changes
 

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avtd3_jax.errors import InputError
 from envloop.task.metrics import MEANS, PROPORTIONS, RATES, Summary
 from experiments import summary
 from experiments.experiments import EXPERIMENTS, Experiment
 from experiments.summary import Group
 
-_MARK = re.compile(r"(<!-- driving -->\n).*(<!-- end -->)", re.DOTALL)
-_EMPTY_PAGE = "# Results\n\n<!-- driving -->\n<!-- end -->\n"
+_MARK = re.compile(r"(<!-- tables -->\n).*(<!-- end -->)", re.DOTALL)
+_EMPTY_PAGE = "# Results\n\n<!-- tables -->\n<!-- end -->\n"
 
 _PERCENT = ("success", "nocrash_success", "route_completion", "off_road", "off_lane")
 _LABELS = {
@@ -47,12 +48,12 @@ def write(results: Path) -> str:
     """Writes the tables between the marks of `results`/README.md, a page of its own where there is none; returns them.
 
     Raises:
-      ValueError: the page has no marks.
+      InputError: the page has no marks.
     """
     page = results / "README.md"
     text = page.read_text() if page.exists() else _EMPTY_PAGE
     if not _MARK.search(text):
-        raise ValueError(f"{page} has no '<!-- driving -->' and '<!-- end -->' for the tables to stand between.")
+        raise InputError(f"{page} has no '<!-- tables -->' and '<!-- end -->' for the tables to stand between.")
     shown = "\n".join(filter(None, (section(results, experiment) for experiment in EXPERIMENTS)))
     results.mkdir(parents=True, exist_ok=True)
     page.write_text(_MARK.sub(lambda found: f"{found[1]}{shown}{found[2]}", text))

@@ -129,13 +129,28 @@ def test_the_task_is_pure(path):
     assert not imported(path) & {"carla", "socket", "subprocess"}
 
 
+ROOMS = {
+    "benchmarks": {"experiments", "robustness"},
+    "experiments": {"benchmarks", "robustness"},
+    "robustness": {"benchmarks", "experiments"},
+    "reporting": {"avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "robustness"},
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_rooms_beside_the_packages_do_not_import_each_other(room):
+    paths = sources(room)
+    assert paths
+    assert not {name_of(path): imported(path) & ROOMS[room] for path in paths if imported(path) & ROOMS[room]}
+
+
 EVERYTHING = (
     LEARNER
     + WORLD
     + SERVER
     + [
         path
-        for folder in ("benchmarks", "configs", "examples", "experiments", "robustness")
+        for folder in ("benchmarks", "configs", "examples", "experiments", "reporting", "robustness")
         for path in sources(folder)
     ]
 )

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from avtd3_jax import runtime
-from benchmarks.common import machine, parser, publish
+from reporting.machine import machine
+from reporting.publish import parser, publish
 from robustness.faults import rows
 from robustness.faults.injections import FAULTS
 from robustness.faults.rows import Row

@@ -15,8 +15,8 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.settings.run_config import parse
-from benchmarks.common import Spread
 from envloop.env import action_space, observation_space
+from reporting.publish import Spread
 from robustness.faults.injections import Fault
 from robustness.faults.ledger import Books, books
 from robustness.faults.shims import Skipped

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from avtd3_jax import runtime
-from benchmarks.common import Spread, machine, parser, publish
+from reporting.machine import machine
+from reporting.publish import Spread, parser, publish
 from robustness.faults import injections
 from robustness.faults.injections import Fault
 from robustness.faults.ledger import Books, books

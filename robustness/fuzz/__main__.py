@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.common import machine, parser, publish
+from reporting.machine import machine
+from reporting.publish import parser, publish
 from robustness.fuzz.maps import fuzz_maps, load_maps
 from robustness.fuzz.sequences import fuzz_memory, in_processes, replay
 from robustness.fuzz.sockets import fuzz_sockets

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks import train
+from reporting.machine import commit
+from reporting.publish import Spread
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +70,7 @@ def test_a_row_that_fails_says_why_and_the_others_take_their_turns():
 def copied_checkout(tmp_path):
     """This checkout's files in another folder; a row of it fails if it sees packages of anywhere else."""
     home = tmp_path / "before"
-    for package in ("avtd3_jax", "benchmarks", "configs", "envloop", "minicarla"):
+    for package in ("avtd3_jax", "benchmarks", "configs", "envloop", "minicarla", "reporting"):
         shutil.copytree(ROOT / package, home / package, ignore=shutil.ignore_patterns("__pycache__"))
     text = (home / "benchmarks" / "train.py").read_text()
     (home / "benchmarks" / "train.py").write_text(f"{text.partition('if __name__')[0]}{_MARKS_ITS_HOME}")
@@ -94,7 +96,7 @@ def test_another_checkout_takes_its_turns_and_each_pair_has_its_ratio(tmp_path, 
     rows = rows_of(tmp_path, "benchmarks.train", *options)
     assert [row.get("note") for row in rows] == [None] * 4
     assert (copied_checkout / "ran").exists()
-    there = train.commit(copied_checkout)
+    there = commit(copied_checkout)
     assert [(row["loop"], row.get("of")) for row in rows] == [
         ("overlap", None),
         ("overlap", there),
@@ -114,7 +116,7 @@ def test_ratios_are_of_pairs_of_the_same_turn():
         return {"turns": [{"steps/s": rate} for rate in rates], "first update s": 1.0}
 
     row = train._row(turns(10.0, 30.0, 20.0), {"x before's": turns(20.0, 20.0, 20.0), "x failed": {"note": "why"}})
-    assert row["x before's"] == train.Spread(1.0, 0.5, 1.5)
+    assert row["x before's"] == Spread(1.0, 0.5, 1.5)
     assert "x failed" not in row
 
 

@@ -9,7 +9,7 @@ runtime.setup("cpu")
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
 from avtd3_jax.agent.td3 import TD3, TD3Config  # noqa: E402
 from avtd3_jax.cpu import conv  # noqa: E402
-from benchmarks import floor, report  # noqa: E402
+from benchmarks import floor  # noqa: E402
 from benchmarks.contenders import random_batch, random_replay  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 23), ActionSpec(2)
@@ -32,18 +32,3 @@ def test_random_replay_holds_what_it_was_asked_for():
     assert len(replay) == 995  # five episodes of 200 observations
     assert replay.fill == 1.0
     assert replay.sample(8).frames.shape == (8, 5, 36, 36)
-
-
-def test_a_result_becomes_a_table(tmp_path):
-    (tmp_path / "x.json").write_text(
-        '{"machine": {"processor": "P", "cores": 2, "load": 0.1, "python": "3", "versions": {"jax": "1"}, '
-        '"xla_flags": "", "commit": "c", "time": "t"}, '
-        '"rows": [{"what": "a", "ms": {"median": 1.0, "low": 0.5, "high": 2.0}}, {"what": "b", "GB": 7.0}]}'
-    )
-    assert report.table(tmp_path / "x.json").splitlines()[:4] == [
-        "| what | ms | GB |",
-        "| --- | --- | --- |",
-        "| a | 1 (0.5 .. 2) |  |",
-        "| b |  | 7 |",
-    ]
-    assert report.table(tmp_path / "absent.json") == "Not measured.\n"

@@ -165,10 +165,10 @@ def test_the_first_all_successful_evaluation_is_told_for_each_seed(results):
 
 def test_tables_go_between_the_marks_and_say_nothing_of_what_was_not_run(results):
     page = results / "README.md"
-    page.write_text("before\n<!-- driving -->\nold\n<!-- end -->\nafter\n")
+    page.write_text("before\n<!-- tables -->\nold\n<!-- end -->\nafter\n")
     assert main(["table", "--output", str(results)]) == 0
     text = page.read_text()
-    assert text.startswith("before\n<!-- driving -->\n## route-0\n")
+    assert text.startswith("before\n<!-- tables -->\n## route-0\n")
     assert text.endswith("<!-- end -->\nafter\n")
     assert "old" not in text
     assert "## traffic" not in text
@@ -222,6 +222,19 @@ def test_every_variant_is_a_configuration_that_can_be_run(of):
     for wanted in rows(of):
         config = wanted.config()
         assert config["total_steps"] == of.changes["total_steps"]
+
+
+ROWS = {str(row): row for of in EXPERIMENTS for row in rows(of)}
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "results").glob("*/*-seed*.json")), ids=lambda p: f"{p.parent.name}/{p.stem}"
+)
+def test_the_command_in_a_result_makes_the_same_training_again(path):
+    """Defaults change, and what was trained before says so itself."""
+    kept, wanted = json.loads(path.read_text()), ROWS[f"{path.parent.name}/{path.stem}"]
+    assert kept["command"] == wanted.command
+    assert campaign._drift(kept, wanted.config()) == ""
 
 
 def test_equal_configurations_share_one_training():

@@ -1,6 +1,6 @@
-"""Writes the tables of benchmarks/README.md from the JSON files in benchmarks/results; no figure is typed by hand.
+"""Writes the tables of the pages below from the JSON files in the results beside them; no figure is typed by hand.
 
-python -m benchmarks.report
+python -m reporting
 """
 
 import json
@@ -8,16 +8,27 @@ import re
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent / "README.md"
-RESULTS = Path(__file__).parent / "results"
+from reporting.machine import ROOT
+
+# Each with the folder of its results.
+PAGES = {
+    ROOT / "benchmarks" / "README.md": ROOT / "benchmarks" / "results",
+    ROOT / "robustness" / "faults" / "README.md": ROOT / "robustness" / "results",
+    ROOT / "robustness" / "fuzz" / "README.md": ROOT / "robustness" / "results",
+}
 MARK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def main() -> None:
     """The command."""
-    PAGE.write_text(
-        MARK.sub(lambda found: f"{found[1]}{table(RESULTS / f'{found[2]}.json')}{found[3]}", PAGE.read_text())
-    )
+    for page, results in PAGES.items():
+        page.write_text(filled(page.read_text(), results))
+        print(f"written to {page.relative_to(ROOT)}")
+
+
+def filled(text: str, results: Path) -> str:
+    """A page's text with the tables of today's results between its marks."""
+    return MARK.sub(lambda found: f"{found[1]}{table(results / f'{found[2]}.json')}{found[3]}", text)
 
 
 def table(path: Path) -> str:

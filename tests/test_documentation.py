@@ -15,18 +15,12 @@ import pytest
 from avtd3_jax.settings.run_config import RunConfig
 
 ROOT = Path(__file__).parents[1]
+OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "reporting", "robustness")
 PAGES = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").glob("*.md"),
-        ROOT / "benchmarks" / "README.md",
-        ROOT / "results" / "README.md",
-        *(ROOT / "minicarla").glob("*.md"),
-    ]
+    [*ROOT.glob("*.md"), *(page for name in (*OURS, "docs", "results") for page in (ROOT / name).rglob("*.md"))]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"python -m ([\w.]+)([^\n`]*)")
-OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "robustness")
 
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # the changelog names what is gone
 
@@ -98,7 +92,7 @@ def test_the_readme_is_read_in_five_minutes():
 
 @each_present_page
 def test_files_exist(page):
-    folders = "avtd3_jax|envloop|minicarla|benchmarks|experiments|robustness|configs|examples|tests|docs"
+    folders = "|".join((*OURS, "configs", "examples", "tests", "docs"))
     for path in re.findall(rf"`((?:{folders})/[\w/.*-]+)`", page.read_text()):
         if "NAME" not in path and not path.startswith("benchmarks/results/"):
             assert list(ROOT.glob(path.rstrip("/"))), path

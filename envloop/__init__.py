@@ -1,4 +1,8 @@
-"""The world: everything that touches a simulator. Importing it registers "avtd3/Carla-v0" and loads nothing else."""
+"""The driving task, the client side of a simulator, and the environments that join them.
+
+Importing the package registers "avtd3/Carla-v0" with Gymnasium and loads nothing else; `gymnasium.make` imports it by
+itself when it is asked for "envloop:avtd3/Carla-v0".
+"""
 
 import os
 import pwd

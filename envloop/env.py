@@ -3,6 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -46,8 +47,11 @@ class CarlaEnv(gym.Env):
 
     Args:
       config: the defaults of record when left out.
-      simulator: a Simulator for this environment alone; one is made from `config.simulator` when left out.
+      simulator: a Simulator for this environment alone, whose config replaces `config.simulator`; one is made when
+        left out.
       render_mode: None or "rgb_array" (`render` gives the last camera picture, whatever is observed).
+      route, scenario: replace the config's values.
+      town, xodr, endpoint: replace those of `config.simulator`; a town also replaces the config's `xodr`.
 
     `info` has "reward_terms", "reason", "route_completion", "speed_mps" and "ego" after every reset and step, and
     "episode_metrics" after an episode's last step.
@@ -57,14 +61,24 @@ class CarlaEnv(gym.Env):
       SimulatorError: the simulator cannot be used, or was lost. The next `reset` brings it back.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}  # noqa: RUF012 (Gymnasium's own form)
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012 (Gymnasium's own form)
 
     def __init__(
-        self, config: EnvConfig | None = None, simulator: Simulator | None = None, render_mode: str | None = None
+        self,
+        config: EnvConfig | None = None,
+        simulator: Simulator | None = None,
+        render_mode: str | None = None,
+        *,
+        route: str | None = None,
+        scenario: str | None = None,
+        town: str | None = None,
+        xodr: str | None = None,
+        endpoint: str | None = None,
     ) -> None:
-        self.config = config or EnvConfig()
+        self.config = _changed(config or EnvConfig(), simulator, route, scenario, town, xodr, endpoint)
         self.config.validate()
         weather_preset(self.config.weather)
+        self.metadata = {**self.metadata, "render_fps": 1.0 / self.config.decision_s}
         self.render_mode = render_mode
         self.observation_space = observation_space(self.config)
         self.action_space = action_space()
@@ -363,6 +377,32 @@ def observation_space(config: EnvConfig) -> spaces.Dict:
 def action_space() -> spaces.Box:
     """Steer, then throttle (> 0) or brake (<= 0)."""
     return spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+
+def _changed(
+    config: EnvConfig,
+    simulator: Simulator | None,
+    route: str | None,
+    scenario: str | None,
+    town: str | None,
+    xodr: str | None,
+    endpoint: str | None,
+) -> EnvConfig:
+    """`config` with the values that are given beside it."""
+    driven: dict[str, Any] = _given(route=route, scenario=scenario)
+    place: dict[str, Any] = _given(town=town, xodr=xodr, endpoint=endpoint)
+    if simulator is not None and place:
+        raise TaskError(f"A Simulator has its own {' and '.join(place)}; give that to its SimulatorConfig instead.")
+    if simulator is not None:
+        driven["simulator"] = simulator.config
+    elif place:
+        other_map = {"xodr": ""} if town is not None else {}
+        driven["simulator"] = replace(config.simulator, **{**other_map, **place})
+    return replace(config, **driven) if driven else config
+
+
+def _given(**values: str | None) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _checked_action(action: NDArray[np.float32]) -> tuple[float, float]:

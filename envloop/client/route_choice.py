@@ -5,6 +5,7 @@ import numpy as np
 
 from envloop.client.planner import Plan, Planner, PlannerError
 from envloop.config import EnvConfig
+from envloop.errors import TaskError
 from envloop.suites import SHARED_MAX, load_suite, suite_names
 from envloop.task.episode import RouteTask
 from envloop.task.lane_invasion import Lane
@@ -37,7 +38,7 @@ class RouteSelector:
         """The task of a fixed route, or for "random" the one that `seed` draws.
 
         Raises:
-          ValueError: the map has no such route, or it is too short to be driven.
+          TaskError: the map has no such route, or it is too short to be driven.
         """
         if route == RANDOM:
             plan = self.draw(np.random.default_rng([seed, _ROUTE_STREAM]))
@@ -68,7 +69,7 @@ class RouteSelector:
         config = self._config
         route = Route(plan.points)
         if route.length <= config.termination.goal_m:
-            raise ValueError(
+            raise TaskError(
                 f"Route {name!r} is {route.length:.1f} m long and counts as done with "
                 f"{config.termination.goal_m:g} m left; put its start and goal further apart."
             )

@@ -10,6 +10,8 @@ import av
 import cv2
 import numpy as np
 
+from envloop.errors import TaskError
+
 _HEIGHT = 432  # three times the camera's, and a multiple of 16 as video codecs want
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _LINE, _PANEL_WIDTH = 22, 190
@@ -41,7 +43,7 @@ class VideoWriter:
       fps: frames per second; the simulation's rate plays in real time.
 
     Raises:
-      ValueError: the path does not end in .mp4 or its folder does not exist.
+      TaskError: the path does not end in .mp4 or its folder does not exist.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -67,8 +69,8 @@ class VideoWriter:
 
 
 def check_video_path(path: Path) -> None:
-    """Raises ValueError where no video can be written to `path`."""
+    """Raises TaskError where no video can be written to `path`."""
     if path.suffix != ".mp4":
-        raise ValueError(f"--video {path}: the name must end in .mp4.")
+        raise TaskError(f"--video {path}: the name must end in .mp4.")
     if not path.resolve().parent.is_dir():
-        raise ValueError(f"--video {path}: the folder {path.resolve().parent} does not exist; make it first.")
+        raise TaskError(f"--video {path}: the folder {path.resolve().parent} does not exist; make it first.")

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
+from envloop.errors import TaskError
+
 Kind = Literal["straight", "left", "right", "several"]
 
 FOLDER = Path(__file__).parent
@@ -52,9 +54,9 @@ def suite_names() -> list[str]:
 
 @cache
 def load_suite(name: str) -> Suite:
-    """The suite of that name. Raises ValueError when there is none."""
+    """The suite of that name. Raises TaskError when there is none."""
     if name not in suite_names():
-        raise ValueError(f"Unknown suite {name!r}; choose one of {', '.join(suite_names())}.")
+        raise TaskError(f"Unknown suite {name!r}; choose one of {', '.join(suite_names())}.")
     data = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     routes = (
         SuiteRoute(tuple(route["start"]), tuple(route["goal"]), route["length_m"], route["kind"])
@@ -64,11 +66,11 @@ def load_suite(name: str) -> Suite:
 
 
 def suite_route(route: str) -> tuple[Suite, SuiteRoute]:
-    """The suite and the route that a text "NAME/i" names. Raises ValueError for any other text."""
+    """The suite and the route that a text "NAME/i" names. Raises TaskError for any other text."""
     name, _, number = route.rpartition("/")
     suite = load_suite(name)
     if not (number.isdecimal() and int(number) < len(suite.routes)):
-        raise ValueError(f"Suite {name} has no route {number!r}; its routes are {name}/0 to {len(suite.routes) - 1}.")
+        raise TaskError(f"Suite {name} has no route {number!r}; its routes are {name}/0 to {len(suite.routes) - 1}.")
     return suite, suite.routes[int(number)]
 
 

@@ -12,24 +12,19 @@ from pathlib import Path
 import carla
 import cv2
 
-from envloop.client.minicarla_process import EmbeddedServer
 from envloop.client.planner import Planner
+from envloop.client.simulator import Simulator
+from envloop.config import SimulatorConfig
 from envloop.drawing.birdseye import BirdsEye, lane_polygons
+from envloop.errors import EnvLoopError
 from envloop.suites import FOLDER, Suite, load_suite, suite_names
 from envloop.suites.make import RECIPES, make_suite
-
-_TIMEOUT_S = 120.0
 
 
 def town_map(town: str) -> carla.Map:
     """The map of one of minicarla's towns, from a server that runs for that long only."""
-    server = EmbeddedServer(["--town", town], _TIMEOUT_S)
-    try:
-        client = carla.Client("127.0.0.1", server.port)
-        client.set_timeout(_TIMEOUT_S)
-        return client.get_world().get_map()
-    finally:
-        server.stop()
+    with Simulator(SimulatorConfig(town=town)) as simulator:
+        return simulator.map
 
 
 def write(suite: Suite) -> Path:
@@ -62,10 +57,13 @@ def main() -> None:
     draw_parser.add_argument("name", choices=suite_names())
     draw_parser.add_argument("picture", type=Path)
     args = parser.parse_args()
-    if args.command == "make":
-        print(write(make_suite(args.name, town_map(RECIPES[args.name].town))))
-    else:
-        draw(load_suite(args.name), args.picture)
+    try:
+        if args.command == "make":
+            print(write(make_suite(args.name, town_map(RECIPES[args.name].town))))
+        else:
+            draw(load_suite(args.name), args.picture)
+    except EnvLoopError as error:
+        raise SystemExit(f"suites: {error}") from None
 
 
 if __name__ == "__main__":

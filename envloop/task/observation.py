@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from envloop.errors import TaskError
 from envloop.task.route import Projection, Route, wrap_degrees
 
 FRAME_SIZE = 84
@@ -55,10 +56,10 @@ class VectorConfig:
 
     def __post_init__(self) -> None:
         if self.points < 1:
-            raise ValueError(f"VectorConfig.points must be at least 1, not {self.points}.")
+            raise TaskError(f"VectorConfig.points must be at least 1, not {self.points}.")
         for name in ("spacing_m", "speed_scale", "lateral_scale", "point_scale"):
             if not getattr(self, name) > 0.0:
-                raise ValueError(f"VectorConfig.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"VectorConfig.{name} must be positive, not {getattr(self, name)}.")
 
     @property
     def size(self) -> int:

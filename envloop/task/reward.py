@@ -43,6 +43,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
 
+from envloop.errors import TaskError
 from envloop.task.termination import Reason, TerminationConfig
 
 # Loss of efficiency per legal speed above the legal speed. In a bend at 3.8 m/s, every second saved by speeding is
@@ -111,23 +112,23 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise ValueError(f"RewardConfig.kind must be one of {', '.join(_KINDS)}, not {self.kind!r}.")
+            raise TaskError(f"RewardConfig.kind must be one of {', '.join(_KINDS)}, not {self.kind!r}.")
         if not 0.0 < self.discount < 1.0:
-            raise ValueError(f"RewardConfig.discount must lie between 0 and 1, not {self.discount}.")
+            raise TaskError(f"RewardConfig.discount must lie between 0 and 1, not {self.discount}.")
         if self.parked_value >= 0.0 or self.crash <= -self.parked_value:
-            raise ValueError(
+            raise TaskError(
                 f"A crash ({-self.crash}) must be worth less than parking ({self.parked_value}), "
                 "and parking less than nothing."
             )
         if self.invasion + self.comfort > self.progress:
-            raise ValueError(
+            raise TaskError(
                 "RewardConfig.invasion + comfort must not exceed progress, or driving badly is worse than standing."
             )
         if self.jerk_max <= self.jerk_free:
-            raise ValueError("RewardConfig.jerk_max must be larger than jerk_free.")
+            raise TaskError("RewardConfig.jerk_max must be larger than jerk_free.")
         for name in _POSITIVE:
             if not getattr(self, name) > 0.0:
-                raise ValueError(f"RewardConfig.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"RewardConfig.{name} must be positive, not {getattr(self, name)}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,13 +187,13 @@ def check_ordering(reward: RewardConfig, termination: TerminationConfig, dt_s: f
     """Inequality 3 of the module docstring: a whole parked episode must cost less than a crash.
 
     Raises:
-      ValueError: parking until truncated costs more than a crash, so a policy would rather crash.
+      TaskError: parking until truncated costs more than a crash, so a policy would rather crash.
     """
     if reward.kind != "five_terms" or termination.blocked_s == 0.0:
         return
     parked = reward.parked_value * (1.0 - reward.discount) * termination.blocked_s / dt_s
     if -parked >= reward.crash:
-        raise ValueError(
+        raise TaskError(
             f"A parked episode is worth {parked:.1f} and a crash {-reward.crash:.1f}, so crashing would pay: "
             "lower TerminationConfig.blocked_s or raise RewardConfig.crash."
         )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from envloop.errors import TaskError
+
 FloatArray = NDArray[np.float64]
 
 SPACING_M = 1.0
@@ -52,7 +54,7 @@ class SpeedRules:
     def __post_init__(self) -> None:
         for name in ("limit_mps", "lateral_accel", "braking"):
             if not getattr(self, name) > 0.0:
-                raise ValueError(f"SpeedRules.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"SpeedRules.{name} must be positive, not {getattr(self, name)}.")
 
 
 class Route:
@@ -63,7 +65,7 @@ class Route:
       spacing_m: distance between the resampled points.
 
     Raises:
-      ValueError: fewer than two distinct points, non-finite points, or a shape that is neither [N, 2] nor [N, 3].
+      TaskError: fewer than two distinct points, non-finite points, or a shape that is neither [N, 2] nor [N, 3].
     """
 
     def __init__(self, points: ArrayLike, spacing_m: float = SPACING_M) -> None:
@@ -302,18 +304,18 @@ def _checked_points(points: ArrayLike, spacing_m: float) -> FloatArray:
     """[N, 3] float64 without repeated points."""
     array = np.asarray(points, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] not in (2, 3):
-        raise ValueError(f"A route is an array of [N, 2] or [N, 3] points in metres, not of shape {array.shape}.")
+        raise TaskError(f"A route is an array of [N, 2] or [N, 3] points in metres, not of shape {array.shape}.")
     if not np.isfinite(array).all():
-        raise ValueError("A route's points must all be finite.")
+        raise TaskError("A route's points must all be finite.")
     if not spacing_m > 0.0:
-        raise ValueError(f"A route's spacing must be positive, not {spacing_m}.")
+        raise TaskError(f"A route's spacing must be positive, not {spacing_m}.")
     if array.shape[1] == 2:
         array = np.column_stack([array, np.zeros(len(array))])
     moved = np.ones(len(array), dtype=bool)
     moved[1:] = np.hypot(*np.diff(array[:, :2], axis=0).T) > 1e-6
     array = array[moved]
     if len(array) < 2:
-        raise ValueError("A route needs at least two different points.")
+        raise TaskError("A route needs at least two different points.")
     return array
 
 
@@ -329,7 +331,7 @@ def _unit_tangents(xy: FloatArray) -> FloatArray:
     tangent[0], tangent[-1] = xy[1] - xy[0], xy[-1] - xy[-2]
     norm = np.hypot(tangent[:, 0], tangent[:, 1])
     if (norm < 1e-9).any():
-        raise ValueError("A route must not turn back on itself; split it where it does.")
+        raise TaskError("A route must not turn back on itself; split it where it does.")
     return tangent / norm[:, None]
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from envloop.errors import TaskError
 from envloop.suites import suite_names, suite_route
 
 # CARLA's NoCrash-like densities of the task: scenario name -> NPC vehicles.
@@ -27,7 +28,7 @@ _COORDINATES = re.compile(rf"{_NUMBER},{_NUMBER}->{_NUMBER},{_NUMBER}")
 
 
 def route_ends(route: str) -> RouteEnds:
-    """Start and goal of a route's name, a suite's route NAME/i, or a text "X,Y -> X,Y"; ValueError for any other."""
+    """Start and goal of a route's name, a suite's route NAME/i, or a text "X,Y -> X,Y"; TaskError for any other."""
     if route in ROUTES:
         return ROUTES[route]
     if "/" in route:
@@ -35,7 +36,7 @@ def route_ends(route: str) -> RouteEnds:
         return RouteEnds(found.start, found.goal, suite.town)
     numbers = _COORDINATES.fullmatch(route)
     if numbers is None:
-        raise ValueError(
+        raise TaskError(
             f"Unknown route {route!r}; give one of {', '.join(ROUTES)}, a suite's route such as {suite_names()[-1]}/0, "
             "or start and goal in metres as '317.74,129.49 -> 92.34,86.73'."
         )
@@ -44,7 +45,7 @@ def route_ends(route: str) -> RouteEnds:
 
 
 def npc_vehicles(scenario: str) -> int:
-    """NPC vehicles of a scenario. Raises ValueError for an unknown name."""
+    """NPC vehicles of a scenario. Raises TaskError for an unknown name."""
     if scenario not in NPC_VEHICLES:
-        raise ValueError(f"Unknown scenario {scenario!r}; choose one of {', '.join(NPC_VEHICLES)}.")
+        raise TaskError(f"Unknown scenario {scenario!r}; choose one of {', '.join(NPC_VEHICLES)}.")
     return NPC_VEHICLES[scenario]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from envloop.errors import TaskError
+
 Reason = Literal["collision", "off_route", "route_done", "time_limit", "blocked"]
 
 NOCRASH_SPEED_MPS = 5.0 / 3.6
@@ -35,9 +37,9 @@ class TerminationConfig:
     def __post_init__(self) -> None:
         for name in ("max_lateral_m", "goal_m", "min_time_limit_s", "blocked_m"):
             if not getattr(self, name) > 0.0:
-                raise ValueError(f"TerminationConfig.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"TerminationConfig.{name} must be positive, not {getattr(self, name)}.")
         if not self.blocked_s >= 0.0:
-            raise ValueError(f"TerminationConfig.blocked_s must be 0 (off) or positive, not {self.blocked_s}.")
+            raise TaskError(f"TerminationConfig.blocked_s must be 0 (off) or positive, not {self.blocked_s}.")
 
 
 @dataclass(frozen=True, slots=True)

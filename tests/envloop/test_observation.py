@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from envloop.errors import TaskError
 from envloop.task.observation import EgoState, FrameStack, VectorConfig, grey_84, heading_error_deg, vector_observation
 from envloop.task.route import ROUTE_0
 
@@ -84,12 +85,12 @@ def test_lateral_acceleration_is_across_the_body():
 
 @pytest.mark.parametrize("field", ["spacing_m", "speed_scale", "lateral_scale", "point_scale"])
 def test_scales_must_be_positive(field):
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(TaskError, match=field):
         VectorConfig(**{field: 0.0})
 
 
 def test_at_least_one_point_is_needed():
-    with pytest.raises(ValueError, match="points"):
+    with pytest.raises(TaskError, match="points"):
         VectorConfig(points=0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from toy_car import TICK_S, Drive, Driver, crash, crawl, drive, fast, follower, parked, slow, speeding
 
+from envloop.errors import TaskError
 from envloop.task.reward import TERMS, RewardConfig, StepFacts, check_ordering, goal_value, is_waiting, reward_terms
 from envloop.task.route import ROUTE_0, Route, SpeedProfile
 from envloop.task.termination import TerminationConfig
@@ -312,12 +313,12 @@ def test_facts_that_are_no_numbers_are_refused(change):
     ],
 )
 def test_a_config_that_breaks_the_ordering_is_refused(change, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(TaskError, match=complaint):
         RewardConfig(**change)
 
 
 def test_a_parked_episode_may_not_cost_more_than_a_crash():
     check_ordering(CONFIG, TerminationConfig(), TICK_S)
-    with pytest.raises(ValueError, match="crashing would pay"):
+    with pytest.raises(TaskError, match="crashing would pay"):
         check_ordering(CONFIG, TerminationConfig(blocked_s=10.0), TICK_S)
     check_ordering(RewardConfig(kind="progress"), TerminationConfig(blocked_s=10.0), TICK_S)

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from envloop.errors import TaskError
 from envloop.task.route import ROUTE_0, Lead, Other, Route, SpeedProfile, SpeedRules, lead_ahead, wrap_degrees
 
 
@@ -135,7 +136,7 @@ def test_a_coarse_polyline_is_resampled_with_its_height():
     ],
 )
 def test_bad_points_are_refused_in_plain_words(points, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(TaskError, match=complaint):
         Route(points)
 
 
@@ -158,7 +159,7 @@ def test_legal_speed_obeys_limit_bend_and_braking():
 
 
 def test_speed_rules_must_be_positive():
-    with pytest.raises(ValueError, match="braking"):
+    with pytest.raises(TaskError, match="braking"):
         SpeedRules(braking=0.0)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from envloop.client.route_choice import RouteSelector
 from envloop.config import EnvConfig, RandomRouteConfig
+from envloop.errors import TaskError
 from envloop.suites import load_suite
 from minicarla.maps import load_town
 
@@ -80,5 +81,5 @@ def test_the_time_limit_of_route_0_is_nocrashs_in_traffic(town01, scenario, limi
 
 def test_lengths_that_the_suites_leave_no_room_for_are_refused(town01):
     config = EnvConfig(route="random", random_route=RandomRouteConfig(5000.0, 6000.0))
-    with pytest.raises(ValueError, match="no way of 5000 to 6000 m"):
+    with pytest.raises(TaskError, match="no way of 5000 to 6000 m"):
         RouteSelector(config, town01).of("random", 0)

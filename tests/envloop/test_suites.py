@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from envloop.client.planner import Planner
+from envloop.errors import TaskError
 from envloop.suites import FOLDER, kind_of, load_suite, suite_names
 from envloop.suites.__main__ import draw, write
 from envloop.suites.make import make_suite
@@ -32,7 +33,7 @@ def plans(suite, town_map):
 
 def test_there_are_a_suite_for_the_town_and_one_for_another():
     assert {load_suite(name).town for name in suite_names()} == {"Town01", "Grid01"}
-    with pytest.raises(ValueError, match="choose one of grid-nav, town01-nav"):
+    with pytest.raises(TaskError, match="choose one of grid-nav, town01-nav"):
         load_suite("town02-nav")
 
 

@@ -1,5 +1,6 @@
 import pytest
 
+from envloop.errors import TaskError
 from envloop.task.termination import (
     RUNNING,
     BlockedTimer,
@@ -83,7 +84,7 @@ def test_the_blocked_criterion_can_be_switched_off():
 
 @pytest.mark.parametrize("field", ["max_lateral_m", "goal_m", "min_time_limit_s", "blocked_m"])
 def test_limits_must_be_positive(field):
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(TaskError, match=field):
         TerminationConfig(**{field: 0.0})
 
 

@@ -9,7 +9,7 @@ from envloop.baselines.route_follower import RouteFollower
 from envloop.client.ego import start_pose
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
-from envloop.errors import SimulatorError
+from envloop.errors import SimulatorError, TaskError
 from envloop.task.episode import Start
 
 BRAKE = np.array([0.0, -1.0], np.float32)
@@ -121,5 +121,5 @@ def test_an_interrupted_command_does_not_mix_up_answers(make_env):
 
 def test_more_vehicles_than_places_is_said_before_the_episode(make_env):
     env = make_env(scenario="2", npc_clearance_m=350.0)
-    with pytest.raises(ValueError, match="choose a scenario with fewer vehicles"):
+    with pytest.raises(TaskError, match="choose a scenario with fewer vehicles"):
         env.reset(seed=1)

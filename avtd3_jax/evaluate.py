@@ -156,7 +156,10 @@ def _by_route(episodes: Sequence[Metrics]) -> list[dict[str, Any]]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """A report as text: a row for each route of a suite, then mean and 95 % interval of every metric."""
+    """A report as text: a row for each route of a suite, then mean and 95 % interval of every metric.
+
+    The intervals are over the episodes that this policy drove; of another training with another seed they say nothing.
+    """
     lines = []
     if result["suite"]:
         lines += [f"{'route':<18}{'kind':<10}{'length':>8}{'success':>9}{'completion':>12}   ended by"]
@@ -167,7 +170,7 @@ def table(result: Mapping[str, Any]) -> str:
                 f"{row['route_completion']:>12.0%}   {', '.join(row['reasons'])}"
             )
         lines.append("")
-    lines.append(f"{'metric':<32}{'mean':>12}   95 % interval")
+    lines.append(f"{'metric':<32}{'mean':>12}   95 % interval over this policy's {len(result['episodes'])} episodes")
     for name, value in result["summary"].items():
         interval = "" if value["low"] is None else f"{value['low']:.3f} .. {value['high']:.3f}"
         lines.append(f"{name:<32}{value['mean']:>12.3f}   {interval}")

@@ -91,10 +91,13 @@ def _curve(axis: Axes, group: Group, name: str, colour: str) -> None:
 
 
 def success(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
-    """Success of the final evaluations: all episodes with Wilson's 95 % interval, and a dot for each seed."""
+    """Success of the final evaluations: a dot for each seed, their mean, its 95 % interval over seeds.
+
+    A policy that was not trained has none, and its interval (Wilson's) is over its episodes.
+    """
     tasks = summary.tasks(experiment, groups)
-    height = 1.2 + 0.32 * len(groups)
-    canvas, axes = plt.subplots(1, len(tasks), figsize=(4.5 * len(tasks), height), squeeze=False, sharey=True)
+    size = 1.5 + 4.5 * len(tasks), 1.4 + 0.32 * len(groups)
+    canvas, axes = plt.subplots(1, len(tasks), figsize=size, squeeze=False, sharey=True)
     for axis, task in zip(axes[0], tasks, strict=True):
         for place, group in enumerate(groups):
             if task in group.tasks():
@@ -103,8 +106,9 @@ def success(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
         axis.set_xlim(0.0, 1.02)
         axis.set_xlabel("success")
         axis.grid(axis="x", alpha=0.2)
-        axis.set_yticks(range(len(groups)), [group.variant for group in groups])
+        axis.set_yticks(range(len(groups)), [f"{group.variant}, {group.unit}" for group in groups])
     axes[0][0].invert_yaxis()
+    canvas.suptitle("mean and 95 % interval over seeds (grey: no training, over episodes)", fontsize=9)
     canvas.tight_layout()
     return canvas
 
@@ -112,13 +116,14 @@ def success(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
 def _bar(axis: Axes, place: int, group: Group, task: str) -> None:
     found = group.metric(task, "success")
     assert found is not None
-    assert found.low is not None
-    assert found.high is not None
-    spread = [[found.mean - found.low], [found.high - found.mean]]
+    spread = None  # one seed, or all alike
+    if found.low is not None and found.high is not None:
+        spread = [[found.mean - found.low], [found.high - found.mean]]
     axis.barh(place, found.mean, xerr=spread, color="C0" if group.trained else "0.7", capsize=3, height=0.7)
-    seeds = group.per_seed(task, "success")
-    if len(seeds) > 1:
-        axis.plot(seeds, [place] * len(seeds), "k.", markersize=4, alpha=0.6)
+    if group.trained:
+        seeds = group.per_seed(task, "success")
+        apart = place + np.linspace(-0.2, 0.2, len(seeds) + 2)[1:-1]  # equal ones do not hide each other
+        axis.plot(seeds, apart, "o", color="white", markeredgecolor="black", markersize=4, zorder=3, clip_on=False)
 
 
 def tracks(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
@@ -147,7 +152,7 @@ def _drives(axis: Axes, group: Group, task: str, box: NDArray[np.float64]) -> No
     episodes = sorted(group.episodes(task), key=lambda episode: -episode["success"])  # failures on top
     for episode in episodes:
         _track(axis, episode)
-    axis.set_title(f"{group.variant}, {task}: {sum(e['success'] for e in episodes)} of {len(episodes)}", fontsize=9)
+    axis.set_title(f"{group.variant}, {task}: {group.successes(task)}", fontsize=9)
     axis.set_xlim(box[0, 0], box[1, 0])
     axis.set_ylim(box[1, 1], box[0, 1])  # CARLA's y points down on a map that has x to the right
     axis.set_aspect("equal")

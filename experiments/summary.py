@@ -1,4 +1,4 @@
-"""Rows put together: metrics over seeds and learning curves, with 95 % intervals."""
+"""Rows put together: metrics and learning curves with 95 % intervals over seeds."""
 
 import json
 import math
@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avtd3_jax.settings.run_config import changed_keys
-from envloop.task.metrics import PROPORTIONS, Summary, student, wilson
+from experiments.estimates import Estimate, over_episodes, over_seeds
 from experiments.experiments import Experiment
 
-# No estimate or interval leaves what the metric can be: Student's t knows nothing of it.
 _SHARES = ("success", "nocrash_success", "route_completion", "off_road", "off_lane")
 _SCORES = ("driving_score", "driving_score_21")
 
@@ -39,31 +38,40 @@ class Group:
         """The final evaluation's episodes, of all seeds."""
         return [episode for row in self.rows for episode in row["evaluations"][task]["episodes"]]
 
-    def metric(self, task: str, name: str) -> Summary | None:
+    @property
+    def unit(self) -> str:
+        """What its intervals are over: "3 seeds", "1 seed", or "20 episodes" of a policy that was not trained."""
+        if self.trained:
+            return _counted(len(self.rows), "seed")
+        counts = {len(row["evaluations"][task]["episodes"]) for row in self.rows for task in self.tasks()}
+        return f"{' or '.join(map(str, sorted(counts)))} episodes"
+
+    def metric(self, task: str, name: str) -> Estimate | None:
         """A metric of the final evaluation with its interval; None where no episode has it.
 
-        A proportion is pooled over all episodes of all seeds, with Wilson's interval. Of anything else the unit is a
-        seed: the mean over seeds of each seed's mean, with Student's t interval; with a single row, its own interval
-        over episodes.
+        The unit of a trained policy is a seed, whose mean over its episodes is one observation; of one that was not
+        trained there is nothing but its episodes, so they are the unit.
         """
-        if name in PROPORTIONS:
-            outcomes = [episode[name] for episode in self.episodes(task)]
-            return wilson(sum(outcomes), len(outcomes))
-        found = [row["evaluations"][task]["summary"].get(name) for row in self.rows]
-        found = [summary for summary in found if summary is not None]
-        if not found:
-            return None
-        over = Summary(**found[0]) if len(self.rows) == 1 else student([summary["mean"] for summary in found])
-        return _clipped(over, name)
+        if not self.trained:
+            (row,) = self.rows
+            found = row["evaluations"][task]["summary"].get(name)
+            return None if found is None else _within(over_episodes(found), name)
+        means = self.per_seed(task, name)
+        return over_seeds(means, *_bounds(name)) if means else None
+
+    def successes(self, task: str) -> str:
+        """Of each seed, as in "18, 20, 18 of 20"."""
+        of_seeds = [row["evaluations"][task]["episodes"] for row in self.rows]
+        return counts([sum(e["success"] for e in episodes) for episodes in of_seeds], [len(e) for e in of_seeds])
 
     def per_seed(self, task: str, name: str) -> list[float]:
         """A metric's mean of each seed that has it."""
         summaries = [row["evaluations"][task]["summary"].get(name) for row in self.rows]
         return [summary["mean"] for summary in summaries if summary is not None]
 
-    def learning(self, name: str) -> Summary:
+    def learning(self, name: str) -> Estimate:
         """A metric's mean under the learning curve, from its first to its last evaluation: how soon it is learned."""
-        return _clipped(student([_under(*curve(row, name)) for row in self.rows]), name)
+        return over_seeds([_under(*curve(row, name)) for row in self.rows], *_bounds(name))
 
     def differing(self) -> list[str]:
         """Configuration keys in which the rows differ, though only their seeds should."""
@@ -76,7 +84,7 @@ class Group:
         first, last = max(steps[0] for steps, _ in curves), min(steps[-1] for steps, _ in curves)
         grid = np.linspace(first, max(first, last), points)
         values = np.stack([np.interp(grid, steps, heights) for steps, heights in curves])
-        summaries = [_clipped(student(column.tolist()), name) for column in values.T]
+        summaries = [over_seeds(column.tolist(), *_bounds(name)) for column in values.T]
         low = np.array([s.mean if s.low is None else s.low for s in summaries])
         high = np.array([s.mean if s.high is None else s.high for s in summaries])
         return Band(grid, np.array([s.mean for s in summaries]), low, high)
@@ -119,9 +127,25 @@ def _seed(row: Mapping[str, Any]) -> int:
     return -1 if row["seed"] is None else row["seed"]
 
 
-def _clipped(summary: Summary, name: str) -> Summary:
+def counts(found: Sequence[int], among: Sequence[int]) -> str:
+    """Successes of each seed among its episodes: "18, 20, 18 of 20"."""
+    if len(set(among)) == 1:
+        return f"{', '.join(map(str, found))} of {among[0]}"
+    return ", ".join(f"{successes} of {number}" for successes, number in zip(found, among, strict=True))
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    """No estimate or interval leaves what the metric can be: Student's t knows nothing of it."""
     least = -math.inf if name == "return" else 0.0
-    most = 1.0 if name in _SHARES else 100.0 if name in _SCORES else math.inf
-    if summary.low is None or summary.high is None:
-        return summary
-    return replace(summary, low=max(summary.low, least), high=min(summary.high, most))
+    return least, 1.0 if name in _SHARES else 100.0 if name in _SCORES else math.inf
+
+
+def _within(estimate: Estimate, name: str) -> Estimate:
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    least, most = _bounds(name)
+    return replace(estimate, low=max(estimate.low, least), high=min(estimate.high, most))

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from avtd3_jax.errors import InputError
-from envloop.task.metrics import MEANS, PROPORTIONS, RATES, Summary
+from envloop.task.metrics import MEANS, PROPORTIONS, RATES
 from experiments import summary
+from experiments.estimates import Estimate
 from experiments.experiments import EXPERIMENTS, Experiment
 from experiments.summary import Group
 
@@ -72,7 +73,7 @@ def section(results: Path, experiment: Experiment) -> str:
     for task in summary.tasks(experiment, groups):
         driven = [group for group in groups if task in group.tasks()]
         names = _ALL if experiment.every_metric else _CHIEF
-        metrics = _metrics(driven, task, names)
+        metrics = [_successes(driven, task), *_metrics(driven, task, names)]
         # The longer side goes down the page.
         rows = metrics if len(driven) < len(metrics) else _turned(metrics)
         parts += [f"### {task}", _markdown(rows), _driven(driven, task)]
@@ -104,43 +105,60 @@ def _training(group: Group) -> dict[str, str]:
         "at env steps": ", ".join(f"{f['env_steps']:,}" if f else "never" for f in first),
         "at wall minutes": ", ".join(f"{f['wall_minutes']:.0f}" if f else "never" for f in first),
         "route completion while learning, %": _cell(group.learning("route_completion"), "route_completion"),
-        "final success of each seed, %": _each(
-            100 * success for task in group.tasks()[:1] for success in group.per_seed(task, "success")
-        ),
     }
+
+
+def _successes(groups: Sequence[Group], task: str) -> dict[str, str]:
+    """What the percentages below it rest on, seed by seed."""
+    return {"": "successful episodes", **{_column(group): group.successes(task) for group in groups}}
+
+
+def _column(group: Group) -> str:
+    """A policy, and what its intervals are over."""
+    return f"{group.variant}, {group.unit}"
 
 
 def _metrics(groups: Sequence[Group], task: str, names: Sequence[str]) -> list[dict[str, str]]:
     """A line per metric that some policy has, a column per policy."""
     lines = []
     for name in names:
-        found = {group.variant: group.metric(task, name) for group in groups}
-        if any(found.values()):
-            lines.append({"": _LABELS[name], **{variant: _cell(value, name) for variant, value in found.items()}})
+        found = [(group, group.metric(task, name)) for group in groups]
+        if any(estimate for _, estimate in found):
+            lines.append({"": _LABELS[name], **{_column(group): _of_group(group, e, name) for group, e in found}})
     return lines
+
+
+def _of_group(group: Group, estimate: Estimate | None, name: str) -> str:
+    """An estimate, and of how many seeds where not all have the metric."""
+    fewer = estimate is not None and estimate.unit == "seed" and estimate.n < len(group.rows)
+    return _cell(estimate, name) + (f", of {estimate.n}" if estimate is not None and fewer else "")
 
 
 def _turned(lines: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """A line per policy, a column per metric."""
-    variants = [name for name in lines[0] if name]
-    return [{"": variant, **{line[""]: line[variant] for line in lines}} for variant in variants]
+    columns = [name for name in lines[0] if name]
+    return [{"": column, **{line[""]: line[column] for line in lines}} for column in columns]
 
 
 def _kinds(groups: Sequence[Group], task: str) -> list[dict[str, str]]:
     """Successes by kind of route, where the task has several."""
-    kinds = dict.fromkeys(route["kind"] for group in groups for route in _routes(group, task) if route["kind"])
-    lines = []
-    for kind in kinds:
-        line = {"routes": kind}
-        for group in groups:
-            of_kind = [route for route in _routes(group, task) if route["kind"] == kind]
-            line[group.variant] = f"{sum(r['successes'] for r in of_kind)} of {sum(r['episodes'] for r in of_kind)}"
-        lines.append(line)
-    return lines
+    kinds = dict.fromkeys(route["kind"] for group in groups for row in group.rows for route in _routes(row, task))
+    return [
+        {"routes": kind, **{_column(group): _of_kind(group, task, kind) for group in groups}} for kind in kinds if kind
+    ]
 
 
-def _routes(group: Group, task: str) -> list[Mapping[str, Any]]:
-    return [route for row in group.rows for route in row["evaluations"][task]["routes"]]
+def _of_kind(group: Group, task: str, kind: str) -> str:
+    """Successes of each seed on the routes of a kind."""
+    of_seeds = [[route for route in _routes(row, task) if route["kind"] == kind] for row in group.rows]
+    return summary.counts(
+        [sum(route["successes"] for route in routes) for routes in of_seeds],
+        [sum(route["episodes"] for route in routes) for routes in of_seeds],
+    )
+
+
+def _routes(row: Mapping[str, Any], task: str) -> list[Mapping[str, Any]]:
+    return row["evaluations"][task]["routes"]
 
 
 def _driven(groups: Sequence[Group], task: str) -> str:
@@ -149,8 +167,8 @@ def _driven(groups: Sequence[Group], task: str) -> str:
     simulators = {f"{result['simulator']['simulator']}, {result['simulator']['map']}" for result in results}
     counts = {len(result["episodes"]) for result in results}
     return (
-        f"On {' and '.join(sorted(simulators))}; {' or '.join(map(str, sorted(counts)))} episodes a seed, the same for "
-        f"every policy (seed {', '.join(sorted({str(result['seed']) for result in results}))})."
+        f"On {' and '.join(sorted(simulators))}; {' or '.join(map(str, sorted(counts)))} episodes for each seed or "
+        f"policy, the same for all (seed {', '.join(sorted({str(result['seed']) for result in results}))})."
     )
 
 
@@ -167,7 +185,7 @@ def _machine(row: Mapping[str, Any]) -> str:
     return f"{device['device']} ({device['kind']}), jax {device['jax']}, Python {where['python']}, commit {commits}"
 
 
-def _cell(value: Summary | None, name: str) -> str:
+def _cell(value: Estimate | None, name: str) -> str:
     if value is None:
         return "-"
     scale = 100.0 if name in _PERCENT else 1.0

@@ -1,5 +1,6 @@
 """Results of driving can be trusted: rows are what was run, intervals are the textbook's, a campaign can be cut off."""
 
+import dataclasses
 import itertools
 import json
 import re
@@ -117,17 +118,69 @@ def test_intervals_are_those_of_the_textbook(results):
     td3, pid, chance = summary.groups(results, experiment("route-0"))
     (task,) = td3.tasks()
     success = td3.metric(task, "success")
-    expected = stats.binomtest(8, 12).proportion_ci(method="wilson")
-    assert (success.mean, success.low, success.high) == pytest.approx((8 / 12, expected.low, expected.high), abs=1e-6)
+    shares = [4 / 4, 3 / 4, 1 / 4]
+    low, high = stats.t.interval(0.95, 2, np.mean(shares), stats.sem(shares))
+    assert (low, high) == pytest.approx((-0.282, 1.615), abs=1e-3), "wider than a share can be"
+    assert (success.mean, success.low, success.high, success.n) == (pytest.approx(8 / 12), 0.0, 1.0, 3)
     means = [20.0 + 10 * seed + 1.5 for seed in range(3)]
     speed = td3.metric(task, "mean_speed_kmh")
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
     assert (speed.mean, speed.high) == pytest.approx((np.mean(means), high), abs=0.02)
     assert speed.low == pytest.approx(max(low, 0.0), abs=0.02)
     assert td3.metric(task, "route_completion").high == 1.0, "no interval leaves what a share can be"
-    assert pid.metric(task, "mean_speed_kmh").n == 4, "of a single row the unit is an episode"
+    speed = pid.metric(task, "mean_speed_kmh")
+    assert (speed.n, speed.unit) == (4, "episode"), "of a policy without training the unit is an episode"
+    of_pid = pid.metric(task, "success")
+    expected = stats.binomtest(2, 4).proportion_ci(method="wilson")
+    assert (of_pid.low, of_pid.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
     assert chance.metric(task, "completion_time_s") is None
     assert chance.metric(task, "success").low == 0.0
+
+
+NAMES = ("success", "route_completion", "mean_speed_kmh", "driving_score")
+
+
+def test_more_episodes_of_the_same_seeds_narrow_no_interval(tmp_path):
+    """The same policies driven twice as often: pooled, n would have doubled; a seed stays one observation."""
+    of = experiment("route-0")
+    outcomes = [[1, 1, 1, 1, 1, 0, 1, 1], [1, 1, 1, 0, 1, 1, 1, 0], [1, 0, 1, 1, 1, 1, 0, 0]]
+    found = {}
+    for times in (1, 2):
+        for seed, ended in enumerate(outcomes):
+            content = row(of, of.variants[0], seed, ended, [(1000, 0.0, 0.1), (2000, 1.0, 1.0)])
+            for evaluation in content["evaluations"].values():
+                evaluation["episodes"] *= times
+                spread = summarise(evaluation["episodes"])
+                evaluation["summary"] = {name: dataclasses.asdict(value) for name, value in spread.items()}
+            record.write(tmp_path / of.name / f"td3-seed{seed}.json", content)
+        (td3,) = summary.groups(tmp_path, of)
+        (task,) = td3.tasks()
+        found[times] = [td3.metric(task, name) for name in NAMES]
+        assert td3.successes(task) == f"{7 * times}, {6 * times}, {5 * times} of {8 * times}"
+    assert [(e.n, e.unit) for e in found[2]] == [(3, "seed")] * len(NAMES)
+    for before, after in zip(found[1], found[2], strict=True):
+        assert (after.mean, after.low, after.high) == pytest.approx((before.mean, before.low, before.high))
+        assert after.low < after.mean < after.high
+
+
+def test_one_seed_has_no_interval_and_the_table_says_so(tmp_path):
+    of = experiment("navigation")
+    content = row(of, of.variants[0], 0, [1, 1, 0, 1], [(1000, 0.0, 0.1), (2000, 1.0, 1.0)])
+    record.write(tmp_path / of.name / "td3-seed0.json", content)
+    record.write(tmp_path / of.name / "pid.json", row(of, of.variants[1], None, [1, 0, 1, 0], []))
+    lines = tables.section(tmp_path, of).splitlines()
+    assert "|  | td3, 1 seed | pid, 4 episodes |" in lines
+    assert "| success, % | 75 | 50 (15 .. 85) |" in lines
+    assert "| successful episodes | 3 of 4 | 2 of 4 |" in lines
+
+
+def test_a_metric_that_not_every_seed_has_says_how_many_have_it(tmp_path):
+    of = experiment("route-0")
+    for seed, outcomes in enumerate([[1, 1], [0, 0], [1, 0]]):
+        content = row(of, of.variants[0], seed, outcomes, [(1000, 0.0, 0.1), (2000, 1.0, 1.0)])
+        record.write(tmp_path / of.name / f"td3-seed{seed}.json", content)
+    text = tables.section(tmp_path, of)
+    assert re.search(r"\| completion time, simulated s \| [\d.]+( \(.*\))?, of 2 \|", text)
 
 
 def test_the_mean_curve_covers_what_every_seed_has_driven(results):
@@ -158,9 +211,9 @@ def test_the_first_all_successful_evaluation_is_told_for_each_seed(results):
     assert found[2] is None
     text = tables.section(results, experiment("route-0"))
     assert "| td3 | 0, 1, 2 | 3,000" in text
-    assert ") | 100, 75, 25 |" in text
+    assert "| successful episodes | 4, 3, 1 of 4 | 2 of 4 | 0 of 4 |" in text
     assert "| 2 of 3 | 2,000, 3,100, never | 200, 310, never | 66.8 (" in text
-    assert "| left | 8 of 12 | 2 of 4 | 0 of 4 |" in text
+    assert "| left | 4, 3, 1 of 4 | 2 of 4 | 0 of 4 |" in text
 
 
 def test_tables_go_between_the_marks_and_say_nothing_of_what_was_not_run(results):
@@ -172,7 +225,7 @@ def test_tables_go_between_the_marks_and_say_nothing_of_what_was_not_run(results
     assert text.endswith("<!-- end -->\nafter\n")
     assert "old" not in text
     assert "## traffic" not in text
-    assert "| success, % | 66.7 (39.1 .. 86.2) | 50 (15 .. 85) | 0 (0 .. 49) |" in text
+    assert "| success, % | 66.7 (0 .. 100) | 50 (15 .. 85) | 0 (0 .. 49) |" in text
     assert main(["table", "--output", str(results)]) == 0
     assert page.read_text() == text
     page.write_text("no marks")

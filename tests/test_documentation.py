@@ -153,6 +153,16 @@ def test_options_told_of_in_tables_exist(page):
             assert option.removeprefix("--") in known, option
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "library.md"], ids=lambda p: p.name)
+def test_the_example_of_the_environment_runs(page):
+    (example,) = re.findall(r"```python\n(import gymnasium\n\nenv = .*?)```", page.read_text(), re.DOTALL)
+    check = "\nassert obs['image'].shape == (4, 84, 84) and obs['vector'].shape == (23,) and reward > -1\nenv.close()"
+    done = subprocess.run(
+        [sys.executable, "-c", example + check], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_checks_can_fail(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(

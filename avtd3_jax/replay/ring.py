@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import GREY_STACK, ActionSpec, ObsSpec
 from avtd3_jax.errors import InputError
 from avtd3_jax.replay.batch import Batch
 
+_LARGEST = float(np.finfo(np.float32).max)
 EMPTY = "The replay holds no transition yet: add some before sampling."
 
 
@@ -92,7 +93,6 @@ class FrameRing:
         self._head = 0  # absolute index of the next observation
         self._transitions = 0  # in [oldest, head), sampled or not
         self._episode_start = -1  # of the episode under way, or -1
-        self._first_step = False
 
     @property
     def nbytes(self) -> int:
@@ -113,19 +113,17 @@ class FrameRing:
         """Stores the observation of a reset; an episode still under way ends as `end_torn_episode` has it.
 
         Raises:
-          InputError: not finite, or an image stack that is not one frame repeated.
+          InputError: not an observation of the space, not finite, or an image stack that is not one frame repeated.
         """
-        arrays = self.obs_spec.as_dict(observation)
+        arrays = self.obs_spec.single(observation)
         image = arrays.get("image")
         if image is not None and (image[1:] != image[:1]).any():
             raise InputError(
-                "The first image stack of an episode must repeat its first frame: use "
-                "gymnasium.wrappers.FrameStackObservation with padding_type='reset'."
+                f"The first image stack of an episode must repeat its first frame. The replay takes {GREY_STACK}."
             )
         _require_finite("vector", arrays.get("vector"))
         self._push(arrays, episode_start=self._head)
         self._episode_start = self._head - 1
-        self._first_step = True
 
     def add(self, action: np.ndarray, reward: float, next_observation: Any, terminated: bool, truncated: bool) -> None:
         """Stores the transition from the last observation given to `next_observation`.
@@ -133,18 +131,18 @@ class FrameRing:
         `truncated` ends the episode but keeps the bootstrap of its last transition.
 
         Raises:
-          InputError: no episode was begun, or a number is not finite; nothing is stored then.
+          InputError: no episode was begun, an argument is not of its space or not finite, or the image stack does not
+            go on with one frame where the last one ended; nothing is stored then.
         """
         if self._episode_start < 0:
             raise InputError("The replay has no episode under way: call begin_episode with the reset's observation.")
-        arrays = self.obs_spec.as_dict(next_observation)
-        action = np.asarray(action, np.float32)
+        arrays = self.obs_spec.single(next_observation)
+        action = self.action_spec.single(action)
+        reward = _number(reward)
         _require_finite("action", action)
-        _require_finite("reward", np.float32(reward))
         _require_finite("vector", arrays.get("vector"))
-        if self._first_step and self.obs_spec.image is not None:
+        if "image" in arrays:
             self._check_stack(arrays["image"])
-        self._first_step = False
         slot = (self._head - 1) % self.capacity
         columns = self._columns
         columns["action"][slot] = action
@@ -159,11 +157,15 @@ class FrameRing:
         self._episode_start = -1
 
     def _check_stack(self, image: np.ndarray) -> None:
-        if len(image) > 1 and (image[-2] != self._columns["frame"][(self._head - 1) % self.capacity]).any():
-            raise InputError(
-                "The image stack does not hold the last observation's frame before its own: the replay rebuilds stacks "
-                "from one frame a step, so stack one frame per environment step."
-            )
+        frames = self._columns["frame"]
+        for age in range(1, self._stack):
+            slot = max(self._head - age, self._episode_start) % self.capacity
+            # Bytes are compared several times as fast as arrays are, the copies included.
+            if image[-1 - age].tobytes() != frames[slot].tobytes():
+                raise InputError(
+                    "The image stack does not hold the last observations' frames before its own. The replay rebuilds "
+                    f"stacks from one frame per environment step, and takes {GREY_STACK}."
+                )
 
     def _push(self, arrays: dict[str, np.ndarray], episode_start: int, completes: int | None = None) -> None:
         slot = self._head % self.capacity
@@ -311,7 +313,6 @@ class FrameRing:
                 "head": self._head,
                 "transitions": self._transitions,
                 "episode_start": self._episode_start,
-                "first_step": self._first_step,
             }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
@@ -319,7 +320,7 @@ class FrameRing:
         with self._lock:
             self._oldest, self._head = state["oldest"], state["head"]
             self._transitions = state["transitions"]
-            self._episode_start, self._first_step = state["episode_start"], state["first_step"]
+            self._episode_start = state["episode_start"]
         if self._mirror is not None:
             self._mirror.forget()
 
@@ -357,6 +358,17 @@ def _layout(obs_spec: ObsSpec, action_spec: ActionSpec) -> dict[str, tuple[tuple
 def _take(column: np.ndarray, slots: np.ndarray, out: np.ndarray) -> None:
     # With `out` and without bounds checks numpy copies row by row with memcpy; fancy indexing is several times slower.
     np.take(column, slots, axis=0, out=out, mode="clip")
+
+
+def _number(reward: Any) -> float:
+    if type(reward) is not float:
+        array = np.asarray(reward)
+        if array.ndim or array.dtype.kind not in "bfiu":
+            raise InputError(f"The reward is {reward!r}: the environment must give one number.")
+        reward = float(array)
+    if not abs(reward) <= _LARGEST:
+        raise InputError(f"The reward {reward} is not finite: fix the environment that produced it.")
+    return reward
 
 
 def _require_finite(name: str, value: np.ndarray | np.floating | None) -> None:

@@ -30,6 +30,9 @@ def test_shapes_come_from_the_space(space, image, vector):
         (spaces.Dict({}), "name them 'image' and/or 'vector'"),
         (spaces.Dict({"image": spaces.Box(0.0, 1.0, (4, 84, 84), np.float32)}), "must be a uint8 Box of shape"),
         (spaces.Dict({"image": spaces.Box(0, 255, (84, 84), np.uint8)}), "must be a uint8 Box of shape"),
+        (spaces.Box(0, 255, (96, 96, 3), np.uint8), r"the shape \[96, 96, 3\] .* one grey channel a frame"),
+        (spaces.Box(0, 255, (84, 84, 4), np.uint8), "frames stacked oldest first: wrap .* FrameStackObservation"),
+        (spaces.Box(0, 255, (4, 84, 84, 3), np.uint8), "GrayscaleObservation"),
         (spaces.Dict({"vector": spaces.Box(0, 9, (3,), np.int64)}), "one-dimensional Box of floats"),
         (spaces.Dict({"vector": spaces.Box(-1, 1, (3, 2), np.float32)}), "one-dimensional Box of floats"),
     ],
@@ -58,3 +61,10 @@ def test_batch_axis_is_added_once():
     assert batch["vector"].shape == (5, 3)
     with pytest.raises(ValueError, match=r"vector has the shape \[4\]; the policy was built for \[3\]"):
         spec.batched(np.zeros(4))
+
+
+def test_a_policy_takes_no_other_dtype_either():
+    """What acts is told the same as what is stored."""
+    spec = ObsSpec(image=(4, 36, 36), vector=None)
+    with pytest.raises(ValueError, match="image is of dtype float32"):
+        spec.batched(np.zeros((4, 36, 36), np.float32))

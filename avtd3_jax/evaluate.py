@@ -24,10 +24,10 @@ from avtd3_jax.agent.td3 import TD3, Params
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.errors import CheckpointError, ConfigError, RuntimeSetupError
+from avtd3_jax.seeding import RunStream, episode_seed
 from avtd3_jax.settings.run_config import RunConfig, parse
 from avtd3_jax.settings.saved_config import as_of_today
 from avtd3_jax.training.logs import write_json
-from avtd3_jax.training.seeding import EVALUATION, episode_seed
 from envloop.baselines.policies import SCRIPTED, Policy, PolicyMaker
 from envloop.client.traffic import Npc
 from envloop.config import EnvConfig
@@ -100,7 +100,7 @@ def evaluate(
     """
     routes: Sequence[str | None] = [None] if suite is None else suite.route_names()
     for i in range(episodes * len(routes)):
-        yield drive(env, make_policy, episode_seed(seed, EVALUATION, i), on_step, routes[i % len(routes)])
+        yield drive(env, make_policy, episode_seed(seed, RunStream.EVALUATION, i), on_step, routes[i % len(routes)])
 
 
 def report(

@@ -17,7 +17,7 @@ from avtd3_jax.analysis.pictures import first_layer_sheet, heat_panel, panel_hei
 from avtd3_jax.analysis.saliency import Explanation, GradCam
 from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.evaluate import EXPECTED, NETWORK, Network, Scene, add_shared_options, always, drive, opened, task_name
-from avtd3_jax.training.seeding import EVALUATION, episode_seed
+from avtd3_jax.seeding import RunStream, episode_seed
 from envloop.drawing.video import VideoWriter
 from envloop.env import CarlaEnv
 
@@ -125,7 +125,7 @@ def _main(args: argparse.Namespace) -> int:
             Progress(total=limit, unit="step") as progress,
         ):
             explained = ExplainedDrive(network, env, video, progress)
-            seed = episode_seed(opening.seed, EVALUATION, 0)
+            seed = episode_seed(opening.seed, RunStream.EVALUATION, 0)
             metrics = drive(env, always(explained.act), seed, explained.on_step)
         title = f"Encoder {encoder!r} of run {args.checkpoint.resolve().name!r}, step {network.step:,}"
         if not cv2.imwrite(str(sheet_path), explained.sheet(title)[..., ::-1]):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avtd3_jax.evaluate import NETWORK, evaluate, report, table
-from avtd3_jax.training.seeding import EVALUATION, episode_seed
+from avtd3_jax.seeding import RunStream, episode_seed
 from envloop.baselines.policies import follower
 from envloop.config import EnvConfig, SimulatorConfig
 from envloop.env import CarlaEnv
@@ -46,7 +46,7 @@ def test_scripted_policies_drive_the_same_episodes(tmp_path):
     for result in results.values():
         assert result["summary"].keys() >= METRICS
         assert result["seed"] == 42
-        assert [e["seed"] for e in result["episodes"]] == [episode_seed(42, EVALUATION, i) for i in range(3)]
+        assert [e["seed"] for e in result["episodes"]] == [episode_seed(42, RunStream.EVALUATION, i) for i in range(3)]
         assert result["routes"][0]["episodes"] == 3
     assert results["follower"]["summary"]["route_completion"]["mean"] > 0.9
     assert results["random"]["summary"]["route_completion"]["mean"] < 0.9

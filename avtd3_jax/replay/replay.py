@@ -10,6 +10,7 @@ from avtd3_jax.errors import InputError
 from avtd3_jax.replay.batch import Batch, make_batch
 from avtd3_jax.replay.memory import check_memory
 from avtd3_jax.replay.ring import EMPTY, FrameRing, RowCopier, bytes_of_slots
+from avtd3_jax.seeding import RunStream, generator
 
 
 class FrameReplay:
@@ -49,7 +50,7 @@ class FrameReplay:
         self.obs_spec = obs_spec
         self.action_spec = action_spec
         self.n_step = n_step
-        self._rng = np.random.default_rng(seed)
+        self._rng = generator(seed, RunStream.REPLAY)
 
     @staticmethod
     def bytes_at_capacity(obs_spec: ObsSpec, action_spec: ActionSpec, capacity: int) -> int:

@@ -21,13 +21,13 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress
 from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.replay import FrameReplay
+from avtd3_jax.seeding import RunStream, episode_seed
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
 from avtd3_jax.training.batched_policy import BatchedPolicy, Observation, Policy
 from avtd3_jax.training.exploration import EpisodeNoise
 from avtd3_jax.training.learner_loop import Introspection
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
-from avtd3_jax.training.seeding import TRAINING, episode_seed
 
 _RECENT_EPISODES = 20  # over which the progress bar's success is taken
 
@@ -153,7 +153,7 @@ class Trainer:
         self._clock = clock
         self._introspection = introspection
         self._profile = profile
-        self._running = [_RunningEpisode(EpisodeNoise(exploration, seed, 0)) for _ in replay.rings]
+        self._running = [_RunningEpisode(self._noise(0)) for _ in replay.rings]
         self._policy = BatchedPolicy(loop.act, len(replay.rings))
         self._recent: deque[float] = deque(maxlen=_RECENT_EPISODES)
         self._last_return = 0.0
@@ -173,8 +173,11 @@ class Trainer:
     def begin_episode(self, episode: int, environment: int = 0) -> int:
         """Seed for the reset of episode number `episode`, whose noise begins with it. For the env loop."""
         self.counters.episode = episode + 1
-        self._running[environment].noise = EpisodeNoise(self._exploration, self._seed, episode)
-        return episode_seed(self._seed, TRAINING, episode)
+        self._running[environment].noise = self._noise(episode)
+        return episode_seed(self._seed, RunStream.TRAINING, episode)
+
+    def _noise(self, episode: int) -> EpisodeNoise:
+        return EpisodeNoise(self._exploration, self._replay.action_spec.size, self._seed, episode)
 
     def act(self, observation: Observation) -> np.ndarray:
         """The next training action [A]; dispatches the updates that are due before it returns. For the env loop."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from envloop.baselines.route_follower import RouteFollower
 from envloop.env import CarlaEnv, action_space
+from envloop.seeding import EpisodeStream, generator
 
 Policy = Callable[[Any], NDArray[np.float32]]  # observation -> action [2]
 # (environment that has just been reset, seed of its episode) -> the policy of this one episode
@@ -43,7 +44,7 @@ def _follower(env: CarlaEnv, gap_m: Callable[[], float]) -> Policy:
 def uniform(env: CarlaEnv, seed: int) -> Policy:
     """Uniformly random actions, the same for the same seed."""
     space = action_space()
-    rng = np.random.default_rng(seed)
+    rng = generator(seed, EpisodeStream.RANDOM_POLICY)
     return lambda _: rng.uniform(space.low, space.high).astype(np.float32)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from envloop.client.planner import Plan, Planner, PlannerError
 from envloop.config import EnvConfig
 from envloop.errors import TaskError
+from envloop.seeding import EpisodeStream, generator
 from envloop.suites import SHARED_MAX, load_suite, suite_names
 from envloop.task.episode import RouteTask
 from envloop.task.lane_invasion import Lane
@@ -13,7 +14,6 @@ from envloop.task.route import Route, SpeedProfile
 from envloop.task.scenario import RANDOM, ROUTE_OF_RECORD, npc_vehicles, route_ends
 from envloop.task.termination import time_limit_s
 
-_ROUTE_STREAM = 1  # of an episode's seed; 0 is its start's
 _DRAWS = 1000
 
 
@@ -41,7 +41,7 @@ class RouteSelector:
           TaskError: the map has no such route, or it is too short to be driven.
         """
         if route == RANDOM:
-            plan = self.draw(np.random.default_rng([seed, _ROUTE_STREAM]))
+            plan = self.draw(generator(seed, EpisodeStream.ROUTE))
             (x0, y0), (x1, y1) = plan.points[[0, -1], :2]
             return self._task(f"{x0:.2f},{y0:.2f} -> {x1:.2f},{y1:.2f}", plan)
         if route not in self._fixed:

@@ -20,6 +20,7 @@ from envloop.client.minicarla_process import child_environment
 from envloop.client.ownership import role_name
 from envloop.client.simulator import Simulator
 from envloop.errors import SimulatorError, TaskError
+from envloop.seeding import EpisodeStream, generator
 from envloop.task.route import Other
 
 _GRACE_S = 2.0  # what a command may take beyond its own time-out
@@ -80,7 +81,7 @@ class Traffic:
         if self._process is None:
             self._process = TrafficProcess(self._simulator)
             self._simulator.ticker = self._process.tick
-        rng = np.random.default_rng([seed, count])
+        rng = generator(seed, EpisodeStream.TRAFFIC, count)
         places = [free[i] for i in rng.permutation(len(free))[:count]]
         self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)))
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from envloop.client.errors import carla_calls
 from envloop.errors import SimulatorError
+from envloop.seeding import EpisodeStream, generator
 
 _PORT_ATTEMPTS = 8
 
@@ -42,7 +43,7 @@ class TrafficManagerHost:
 
     def spawn(self, seed: int, places: list[int], colours_seed: int) -> list[int]:
         """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids."""
-        rng = np.random.default_rng(colours_seed)
+        rng = generator(colours_seed, EpisodeStream.TRAFFIC_MODELS)
         batch = [self._spawn_command(rng, self._spawn_points[place]) for place in places]
         with carla_calls(self._address):
             self._manager.set_random_device_seed(seed)

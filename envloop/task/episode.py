@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from envloop.config import EnvConfig, StartNoise
+from envloop.seeding import EpisodeStream, generator
 from envloop.task.lane_invasion import Body, Lane, over_marking
 from envloop.task.metrics import EpisodeMetrics, Event, TickFacts, jerk
 from envloop.task.observation import EgoState, heading_error_deg
@@ -76,7 +75,7 @@ def start_of_episode(
     That is anywhere on the route, or with `bend_fraction` in a bend or the run-up to one, where the route has any.
     Else it is the route's beginning, at rest, `noise` away from its first point.
     """
-    rng = np.random.default_rng([seed, 0])
+    rng = generator(seed, EpisodeStream.START)
     last_s = max(0.0, route_task.route.length - goal_m - _RUN_UP_M)
     if rng.random() < random_fraction:
         s = rng.uniform(0.0, last_s)

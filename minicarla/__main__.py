@@ -1,4 +1,4 @@
-"""`python -m minicarla`: start a server and say where it is."""
+"""`minicarla` or `python -m minicarla`: a server process for CARLA clients, on two ports of this machine."""
 
 import argparse
 import asyncio
@@ -18,7 +18,7 @@ PORT_IN_USE_OR_BAD_MAP = 2
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m minicarla", description="A small simulator that CARLA 0.9.16 clients can drive in."
+        prog="minicarla", description="A small simulator that CARLA 0.9.16 clients can drive in."
     )
     parser.add_argument(
         "--port", type=_port, default=2000, help="RPC port; streams use the next one; 0 finds a free pair"

@@ -13,7 +13,7 @@ methods = Methods()
 
 @methods.value
 def get_actors_by_id(sim: Simulation, client: RpcConnection, ids: list[int]) -> list[Wire]:
-    """Those of the actors that exist, each once."""
+    """`World.get_actors`, `World.get_actor`: those of the actors that exist, each once."""
     actors = sim.state.actors
     asked = dict.fromkeys(rpc_types.identifier(actor_id) for actor_id in rpc_types.items(ids, "actor ids"))
     found = (actors.get(actor_id) for actor_id in asked)
@@ -22,13 +22,13 @@ def get_actors_by_id(sim: Simulation, client: RpcConnection, ids: list[int]) -> 
 
 @methods.value
 def get_spectator(sim: Simulation, client: RpcConnection) -> Wire:
-    """The actor that stands for the simulator's own view."""
+    """`World.get_spectator`: the actor that stands for the simulator's own view."""
     return sim.state.spectator.wire(sim.streams.port)
 
 
 @methods.value
 def spawn_actor(sim: Simulation, client: RpcConnection, description: Wire, transform: Wire) -> Wire:
-    """`World.spawn_actor`."""
+    """`World.spawn_actor`, `World.try_spawn_actor`."""
     actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform))
     return actor.wire(sim.streams.port)
 
@@ -43,7 +43,7 @@ def spawn_actor_with_parent(
     attachment: int = 0,
     socket: str = "",
 ) -> Wire:
-    """`World.spawn_actor` with `attach_to`. Every attachment is rigid: a spring arm would not be the same twice."""
+    """`World.spawn_actor` with `attach_to`: every attachment is rigid, for a spring arm would not be the same twice."""
     actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform), rpc_types.identifier(parent))
     return actor.wire(sim.streams.port)
 
@@ -56,7 +56,10 @@ def destroy_actor(sim: Simulation, client: RpcConnection, actor_id: int) -> bool
 
 @methods.value
 def get_actor_bounding_box(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
-    """An empty box for an actor that has vanished: an error would abort a client whose Traffic Manager asks."""
+    """`Actor.bounding_box`: empty for an actor that has vanished.
+
+    An error would abort a client whose Traffic Manager asks.
+    """
     actor = sim.state.actors.get(rpc_types.identifier(actor_id))
     return rpc_types.bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)) if actor is None else actor.bounding_box()
 
@@ -82,7 +85,7 @@ def set_actor_location(sim: Simulation, client: RpcConnection, actor_id: int, lo
 
 @methods.void
 def set_walker_state(sim: Simulation, client: RpcConnection, actor_id: int, transform: Wire, speed: float) -> None:
-    """`carla.command.ApplyWalkerState`."""
+    """`command.ApplyWalkerState`."""
     walker = sim.state.find_walker(actor_id)
     walker.move_to(rpc_types.pose(transform))
     walker.control.speed = _walking_speed(speed)

@@ -44,7 +44,7 @@ _COMMANDS = unsupported.methods | actor.methods | vehicle.methods | lights.metho
 def apply_batch(
     sim: Simulation, client: RpcConnection, commands: list[Wire], do_tick: bool
 ) -> "list[Wire] | asyncio.Future[list[Wire]]":
-    """`Client.apply_batch` and `apply_batch_sync`: one response per command; an error spoils no other command.
+    """`Client.apply_batch`, `Client.apply_batch_sync`: one response per command; an error spoils no other command.
 
     A batch is one piece for the other clients unless it takes longer than `limits.SLICE_S`.
     """

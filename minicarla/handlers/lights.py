@@ -45,13 +45,13 @@ def set_traffic_light_red_time(sim: Simulation, client: RpcConnection, actor_id:
 
 @methods.void
 def freeze_all_traffic_lights(sim: Simulation, client: RpcConnection, frozen: bool) -> None:
-    """`World.freeze_all_traffic_lights`, and what the wheel sends for `TrafficLight.freeze`."""
+    """`World.freeze_all_traffic_lights`, `TrafficLight.freeze`: as on CARLA all lights freeze together."""
     sim.state.lights.freeze_all(bool(frozen))
 
 
 @methods.void
 def freeze_traffic_light(sim: Simulation, client: RpcConnection, actor_id: int, frozen: bool) -> None:
-    """As on CARLA all lights freeze together."""
+    """`TrafficLight.freeze` of other clients: as on CARLA all lights freeze together."""
     sim.state.find_light(actor_id)
     freeze_all_traffic_lights(sim, client, frozen)
 

@@ -38,13 +38,13 @@ def get_environment_objects(sim: Simulation, client: RpcConnection, tag: int) ->
 
 @methods.value
 def get_names_of_all_objects(sim: Simulation, client: RpcConnection) -> list[str]:
-    """Names of the environment objects."""
+    """`World.get_names_of_all_objects`: the environment objects."""
     return [_name(index) for index in range(len(sim.state.town.buildings))]
 
 
 @methods.value
 def project_point(sim: Simulation, client: RpcConnection, start: Wire, direction: Wire, distance: float) -> Wire:
-    """`World.project_point` and `ground_projection`: the first solid thing on a ray."""
+    """`World.project_point`, `World.ground_projection`: the first solid thing on a ray."""
     reach = rpc_types.number(distance, "search distance")
     point = _first_hit(sim, rpc_types.location(start), rpc_types.vector(direction, "direction"), reach)
     return [False, [[0.0, 0.0, 0.0], 0]] if point is None else [True, point]

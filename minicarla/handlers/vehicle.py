@@ -39,7 +39,7 @@ def apply_ackermann_control_to_vehicle(sim: Simulation, client: RpcConnection, a
 
 @methods.value
 def get_ackermann_controller_settings(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
-    """Gains of the two loops."""
+    """`Vehicle.get_ackermann_controller_settings`: gains of the two loops."""
     return list(sim.state.find_vehicle(actor_id).ackermann_settings)
 
 
@@ -54,7 +54,7 @@ def apply_ackermann_controller_settings(sim: Simulation, client: RpcConnection, 
 
 @methods.void
 def set_actor_autopilot(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
-    """Nothing to do: the Traffic Manager drives from within the client."""
+    """`Vehicle.set_autopilot`: nothing to do, the Traffic Manager drives from within the client."""
     sim.state.find_vehicle(actor_id)
 
 
@@ -66,7 +66,7 @@ def get_physics_control(sim: Simulation, client: RpcConnection, actor_id: int) -
 
 @methods.void
 def apply_physics_control(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
-    """`Vehicle.apply_physics_control`; see `physics_control` for what has an effect."""
+    """`Vehicle.apply_physics_control`: see `physics_control` for what has an effect."""
     physics_control.apply(sim.state.find_vehicle(actor_id), control)
 
 
@@ -78,8 +78,8 @@ def get_vehicle_light_state(sim: Simulation, client: RpcConnection, actor_id: in
 
 @methods.void
 def set_vehicle_light_state(sim: Simulation, client: RpcConnection, actor_id: int, state: Wire) -> None:
-    """`Vehicle.set_light_state`; in a batch the flags come bare."""
-    flags = state[0] if isinstance(state, list) and state else state
+    """`Vehicle.set_light_state`."""
+    flags = state[0] if isinstance(state, list) and state else state  # in a batch they come bare
     sim.state.find_vehicle(actor_id).light_flags = rpc_types.identifier(flags, "light state") & 0xFFFFFFFF
 
 
@@ -106,5 +106,5 @@ def get_telemetry_data(sim: Simulation, client: RpcConnection, actor_id: int) ->
 
 @methods.void
 def show_vehicle_debug_telemetry(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
-    """There is no window to show it in."""
+    """`Vehicle.show_debug_telemetry`: accepted; there is no window to show it in."""
     sim.state.find_vehicle(actor_id)

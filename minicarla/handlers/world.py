@@ -21,19 +21,19 @@ _NO_TRAFFIC_MANAGER: Wire = ["", 0]
 
 @methods.value
 def version(sim: Simulation, client: RpcConnection) -> str:
-    """The protocol version that the client compares with its own."""
+    """`Client.get_server_version`: the protocol version, which the client compares with its own."""
     return wire.CARLA_VERSION
 
 
 @methods.value
 def get_episode_info(sim: Simulation, client: RpcConnection) -> Wire:
-    """Episode id and the token of the snapshot stream."""
+    """`Client.get_world`: episode id and the token of the snapshot stream."""
     return [sim.state.episode, [wire.token(wire.SNAPSHOT_STREAM, sim.streams.port)]]
 
 
 @methods.value
 def get_sensor_token(sim: Simulation, client: RpcConnection, stream: int) -> Wire:
-    """A client is about to subscribe: the next tick waits for it."""
+    """`Sensor.listen`: the next tick waits for the subscription that is about to come."""
     if not sim.streams.exists(rpc_types.identifier(stream, "stream id")):
         raise RpcError(f"there is no stream {stream}: its sensor has been destroyed")
     sim.streams.expect(stream, sim.loop.time(), client)
@@ -52,7 +52,7 @@ methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, ove
 
 @methods.value
 def set_episode_settings(sim: Simulation, client: RpcConnection, settings: Wire) -> int:
-    """`World.apply_settings`; they hold from the next tick on, so there is no frame to wait for but the last."""
+    """`World.apply_settings`: from the next tick on, so there is no frame to wait for but the last."""
     sim.state.settings = EpisodeSettings.parse(settings)
     sim.set_clock()
     return sim.state.frame
@@ -60,32 +60,32 @@ def set_episode_settings(sim: Simulation, client: RpcConnection, settings: Wire)
 
 @methods.value
 def tick_cue(sim: Simulation, client: RpcConnection) -> "int | asyncio.Task[int]":
-    """`World.tick`: one step in synchronous mode; an asynchronous world ticks by itself."""
+    """`World.tick`: one step in synchronous mode; in asynchronous mode ticks come by themselves."""
     return sim.tick_when_settled(client, lambda frame: frame)
 
 
 @methods.value
 def get_map_info(sim: Simulation, client: RpcConnection) -> Wire:
-    """Name and spawn points."""
+    """`World.get_map`: name and spawn points."""
     town = sim.state.town
     return [MAP_FOLDER + town.name, [rpc_types.transform(point) for point in town.spawn_points]]
 
 
 @methods.value
 def get_map_data(sim: Simulation, client: RpcConnection) -> str:
-    """The OpenDRIVE text."""
+    """`World.get_map`: the OpenDRIVE text."""
     return sim.state.town.xodr
 
 
 @methods.value
 def get_required_files(sim: Simulation, client: RpcConnection, folder: str) -> Wire:
-    """None: clients get the map by `get_map_data`."""
+    """`Client.get_required_files`: none, clients get the map by `World.get_map`."""
     return []
 
 
 @methods.value
 def get_available_maps(sim: Simulation, client: RpcConnection) -> Wire:
-    """What `Client.load_world` accepts."""
+    """`Client.get_available_maps`: what `Client.load_world` accepts."""
     return [MAP_FOLDER + name for name in sim.town_names()]
 
 
@@ -93,7 +93,10 @@ def get_available_maps(sim: Simulation, client: RpcConnection) -> Wire:
 def load_new_episode(
     sim: Simulation, client: RpcConnection, name: str, reset_settings: bool = True, layers: int = 0
 ) -> None:
-    """`Client.load_world` and `reload_world` (an empty name); map layers mean nothing here."""
+    """`Client.load_world`, `Client.reload_world`: map layers mean nothing here.
+
+    To reload, the client sends an empty name.
+    """
     sim.load(rpc_types.text(name, "map name").rpartition("/")[2], bool(reset_settings))
 
 
@@ -101,7 +104,7 @@ def load_new_episode(
 def copy_opendrive_to_file(
     sim: Simulation, client: RpcConnection, xodr: str, parameters: Wire
 ) -> "asyncio.Future[None]":
-    """First half of `Client.generate_opendrive_world`; the mesh parameters mean nothing here."""
+    """`Client.generate_opendrive_world`, its first half; the mesh parameters mean nothing here."""
     return sim.loop.create_task(sim.take_opendrive(rpc_types.text(xodr, "OpenDRIVE")))
 
 
@@ -113,7 +116,7 @@ def get_actor_definitions(sim: Simulation, client: RpcConnection) -> list[Wire]:
 
 @methods.value
 def get_weather_parameters(sim: Simulation, client: RpcConnection) -> Wire:
-    """14 numbers in CARLA's order."""
+    """`World.get_weather`: 14 numbers in CARLA's order."""
     return list(dataclasses.astuple(sim.state.weather))
 
 
@@ -125,19 +128,22 @@ def set_weather_parameters(sim: Simulation, client: RpcConnection, weather: Wire
 
 @methods.value
 def is_traffic_manager_running(sim: Simulation, client: RpcConnection, port: int) -> bool:
-    """Whether a client has a Traffic Manager on that port."""
+    """`Client.get_trafficmanager`: whether a client has a Traffic Manager on that port."""
     return rpc_types.identifier(port, "port") in sim.traffic_managers
 
 
 @methods.value
 def get_traffic_manager_running(sim: Simulation, client: RpcConnection, port: int) -> Wire:
-    """Host and port of the Traffic Manager, by which other clients find it."""
+    """`Client.get_trafficmanager`: host and port by which other clients find it."""
     return sim.traffic_managers.get(rpc_types.identifier(port, "port"), _NO_TRAFFIC_MANAGER)
 
 
 @methods.value
 def add_traffic_manager_running(sim: Simulation, client: RpcConnection, endpoint: Wire) -> bool:
-    """Register a Traffic Manager until its client leaves: a stale one would cost the next client seconds."""
+    """`Client.get_trafficmanager`: registered until its client leaves.
+
+    A stale one would cost the next client seconds.
+    """
     host, port = rpc_types.items(endpoint, "endpoint", at_least=2)[:2]
     entry: Wire = [rpc_types.text(host, "host", limits.MAX_NAME_LENGTH), port]
     if not 0 < rpc_types.identifier(port, "port") <= MAX_PORT:
@@ -160,20 +166,20 @@ def destroy_traffic_manager(sim: Simulation, client: RpcConnection, port: int) -
 
 @methods.value
 def query_lights_state(sim: Simulation, client: RpcConnection, endpoint: str) -> Wire:
-    """Street lights: the towns have none."""
+    """`World.get_lightmanager`: the towns have no street lights."""
     return []
 
 
 @methods.void
 def update_lights_state(sim: Simulation, client: RpcConnection, *_: Any) -> None:
-    """Street lights: the towns have none."""
+    """`LightManager.turn_on`, `LightManager.turn_off`: the towns have no street lights."""
 
 
 @methods.void
 def update_day_night_cycle(sim: Simulation, client: RpcConnection, *_: Any) -> None:
-    """Street lights: the towns have none."""
+    """`LightManager.set_day_night_cycle`: the towns have no street lights."""
 
 
 @methods.void
 def draw_debug_shape(sim: Simulation, client: RpcConnection, shape: Wire) -> None:
-    """Accepted and not drawn: sensors see what CARLA's see, which is no debug drawing either."""
+    """`World.debug`: accepted and not drawn; CARLA's sensors do not see debug drawings either."""

@@ -59,7 +59,7 @@ class CameraRenderer:
 
 
 class CameraSensor(StateSensor):
-    """RGB, depth or semantic segmentation; it is rendered only while it has a reader."""
+    """The picture of a pinhole camera, rendered only while it has a reader."""
 
     def __init__(
         self, actor_id: int, description: Description, pose: Pose, state: SimulationState, renderer: CameraRenderer

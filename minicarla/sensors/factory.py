@@ -22,6 +22,11 @@ _OTHERS: Mapping[str, type[StateSensor]] = {
 SENSORS = (*CAMERAS, *_OTHERS)
 
 
+def sensor_class(type_id: str) -> type[StateSensor]:
+    """The class of a sensor's blueprint."""
+    return CameraSensor if type_id in CAMERAS else _OTHERS[type_id]
+
+
 class SensorFactory:
     """Makes the sensors of a simulation: a `world.state.SensorMaker`. All cameras share its renderer."""
 

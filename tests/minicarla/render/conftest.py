@@ -9,7 +9,7 @@ from minicarla.render import CameraKind, Renderer
 WIDTH, HEIGHT, FOV_DEG = 256, 144, 90.0
 
 
-class Studio:
+class CameraRig:
     """Pictures as arrays, with one camera of each kind."""
 
     def __init__(self, renderer: Renderer) -> None:
@@ -43,5 +43,5 @@ def town01() -> Town:
 
 
 @pytest.fixture(scope="session")
-def studio(town01: Town) -> Studio:
-    return Studio(Renderer(town01))
+def rig(town01: Town) -> CameraRig:
+    return CameraRig(Renderer(town01))

@@ -12,7 +12,7 @@ from minicarla.maps import Pose, Town, load_xodr
 from minicarla.render import Renderer, Weather
 from minicarla.render.encodings import Tag
 from minicarla.render.vehicles import actor_mesh
-from tests.minicarla.render.conftest import Studio
+from tests.minicarla.render.conftest import CameraRig
 from tests.minicarla.render.scenes import MIDDLE, pixel_of
 
 PAVED = (Tag.ROADS, Tag.ROAD_LINES)
@@ -60,9 +60,9 @@ def test_tags_are_those_of_the_client() -> None:
         assert names[spelt.get(tag, tag.name)] == tag
 
 
-def _unpaved(studio: Studio, carla_map: carla.Map, above: Pose) -> list[tuple[float, float]]:
+def _unpaved(rig: CameraRig, carla_map: carla.Map, above: Pose) -> list[tuple[float, float]]:
     """Middles of driving lanes that a camera looking straight down does not see as road."""
-    tags = studio.tags(above)
+    tags = rig.tags(above)
     missed = []
     for waypoint in carla_map.generate_waypoints(3.0):
         place = waypoint.transform.location
@@ -74,17 +74,17 @@ def _unpaved(studio: Studio, carla_map: carla.Map, above: Pose) -> list[tuple[fl
 
 
 @pytest.mark.parametrize(("x", "y"), [(92.8, 130.8), (336.9, 2.2), (90.6, 326.1), (2.0, 2.0)])
-def test_junctions_and_bends_have_no_holes(studio: Studio, town01: Town, x: float, y: float) -> None:
-    studio.renderer.update([], Weather(), {})
-    assert _unpaved(studio, town01.carla_map, Pose(x, y, 60.0, pitch=-90.0)) == []
+def test_junctions_and_bends_have_no_holes(rig: CameraRig, town01: Town, x: float, y: float) -> None:
+    rig.renderer.update([], Weather(), {})
+    assert _unpaved(rig, town01.carla_map, Pose(x, y, 60.0, pitch=-90.0)) == []
 
 
-def test_cross_section_of_a_street(studio: Studio, town01: Town) -> None:
+def test_cross_section_of_a_street(rig: CameraRig, town01: Town) -> None:
     """Town01: 4 m lanes, yellow dashes between them, white lines outside, a pavement behind."""
-    studio.renderer.update([], Weather(), {})
+    rig.renderer.update([], Weather(), {})
     lane_y = town01.carla_map.get_waypoint(carla.Location(MIDDLE.x, MIDDLE.y, 0.0)).transform.location.y
     above = Pose(MIDDLE.x, lane_y, 10.0, pitch=-90.0)
-    tags = studio.tags(above)
+    tags = rig.tags(above)
 
     def at(x: float, y: float, z: float = 0.0) -> int:
         column, row, _ = pixel_of((x, y, z), above)
@@ -103,10 +103,10 @@ def test_a_road_on_a_hill_lies_above_its_ground(tmp_path: Path) -> None:
     file = tmp_path / "hill.xodr"
     file.write_text(HILL)
     town = load_xodr(file)
-    studio = Studio(Renderer(town))
+    rig = CameraRig(Renderer(town))
     for s in (40.0, 100.0, 160.0):
         above = Pose(s, 2.0, 2.0 + 0.08 * s + 40.0, pitch=-90.0)
-        assert _unpaved(studio, town.carla_map, above) == []
+        assert _unpaved(rig, town.carla_map, above) == []
 
 
 @pytest.mark.skipif(
@@ -114,8 +114,8 @@ def test_a_road_on_a_hill_lies_above_its_ground(tmp_path: Path) -> None:
 )
 def test_the_real_town_is_drawn_too() -> None:
     town = load_xodr(Path(os.environ["AVTD3_XODR_DIR"]) / "Town01.xodr")
-    studio = Studio(Renderer(town))
+    rig = CameraRig(Renderer(town))
     for x, y in ((92.8, 130.8), (156.5, 2.3)):
-        assert _unpaved(studio, town.carla_map, Pose(x, y, 60.0, pitch=-90.0)) == []
-    tags = studio.tags(Pose(MIDDLE.x, MIDDLE.y, 1.5, yaw=180.0))
+        assert _unpaved(rig, town.carla_map, Pose(x, y, 60.0, pitch=-90.0)) == []
+    tags = rig.tags(Pose(MIDDLE.x, MIDDLE.y, 1.5, yaw=180.0))
     assert {Tag.ROADS, Tag.ROAD_LINES, Tag.SIDEWALKS, Tag.SKY} <= set(np.unique(tags))

@@ -11,7 +11,7 @@ import pytest
 from minicarla.maps import Pose, Town
 from minicarla.render import Weather, raster, shade
 from minicarla.render.encodings import Tag
-from tests.minicarla.render.conftest import Studio
+from tests.minicarla.render.conftest import CameraRig
 from tests.minicarla.render.scenes import MIDDLE, NORTHBOUND, START, car, front_camera, moved, pixel_of
 
 NIGHT = Weather(sun_altitude_angle=-60.0)
@@ -37,49 +37,49 @@ def grey(picture: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(picture[..., :3], cv2.COLOR_BGR2GRAY).astype(float)
 
 
-def test_same_calls_give_the_same_bytes_in_another_process(studio: Studio) -> None:
+def test_same_calls_give_the_same_bytes_in_another_process(rig: CameraRig) -> None:
     """Whatever was drawn before: this process has drawn much, the other nothing."""
-    studio.renderer.update([car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})
+    rig.renderer.update([car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})
     digest = hashlib.sha256()
     for kind in ("rgb", "semantic", "depth"):
-        digest.update(studio.picture(kind, front_camera(START)).tobytes())
+        digest.update(rig.picture(kind, front_camera(START)).tobytes())
     run = subprocess.run([sys.executable, "-c", _SCRIPT], capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.strip() == digest.hexdigest()
     assert run.stderr == ""
 
 
-def test_camera_of_the_task_does_not_see_its_own_car(studio: Studio) -> None:
-    studio.renderer.update([car(START, actor_id=5), car(moved(START, forward=15.0), actor_id=6)], Weather(), {})
-    with_own = studio.picture("rgb", front_camera(START))
-    without = studio.picture("rgb", front_camera(START), hidden=5)
+def test_camera_of_the_task_does_not_see_its_own_car(rig: CameraRig) -> None:
+    rig.renderer.update([car(START, actor_id=5), car(moved(START, forward=15.0), actor_id=6)], Weather(), {})
+    with_own = rig.picture("rgb", front_camera(START))
+    without = rig.picture("rgb", front_camera(START), hidden=5)
     assert np.array_equal(with_own, without)
 
 
-def test_hidden_actor_alone_is_left_out(studio: Studio) -> None:
+def test_hidden_actor_alone_is_left_out(rig: CameraRig) -> None:
     left, right = moved(START, forward=12.0, right=-3.5), moved(START, forward=12.0)
-    studio.renderer.update([car(left, actor_id=5), car(right, actor_id=6)], Weather(), {})
-    both = studio.tags(front_camera(START)) == Tag.CAR
-    one = studio.tags(front_camera(START), hidden=6) == Tag.CAR
+    rig.renderer.update([car(left, actor_id=5), car(right, actor_id=6)], Weather(), {})
+    both = rig.tags(front_camera(START)) == Tag.CAR
+    one = rig.tags(front_camera(START), hidden=6) == Tag.CAR
     assert 0 < one.sum() < both.sum()
     assert not np.any(one & ~both)
 
 
-def test_nearer_thing_hides_farther_one(studio: Studio) -> None:
+def test_nearer_thing_hides_farther_one(rig: CameraRig) -> None:
     near, far = moved(START, forward=10.0), moved(START, forward=30.0)
-    studio.renderer.update([car(near, 1, colour=(220, 20, 20)), car(far, 2, colour=(20, 20, 220))], Weather(), {})
-    front = studio.picture("rgb", front_camera(START))
-    studio.renderer.update([car(far, 2, colour=(20, 20, 220)), car(near, 1, colour=(220, 20, 20))], Weather(), {})
-    assert np.array_equal(front, studio.picture("rgb", front_camera(START)))
+    rig.renderer.update([car(near, 1, colour=(220, 20, 20)), car(far, 2, colour=(20, 20, 220))], Weather(), {})
+    front = rig.picture("rgb", front_camera(START))
+    rig.renderer.update([car(far, 2, colour=(20, 20, 220)), car(near, 1, colour=(220, 20, 20))], Weather(), {})
+    assert np.array_equal(front, rig.picture("rgb", front_camera(START)))
     column, row, _ = pixel_of((near.x + 2.39, near.y, 0.6), front_camera(START))
     blue, _, red, _ = front[int(row), int(column)]
     assert int(red) > int(blue) + 60
 
 
-def test_edges_of_the_road_and_cars_stand_out_in_the_policys_picture(studio: Studio) -> None:
+def test_edges_of_the_road_and_cars_stand_out_in_the_policys_picture(rig: CameraRig) -> None:
     other = moved(MIDDLE, forward=12.0)
-    studio.renderer.update([car(other, colour=(140, 140, 140))], Weather(), {})
+    rig.renderer.update([car(other, colour=(140, 140, 140))], Weather(), {})
     camera = front_camera(MIDDLE)
-    small = cv2.resize(grey(studio.picture("rgb", camera)), (84, 84), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(grey(rig.picture("rgb", camera)), (84, 84), interpolation=cv2.INTER_AREA)
 
     def at(ahead: float, right: float, up: float = 0.0) -> float:
         point = moved(MIDDLE, ahead, right, up)
@@ -96,11 +96,11 @@ def test_edges_of_the_road_and_cars_stand_out_in_the_policys_picture(studio: Stu
     assert paint - asphalt > 20.0
 
 
-def test_weather_changes_the_light(studio: Studio) -> None:
+def test_weather_changes_the_light(rig: CameraRig) -> None:
     brightness, colour = {}, {}
     for name, weather in (("noon", Weather()), ("night", NIGHT), ("rain", RAIN), ("sunset", SUNSET)):
-        studio.renderer.update([], weather, {})
-        picture = studio.picture("rgb", front_camera(START))
+        rig.renderer.update([], weather, {})
+        picture = rig.picture("rgb", front_camera(START))
         brightness[name] = grey(picture).mean()
         colour[name] = float(picture[:40, :, 2].mean() / picture[:40, :, 0].mean())
     assert brightness["night"] < 0.4 * brightness["noon"]
@@ -108,36 +108,36 @@ def test_weather_changes_the_light(studio: Studio) -> None:
     assert colour["sunset"] > 1.2 * colour["noon"]
 
 
-def test_fog_hides_what_is_far_and_leaves_what_is_near(studio: Studio) -> None:
+def test_fog_hides_what_is_far_and_leaves_what_is_near(rig: CameraRig) -> None:
     near, far = moved(START, forward=8.0), moved(START, forward=70.0)
     contrast = {}
     for name, weather in (("clear", Weather()), ("fog", FOG)):
         for place in (near, far):
-            studio.renderer.update([], weather, {})
-            empty = grey(studio.picture("rgb", front_camera(START)))
-            studio.renderer.update([car(place, colour=(10, 10, 10))], weather, {})
-            contrast[name, place] = np.abs(grey(studio.picture("rgb", front_camera(START))) - empty).max()
+            rig.renderer.update([], weather, {})
+            empty = grey(rig.picture("rgb", front_camera(START)))
+            rig.renderer.update([car(place, colour=(10, 10, 10))], weather, {})
+            contrast[name, place] = np.abs(grey(rig.picture("rgb", front_camera(START))) - empty).max()
     assert contrast["fog", near] > 0.5 * contrast["clear", near]
     assert contrast["fog", far] < 0.3 * contrast["clear", far]
 
 
-def test_returning_to_a_weather_returns_its_picture(studio: Studio) -> None:
-    studio.renderer.update([], Weather(), {})
-    before = studio.picture("rgb", front_camera(START)).copy()
+def test_returning_to_a_weather_returns_its_picture(rig: CameraRig) -> None:
+    rig.renderer.update([], Weather(), {})
+    before = rig.picture("rgb", front_camera(START)).copy()
     for weather in (NIGHT, RAIN, FOG):
-        studio.renderer.update([], weather, {})
-    studio.renderer.update([], Weather(), {})
-    assert np.array_equal(before, studio.picture("rgb", front_camera(START)))
+        rig.renderer.update([], weather, {})
+    rig.renderer.update([], Weather(), {})
+    assert np.array_equal(before, rig.picture("rgb", front_camera(START)))
 
 
-def test_lamps_show_their_state_to_the_traffic_they_hold(studio: Studio, town01: Town) -> None:
+def test_lamps_show_their_state_to_the_traffic_they_hold(rig: CameraRig, town01: Town) -> None:
     light = town01.lights[0]
     box = light.stop_boxes[0]
     camera = moved(Pose(box.x, box.y, 0.0, yaw=box.yaw), forward=-3.0, up=1.5)
     hues = {}
     for state in range(4):
-        studio.renderer.update([], NIGHT, {light.sign_id: state})
-        blue, green, red = (studio.picture("rgb", camera)[..., channel].astype(int) for channel in range(3))
+        rig.renderer.update([], NIGHT, {light.sign_id: state})
+        blue, green, red = (rig.picture("rgb", camera)[..., channel].astype(int) for channel in range(3))
         hues[state] = (
             int(((red > 200) & (green < 90)).sum()),
             int(((red > 200) & (green > 150) & (blue < 80)).sum()),
@@ -149,28 +149,28 @@ def test_lamps_show_their_state_to_the_traffic_they_hold(studio: Studio, town01:
     assert hues[3] == (0, 0, 0)
 
 
-def test_lights_behind_and_others_keep_their_own_state(studio: Studio, town01: Town) -> None:
+def test_lights_behind_and_others_keep_their_own_state(rig: CameraRig, town01: Town) -> None:
     light = town01.lights[0]
     box = light.stop_boxes[0]
     camera = moved(Pose(box.x, box.y, 0.0, yaw=box.yaw), forward=-3.0, up=1.5)
-    studio.renderer.update([], NIGHT, {})
-    dark = studio.picture("rgb", camera).copy()
-    studio.renderer.update([], NIGHT, {"no such light": 2})
-    assert np.array_equal(dark, studio.picture("rgb", camera))
+    rig.renderer.update([], NIGHT, {})
+    dark = rig.picture("rgb", camera).copy()
+    rig.renderer.update([], NIGHT, {"no such light": 2})
+    assert np.array_equal(dark, rig.picture("rgb", camera))
 
 
-def test_places_of_route_0_have_their_classes(studio: Studio) -> None:
-    studio.renderer.update([], Weather(), {})
+def test_places_of_route_0_have_their_classes(rig: CameraRig) -> None:
+    rig.renderer.update([], Weather(), {})
     for place in (START, MIDDLE, NORTHBOUND):
-        tags = studio.tags(front_camera(place))
+        tags = rig.tags(front_camera(place))
         assert {Tag.ROADS, Tag.ROAD_LINES, Tag.SIDEWALKS, Tag.BUILDINGS, Tag.SKY} <= set(np.unique(tags))
 
 
-def test_each_kernel_is_compiled_once(studio: Studio) -> None:
+def test_each_kernel_is_compiled_once(rig: CameraRig) -> None:
     """Another signature would stop a tick for seconds."""
-    studio.renderer.update([car(START)], RAIN, {"360": 0})
+    rig.renderer.update([car(START)], RAIN, {"360": 0})
     for kind in ("rgb", "semantic", "depth"):
-        studio.picture(kind, front_camera(START), hidden=1)
+        rig.picture(kind, front_camera(START), hidden=1)
     kernels = (
         raster.draw_static, raster.draw_actors,
         shade.shade_rgb, shade.shade_tags, shade.shade_depth, shade.light_actors,
@@ -189,14 +189,14 @@ def test_each_kernel_is_compiled_once(studio: Studio) -> None:
         (("rgb", 10, 10, float("nan")), "fov"),
     ],
 )
-def test_impossible_cameras_are_refused(studio: Studio, arguments: tuple, message: str) -> None:
+def test_impossible_cameras_are_refused(rig: CameraRig, arguments: tuple, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        studio.renderer.add_camera(*arguments)
+        rig.renderer.add_camera(*arguments)
 
 
-def test_removed_camera_is_gone(studio: Studio) -> None:
-    camera = studio.renderer.add_camera("rgb", 8, 8, 90.0)
-    studio.renderer.remove_camera(camera)
-    studio.renderer.remove_camera(camera)
+def test_removed_camera_is_gone(rig: CameraRig) -> None:
+    camera = rig.renderer.add_camera("rgb", 8, 8, 90.0)
+    rig.renderer.remove_camera(camera)
+    rig.renderer.remove_camera(camera)
     with pytest.raises(KeyError):
-        studio.renderer.render(camera, START)
+        rig.renderer.render(camera, START)

@@ -10,7 +10,7 @@ from minicarla.maps import Pose, Town
 from minicarla.render import VisualActor, Weather
 from minicarla.render.actors import axes
 from minicarla.render.encodings import Tag, decode_depth
-from tests.minicarla.render.conftest import Studio
+from tests.minicarla.render.conftest import CameraRig
 from tests.minicarla.render.scenes import MIDDLE, car, front_camera, moved, pixel_of
 
 MAGENTA = (255, 0, 255)
@@ -44,7 +44,7 @@ def test_axes_are_those_of_carla(rotation: tuple[float, float, float]) -> None:
 @pytest.mark.parametrize(("ahead", "right", "up"), [(10.0, 2.0, 0.3), (10.0, -2.0, 0.3), (5.0, 1.0, -0.4)])
 @pytest.mark.parametrize(("size", "fov_deg"), [((256, 144), 90.0), ((200, 200), 60.0)])
 def test_point_lands_on_its_pixel_in_every_kind(
-    studio: Studio,
+    rig: CameraRig,
     camera: Pose,
     ahead: float,
     right: float,
@@ -55,27 +55,27 @@ def test_point_lands_on_its_pixel_in_every_kind(
     forward_axis, right_axis, up_axis = (np.array(axis) for axis in axes(camera))
     point = np.array([camera.x, camera.y, camera.z]) + ahead * forward_axis + right * right_axis + up * up_axis
     half = 0.12
-    studio.renderer.update([cube(tuple(point), half)], Weather(), {})
+    rig.renderer.update([cube(tuple(point), half)], Weather(), {})
     column, row, depth = pixel_of(tuple(point), camera, *size, fov_deg)
 
-    seen = studio.picture("semantic", camera, size=size, fov_deg=fov_deg)[..., 2] == Tag.STATIC
+    seen = rig.picture("semantic", camera, size=size, fov_deg=fov_deg)[..., 2] == Tag.STATIC
     assert np.argwhere(seen).mean(axis=0) + 0.5 == pytest.approx((row, column), abs=0.8)
 
     blue, green, red = (
-        studio.picture("rgb", camera, size=size, fov_deg=fov_deg)[..., channel].astype(int) for channel in range(3)
+        rig.picture("rgb", camera, size=size, fov_deg=fov_deg)[..., channel].astype(int) for channel in range(3)
     )
     magenta = np.minimum(red, blue) - green > 60
     assert np.argwhere(magenta).mean(axis=0) + 0.5 == pytest.approx((row, column), abs=0.8)
 
-    metres = decode_depth(studio.picture("depth", camera, size=size, fov_deg=fov_deg))
+    metres = decode_depth(rig.picture("depth", camera, size=size, fov_deg=fov_deg))
     assert metres[int(row), int(column)] == pytest.approx(depth, abs=half * math.sqrt(3.0))
 
 
-def test_vehicle_fills_the_outline_of_its_box(studio: Studio) -> None:
+def test_vehicle_fills_the_outline_of_its_box(rig: CameraRig) -> None:
     camera = front_camera(MIDDLE)
     other = moved(MIDDLE, forward=11.6, right=2.0)
-    studio.renderer.update([car(other)], Weather(), {})
-    mask = studio.tags(camera) == Tag.CAR
+    rig.renderer.update([car(other)], Weather(), {})
+    mask = rig.tags(camera) == Tag.CAR
     rows, columns = np.nonzero(mask)
     ex, ey, ez = 2.396, 1.081, 0.744
     corners = [moved(other, a * ex, b * ey, c) for a in (-1, 1) for b in (-1, 1) for c in (0.0, 2 * ez)]
@@ -88,23 +88,23 @@ def test_vehicle_fills_the_outline_of_its_box(studio: Studio) -> None:
     assert mask.sum() > 0.5 * np.prod(np.ptp(pixels, axis=0))
 
 
-def test_walker_stands_on_its_feet(studio: Studio) -> None:
+def test_walker_stands_on_its_feet(rig: CameraRig) -> None:
     """A walker's origin is at half its height."""
     camera = front_camera(MIDDLE)
     place = moved(MIDDLE, forward=8.0, up=0.93)
     walker = VisualActor(3, "walker.pedestrian.0001", place, (0.188, 0.188, 0.93), (200, 40, 40))
-    studio.renderer.update([walker], Weather(), {})
-    rows = np.nonzero(studio.tags(camera) == Tag.PEDESTRIANS)[0]
+    rig.renderer.update([walker], Weather(), {})
+    rows = np.nonzero(rig.tags(camera) == Tag.PEDESTRIANS)[0]
     assert rows.max() + 1 == pytest.approx(pixel_of((place.x, place.y, 0.0), camera)[1], abs=1.5)
     assert rows.min() == pytest.approx(pixel_of((place.x, place.y, 1.86), camera)[1], abs=1.5)
 
 
-def test_depth_of_the_road_is_exact_to_100_m(studio: Studio) -> None:
+def test_depth_of_the_road_is_exact_to_100_m(rig: CameraRig) -> None:
     """On flat ground the depth of a row is h f / (row - H / 2)."""
-    studio.renderer.update([], Weather(), {})
+    rig.renderer.update([], Weather(), {})
     camera = front_camera(MIDDLE)
-    road = studio.tags(camera) == Tag.ROADS
-    depth = decode_depth(studio.picture("depth", camera))
+    road = rig.tags(camera) == Tag.ROADS
+    depth = decode_depth(rig.picture("depth", camera))
     rows = np.arange(144) + 0.5 - 72.0
     expected = np.where(rows > 0.0, 1.5 * 128.0 / np.maximum(rows, 0.1), np.inf)[:, None] * np.ones((1, 256))
     checked = road & (expected < 100.0)
@@ -113,11 +113,11 @@ def test_depth_of_the_road_is_exact_to_100_m(studio: Studio) -> None:
     assert np.abs(depth[checked] / expected[checked] - 1.0).max() < 0.01
 
 
-def test_depth_of_walls_is_that_of_their_boxes(studio: Studio, town01: Town) -> None:
-    studio.renderer.update([], Weather(), {})
+def test_depth_of_walls_is_that_of_their_boxes(rig: CameraRig, town01: Town) -> None:
+    rig.renderer.update([], Weather(), {})
     camera = front_camera(MIDDLE)
-    walls = studio.tags(camera) == Tag.BUILDINGS
-    depth = decode_depth(studio.picture("depth", camera))
+    walls = rig.tags(camera) == Tag.BUILDINGS
+    depth = decode_depth(rig.picture("depth", camera))
     expected = _depth_of_boxes(town01, camera)
     checked = walls & (expected < 100.0)
     error = np.abs(depth[checked] - expected[checked])
@@ -148,9 +148,9 @@ def _depth_of_boxes(town: Town, camera: Pose) -> np.ndarray:
     return nearest
 
 
-def test_sky_is_at_the_far_end(studio: Studio) -> None:
-    studio.renderer.update([], Weather(), {})
+def test_sky_is_at_the_far_end(rig: CameraRig) -> None:
+    rig.renderer.update([], Weather(), {})
     camera = moved(front_camera(MIDDLE), up=30.0)
-    sky = studio.tags(camera) == Tag.SKY
+    sky = rig.tags(camera) == Tag.SKY
     assert sky.sum() > 10000
-    assert np.all(decode_depth(studio.picture("depth", camera))[sky] == 1000.0)
+    assert np.all(decode_depth(rig.picture("depth", camera))[sky] == 1000.0)

@@ -26,6 +26,7 @@ class ServerProcess:
     port: int
     pid: int
     town: str
+    version: str
 
     def client(self, timeout_s: float = 20.0) -> carla.Client:
         client = carla.Client(HOST, self.port, worker_threads=2)
@@ -45,21 +46,27 @@ def launch(*options: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def running_server(*options: str) -> Iterator[ServerProcess]:
-    process = launch("--port", "0", *options)
+def ready(process: subprocess.Popen[str], timeout_s: float = START_TIMEOUT_S) -> Iterator[ServerProcess]:
+    """The server that the process has become ready as; it ends with the block."""
     try:
         assert process.stdout is not None
-        readable, _, _ = select.select([process.stdout], [], [], START_TIMEOUT_S)
+        readable, _, _ = select.select([process.stdout], [], [], timeout_s)
         line = process.stdout.readline().strip() if readable else ""
         found = READY.match(line)
         if found is None:
             process.kill()
             raise AssertionError(f"no ready line but {line!r}; stderr: {process.communicate()[1]}")
-        yield ServerProcess(process, int(found[1]), int(found[2]), found[3])
+        yield ServerProcess(process, int(found[1]), int(found[2]), found[3], found[4])
     finally:
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=20)
+
+
+@contextmanager
+def running_server(*options: str) -> Iterator[ServerProcess]:
+    with ready(launch("--port", "0", *options)) as server:
+        yield server
 
 
 class RawRpc:

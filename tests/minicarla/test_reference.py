@@ -1,0 +1,71 @@
+"""The README's tables of what the server answers: current, and in names that the wheel has."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import carla
+import pytest
+from server_process import ServerProcess, SyncWorld
+
+import minicarla
+from minicarla.handlers import unsupported
+from minicarla.handlers.registry import METHODS
+from minicarla.reference import BEGIN, MISSING_SENSORS, answered, served, tables, updated
+from minicarla.sensors.factory import SENSORS
+from minicarla.world import blueprints
+
+README = Path(minicarla.__file__).with_name("README.md")
+
+
+def test_the_readme_is_current():
+    text = README.read_text(encoding="utf-8")
+    assert updated(text) == text, "run: python -m minicarla.reference minicarla/README.md"
+
+
+def test_the_readmes_example_runs(server: ServerProcess):
+    (script,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    script = script.replace('"127.0.0.1", 2000', f'"127.0.0.1", {server.port}') + "car.destroy()\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_method_is_in_the_tables_and_says_who_calls_it():
+    answers = {name: calls for calls, name, _ in answered(METHODS) if name not in unsupported.methods}
+    assert answers.keys() | unsupported.methods.keys() == METHODS.keys()
+    assert all(answers.values()), [name for name, calls in answers.items() if not calls]
+    shown = re.findall(r"^\| `.*` \| `(\w+)` \|", tables(), re.MULTILINE)
+    assert sorted(shown) == sorted(answers)
+
+
+def test_the_client_has_every_call_that_is_named():
+    named = {call for calls, name, _ in answered(METHODS) if name not in unsupported.methods for call in calls}
+    assert not named & set(unsupported.CLIENT_CALLS)
+    for call in named | set(unsupported.CLIENT_CALLS):
+        owner, _, name = call.partition(".")
+        assert hasattr(getattr(carla, owner), name), call
+
+
+def test_what_is_called_missing_is_missing_and_what_is_there_is_shown():
+    library = blueprints.library()
+    assert not set(MISSING_SENSORS) & library.keys()
+    assert {name for name in library if name.startswith("sensor.")} == set(SENSORS)
+
+
+def test_a_refused_call_raises_the_error_that_the_readme_promises(sync: SyncWorld):
+    with pytest.raises(RuntimeError, match="minicarla does not have 'load_map_layer'"):
+        sync.world.load_map_layer(carla.MapLayer.All)
+
+
+def test_docstrings_are_read():
+    assert served("`World.a`, `Client.b`: the first\n    line.\n\n    More.") == (
+        ("World.a", "Client.b"),
+        "the first line",
+    )
+    assert served("Nobody calls `World.a`.") == ((), "Nobody calls `World.a`")
+
+
+def test_a_file_without_marks_is_refused():
+    with pytest.raises(ValueError, match=re.escape(BEGIN)):
+        updated("# minicarla\n")

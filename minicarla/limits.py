@@ -76,8 +76,8 @@ MAX_ROAD_M = 1e5  # a slip of the pen beyond it would be sampled until the memor
 MAX_LANES_M = 1e6  # of all lanes together
 MAX_MAP_SPAN_M = 2e4  # from east to west, north to south: the ground is a grid; CARLA's large maps span 10 km
 MAX_JUNCTION_SPAN_M = 2e3  # what lies between its lanes is filled on a fine grid
-MAP_TRIAL_S = 120.0  # in a child process, where a broken map may crash
-MAP_TRIAL_BYTES = 4 << 30  # of that process's memory
+MAP_CHECK_S = 120.0  # in a child process, where a broken map may crash
+MAP_CHECK_BYTES = 4 << 30  # of that process's memory
 
 # --- The log ---
 MAX_WARNINGS_PER_METHOD = 5  # of one client: a script that errs at every tick must not fill a disk

@@ -18,7 +18,7 @@ from minicarla.world import blueprints
 BEGIN, END = "<!-- the tables of minicarla.reference -->", "<!-- their end -->"
 # A handler's docstring begins with the client calls that it serves, in backticks and separated by commas.
 _CALLS = re.compile(r"`([A-Za-z]+\.\w+)`(?:, )?")
-_ROOMS = (
+_GROUPS = (
     ("The simulation", world.methods),
     ("The scene", scene.methods),
     ("Actors and walkers", actor.methods),
@@ -61,7 +61,7 @@ def answered(methods: Methods) -> Iterator[tuple[tuple[str, ...], str, str]]:
 def tables() -> str:
     """All of it, as Markdown."""
     lines = ["| Client call | RPC method | Remark |", "|---|---|---|"]
-    for title, methods in _ROOMS:
+    for title, methods in _GROUPS:
         lines.append(f"| **{title}** | | |")
         for calls, name, remark in answered(methods):
             lines.append(f"| {_code(calls)} | `{name}` | {remark} |")

@@ -97,7 +97,7 @@ def test_where_nothing_can_be_written_the_renderer_is_compiled_anew():
     script = (
         "import logging; logging.basicConfig(format='%(message)s')\n"
         "import numpy as np\n"
-        "from minicarla.render.runs import transmission\n"
+        "from minicarla.render.spans import transmission\n"
         "print(transmission(np.float32(10), np.float32(0.1), np.float32(10)))\n"
     )
     done = run(sys.executable, "-c", script, **nowhere)

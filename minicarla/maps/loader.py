@@ -14,8 +14,8 @@ import carla
 import numpy as np
 
 from minicarla.limits import (
-    MAP_TRIAL_BYTES,
-    MAP_TRIAL_S,
+    MAP_CHECK_BYTES,
+    MAP_CHECK_S,
     MAX_JUNCTION_SPAN_M,
     MAX_LANES_M,
     MAX_LOCATION_M,
@@ -29,7 +29,7 @@ from minicarla.maps.opendrive import RoadNetwork, to_xml
 from minicarla.maps.placement import buildings, spawn_points
 from minicarla.maps.town import Town
 
-_TRIAL = "import sys; from minicarla.maps.loader import trial; trial(sys.stdin.buffer.read().decode())"
+_CHECK = "import sys; from minicarla.maps.loader import check_here; check_here(sys.stdin.buffer.read().decode())"
 _TOWNS: dict[str, Callable[[], RoadNetwork]] = {
     "Town01": town01.network,
     "Grid01": partial(grid.network, "Grid01", seed=1),
@@ -78,7 +78,7 @@ def load_xodr(path: Path) -> Town:
     flaw = structural_flaw(xodr)
     if flaw:
         raise MapError(f"{path} {flaw}")
-    _try_in_child(path, xodr)
+    _check_in_child(path, xodr)
     return _assemble(path.stem, xodr)
 
 
@@ -147,31 +147,31 @@ def _is_integer(text: str | None) -> bool:
     return text is not None and text.strip().lstrip("+-").isdecimal()
 
 
-def _try_in_child(path: Path, xodr: str) -> None:
+def _check_in_child(path: Path, xodr: str) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     try:
-        trial = subprocess.run(
-            [sys.executable, "-c", _TRIAL], input=xodr.encode(), capture_output=True, env=environment, check=False,
-            timeout=MAP_TRIAL_S,
+        check = subprocess.run(
+            [sys.executable, "-c", _CHECK], input=xodr.encode(), capture_output=True, env=environment, check=False,
+            timeout=MAP_CHECK_S,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        raise MapError(f"{path} took carla.Map more than {MAP_TRIAL_S:.0f} s: give a smaller map") from None
-    if trial.returncode != 0:
-        words = trial.stderr.decode(errors="replace").strip().splitlines()
-        reason = f"it crashes with signal {-trial.returncode}" if trial.returncode < 0 or not words else words[-1]
+        raise MapError(f"{path} took carla.Map more than {MAP_CHECK_S:.0f} s: give a smaller map") from None
+    if check.returncode != 0:
+        words = check.stderr.decode(errors="replace").strip().splitlines()
+        reason = f"it crashes with signal {-check.returncode}" if check.returncode < 0 or not words else words[-1]
         reason = reason.removeprefix(f"{MapError.__module__}.{MapError.__qualname__}: ")
         raise MapError(f"{path} cannot be used by carla.Map ({reason}): export it again as OpenDRIVE 1.4")
 
 
-def trial(xodr: str) -> None:
+def check_here(xodr: str) -> None:
     """What the child process does."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MAP_TRIAL_BYTES, MAP_TRIAL_BYTES))
-    exercise(xodr)
+    resource.setrlimit(resource.RLIMIT_DATA, (MAP_CHECK_BYTES, MAP_CHECK_BYTES))
+    query(xodr)
 
 
-def exercise(xodr: str) -> None:
+def query(xodr: str) -> None:
     """Asks a map everything that a server or its clients will ask; whatever is going to crash, crashes here."""
-    town = _assemble("trial", xodr)
+    town = _assemble("check", xodr)
     _check_spans(read_lanes(town.carla_map))
     town.carla_map.get_topology()
     town.carla_map.get_all_landmarks()

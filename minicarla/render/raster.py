@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
-from minicarla.render.machine_code import KEPT
 from minicarla.render.mesh import Material
+from minicarla.render.numba_cache import CACHE
 
 NEAR_M = 0.1
 NOTHING = -1
@@ -24,7 +24,7 @@ _PLANE, _ROWS = 5, 6
 _SCRATCH = (7, 5)
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def _project(
     corners: np.ndarray, face: int, to_camera: np.ndarray, focal: float, width: int, height: int, scratch: np.ndarray
 ) -> int:
@@ -69,7 +69,7 @@ def _project(
     return count
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def _clip_near(scratch: np.ndarray) -> int:
     """Cuts the four corners in `scratch` by the near plane; returns the number of corners left."""
     whole = scratch[:4, :3].copy()
@@ -91,7 +91,7 @@ def _clip_near(scratch: np.ndarray) -> int:
     return count
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def _scan(scratch: np.ndarray, count: int, top: int, bottom: int, width: int, extent: np.ndarray) -> None:
     """Writes where the polygon begins and ends in rows top..bottom-1 into extent [H, 2]."""
     for row in range(top, bottom):
@@ -114,7 +114,7 @@ def _scan(scratch: np.ndarray, count: int, top: int, bottom: int, width: int, ex
             extent[row, 1] = max(extent[row, 1], x)
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def _fill(
     count: int,
     face: int,
@@ -145,7 +145,7 @@ def _fill(
             faces_run[k] = face if closer else faces_run[k]
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def _ball_outside(
     x: float, y: float, z: float, radius: float, to_camera: np.ndarray, half_x: float, half_y: float, reach: float
 ) -> bool:
@@ -164,7 +164,7 @@ def _ball_outside(
     return abs(cy) - cz * half_y > radius * math.hypot(1.0, half_y)
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def draw_static(
     corners: np.ndarray,
     planes: np.ndarray,
@@ -207,7 +207,7 @@ def draw_static(
                 _fill(count, face, focal, nearness, faces, scratch, extent)
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def draw_actors(
     corners: np.ndarray,
     materials: np.ndarray,

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from minicarla.maps import Pose, Town
-from minicarla.render import raster, shade
+from minicarla.render import raster, shading
 from minicarla.render.actors import MeshLibrary, VisualActor, axes, pack_actors
 from minicarla.render.encodings import focal_length_px
 from minicarla.render.scene import build_scene, lit_colours, states_array
@@ -95,7 +95,7 @@ class Renderer:
             self._materials, self._tags = _grown(self._materials, spare), _grown(self._tags, spare)
         self._materials[self._static_count : needed] = library.materials[placed.library_faces]
         self._tags[self._static_count : needed] = library.tags[placed.library_faces]
-        shade.light_actors(
+        shading.light_actors(
             library.normals, library.colours, library.materials, library.start,
             placed.mesh, placed.to_world, placed.paint, placed.first_face,
             self._light.to_sun, self._light.direct, self._light.ambient, self._colours,
@@ -150,14 +150,14 @@ class Renderer:
         frame = np.array([forward, right, up, (pose.x, pose.y, pose.z)])  # [4, 3]
         self._rasterise(view, frame, hidden_actor)
         if view.kind == "rgb":
-            shade.shade_rgb(
+            shading.shade_rgb(
                 view.faces, view.faces.view(np.int64), view.nearness, frame.astype(np.float32), view.focal,
                 self._colours, self._materials, self._scene.windows, self._light_scalars, self._sky, view.picture,
             )  # fmt: skip
         elif view.kind == "semantic":
-            shade.shade_tags(view.faces, self._tags, view.picture)
+            shading.shade_tags(view.faces, self._tags, view.picture)
         else:
-            shade.shade_depth(view.nearness, view.picture)
+            shading.shade_depth(view.nearness, view.picture)
         return view.picture.tobytes()
 
     def _rasterise(self, view: _Camera, frame: np.ndarray, hidden_actor: int | None) -> None:

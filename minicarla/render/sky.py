@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicarla.render import shade
-from minicarla.render.runs import sky_directions
+from minicarla.render import shading
+from minicarla.render.spans import sky_directions
 from minicarla.render.weather import Light
 
 _GLASS = np.array([52.0, 62.0, 74.0])
@@ -15,19 +15,19 @@ _NOISE_SIZE = 256
 
 
 def light_scalars(light: Light) -> np.ndarray:
-    """[LIGHT_SCALARS] float32 in the order that `shade` names."""
-    values = np.zeros(shade.LIGHT_SCALARS, np.float32)
-    values[shade.NIGHT], values[shade.SHEEN] = light.night, light.sheen
-    values[shade.PUDDLES] = light.puddles
-    values[shade.FOG_PER_M], values[shade.FOG_START] = light.fog_per_m, light.fog_start_m
-    values[shade.HAZE_R : shade.HAZE_B + 1] = 255.0 * light.horizon
-    values[shade.GLASS_R : shade.GLASS_B + 1] = _GLASS * (light.ambient + 0.3 * light.direct)
+    """[LIGHT_SCALARS] float32 in the order that `shading` names."""
+    values = np.zeros(shading.LIGHT_SCALARS, np.float32)
+    values[shading.NIGHT], values[shading.SHEEN] = light.night, light.sheen
+    values[shading.PUDDLES] = light.puddles
+    values[shading.FOG_PER_M], values[shading.FOG_START] = light.fog_per_m, light.fog_start_m
+    values[shading.HAZE_R : shading.HAZE_B + 1] = 255.0 * light.horizon
+    values[shading.GLASS_R : shading.GLASS_B + 1] = _GLASS * (light.ambient + 0.3 * light.direct)
     return values
 
 
 @dataclass(frozen=True)
 class SkyDome:
-    """What does not depend on the weather, for each of the T texels of `runs.sky_directions`.
+    """What does not depend on the weather, for each of the T texels of `spans.sky_directions`.
 
     direction: [T, T, 3] float32, unit. billows: [T, T] float32 in [-1, 1], how thick clouds tend to be.
     """

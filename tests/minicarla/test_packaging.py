@@ -19,7 +19,7 @@ import minicarla
 SOURCES = Path(minicarla.__file__).parent
 ROOT = SOURCES.parent
 PROJECT = tomllib.loads((SOURCES / "pyproject.toml").read_text())
-HOUSE = tomllib.loads((ROOT / "pyproject.toml").read_text())
+WHOLE = tomllib.loads((ROOT / "pyproject.toml").read_text())
 COMPILING_TIMEOUT_S = 200.0  # the first start compiles the renderer
 MODULES = sorted(path for path in SOURCES.rglob("*.py") if "build" not in path.relative_to(SOURCES).parts)
 
@@ -49,10 +49,10 @@ def test_dependencies_are_what_the_sources_import():
 
 
 def test_both_distributions_say_the_same():
-    alone, whole = requirements(PROJECT), requirements(HOUSE)
+    alone, whole = requirements(PROJECT), requirements(WHOLE)
     assert alone.items() <= whole.items()
-    assert PROJECT["project"]["requires-python"] == HOUSE["project"]["requires-python"]
-    assert PROJECT["project"]["scripts"]["minicarla"] == HOUSE["project"]["scripts"]["minicarla"]
+    assert PROJECT["project"]["requires-python"] == WHOLE["project"]["requires-python"]
+    assert PROJECT["project"]["scripts"]["minicarla"] == WHOLE["project"]["scripts"]["minicarla"]
     assert (SOURCES / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
 
 

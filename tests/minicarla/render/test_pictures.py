@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from minicarla.maps import Pose, Town
-from minicarla.render import Weather, raster, shade
+from minicarla.render import Weather, raster, shading
 from minicarla.render.encodings import Tag
 from tests.minicarla.render.conftest import CameraRig
 from tests.minicarla.render.scenes import MIDDLE, NORTHBOUND, START, car, front_camera, moved, pixel_of
@@ -173,7 +173,7 @@ def test_each_kernel_is_compiled_once(rig: CameraRig) -> None:
         rig.picture(kind, front_camera(START), hidden=1)
     kernels = (
         raster.draw_static, raster.draw_actors,
-        shade.shade_rgb, shade.shade_tags, shade.shade_depth, shade.light_actors,
+        shading.shade_rgb, shading.shade_tags, shading.shade_depth, shading.light_actors,
     )  # fmt: skip
     assert [len(kernel.signatures) for kernel in kernels] == [1] * len(kernels)
 

@@ -1,4 +1,4 @@
-"""Runs of pixels that see one face, or the sky, in one row of a picture. Compiled by numba.
+"""Spans: pixels side by side in one row of a picture that see one face, or the sky. Compiled by numba.
 
 The loops are written in 32-bit numbers, without table look-ups and branches, so that the compiler turns them into
 vector instructions: measured, a sixth of the time.
@@ -7,7 +7,7 @@ vector instructions: measured, a sixth of the time.
 import numpy as np
 from numba import njit
 
-from minicarla.render.machine_code import KEPT
+from minicarla.render.numba_cache import CACHE
 
 _f = np.float32
 Triple = tuple[np.float32, np.float32, np.float32]
@@ -38,14 +38,14 @@ def sky_directions() -> np.ndarray:
     return (direction / np.linalg.norm(direction, axis=2, keepdims=True)).astype(np.float32)
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def transmission(distance: np.float32, per_m: np.float32, start: np.float32) -> np.float32:
     """Share of light that fog lets through, exp(-t) by the reciprocal of its series: no call, so it vectorises."""
     t = per_m * max(distance - start, _ZERO)
     return _ONE / (_ONE + t * (_ONE + t * (_HALF + t * (_f(1.0 / 6.0) + t * _f(1.0 / 24.0)))))
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def _hash(column: np.int32, row: np.int32) -> np.float32:
     """A number in [-1, 1) that belongs to a cell of a grid."""
     mixed = np.uint32(np.uint32(column) * np.uint32(73856093)) ^ np.uint32(np.uint32(row) * np.uint32(19349663))
@@ -53,7 +53,7 @@ def _hash(column: np.int32, row: np.int32) -> np.float32:
     return _f(np.int32((mixed >> np.uint32(9)) & np.uint32(0xFFFF))) * _f(1.0 / 32768.0) - _ONE
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def _value_noise(x: np.float32, y: np.float32) -> np.float32:
     """Smooth noise in [-1, 1] with one random value a unit."""
     x, y = x + _CELL_OFFSET, y + _CELL_OFFSET
@@ -64,7 +64,7 @@ def _value_noise(x: np.float32, y: np.float32) -> np.float32:
     return upper * (_ONE - t) + lower * t
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def _band(value: np.float32, low: np.float32, high: np.float32, sharp: np.float32) -> np.float32:
     """Share of a pixel, 1 / sharp wide around `value`, that lies between low and high."""
     rise = min(max((value - low) * sharp + _HALF, _ZERO), _ONE)
@@ -72,14 +72,14 @@ def _band(value: np.float32, low: np.float32, high: np.float32, sharp: np.float3
     return rise - fall
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def pack(red: np.float32, green: np.float32, blue: np.float32) -> np.uint32:
     """A pixel of four bytes, BGRA from the lowest; colours are 0..255 and are not checked."""
     high = (np.int32(red + _HALF) << 16) | (np.int32(green + _HALF) << 8)
     return np.uint32(np.uint32(0xFF000000) | np.uint32(high) | np.uint32(np.int32(blue + _HALF)))
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def sky_texel(dx: np.float32, dy: np.float32, dz: np.float32, sky: np.ndarray) -> np.uint32:
     """The sky in a direction of any length; what looks down past the end of the ground sees the horizon's rim."""
     half = _f(0.5 * SKY_SIZE)
@@ -89,15 +89,15 @@ def sky_texel(dx: np.float32, dy: np.float32, dz: np.float32, sky: np.ndarray) -
     return sky[np.uint32(t), np.uint32(s)]
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def paint_sky(out: np.ndarray, ray: Triple, ray_step: Triple, sky: np.ndarray) -> None:
-    """A run of sky. ray: direction of the first pixel, of any length; ray_step: to the next."""
+    """A span of sky. ray: direction of the first pixel, of any length; ray_step: to the next."""
     for k in range(out.size):
         i = _f(k)
         out[k] = sky_texel(ray[0] + i * ray_step[0], ray[1] + i * ray_step[1], ray[2] + i * ray_step[2], sky)
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def paint_plain(
     out: np.ndarray,
     near: np.float32,
@@ -106,7 +106,7 @@ def paint_plain(
     haze: Triple,
     fog: Pair,
 ) -> None:
-    """A run of one evenly coloured face. near, near_step: 1/z of the first pixel, and from one to the next."""
+    """A span of one evenly coloured face. near, near_step: 1/z of the first pixel, and from one to the next."""
     for k in range(out.size):
         clear = transmission(_ONE / (near + _f(k) * near_step), fog[0], fog[1])
         out[k] = pack(
@@ -116,12 +116,12 @@ def paint_plain(
         )
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def paint_ground(
     out: np.ndarray, near: np.float32, near_step: np.float32, colour: Triple, haze: Triple, fog: Pair,
     eye: Triple, ray: Triple, ray_step: Triple, roughness: np.float32,
 ) -> None:  # fmt: skip
-    """A run of dry, rough ground: wide patches, and near the camera a finer grain."""
+    """A span of dry, rough ground: wide patches, and near the camera a finer grain."""
     for k in range(out.size):
         i = _f(k)
         distance = _ONE / (near + i * near_step)
@@ -138,7 +138,7 @@ def paint_ground(
         )
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def reflection(x: np.float32, y: np.float32, ray_z: np.float32, sheen: np.float32, puddles: np.float32) -> np.float32:
     """Share of the horizon's light that wet asphalt at (x, y) reflects: more for flat rays, most in puddles."""
     grazing = max(_ONE - _f(2.0) * abs(ray_z), _ZERO)
@@ -147,12 +147,12 @@ def reflection(x: np.float32, y: np.float32, ray_z: np.float32, sheen: np.float3
     return max(sheen * grazing * grazing * grazing, pool)
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def paint_wet(
     out: np.ndarray, near: np.float32, near_step: np.float32, colour: Triple, haze: Triple, fog: Pair,
     eye: Triple, ray: Triple, ray_step: Triple, sheen: np.float32, puddles: np.float32,
 ) -> None:  # fmt: skip
-    """A run of wet asphalt."""
+    """A span of wet asphalt."""
     for k in range(out.size):
         i = _f(k)
         distance = _ONE / (near + i * near_step)
@@ -165,13 +165,13 @@ def paint_wet(
         )
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def paint_facade(
     out: np.ndarray, near: np.float32, near_step: np.float32, colour: Triple, haze: Triple, fog: Pair,
     eye: Triple, ray: Triple, ray_step: Triple,
     per_pixel: np.float32, window: np.ndarray, glass: Triple, night: np.float32,
 ) -> None:  # fmt: skip
-    """A run of wall with rows of windows. per_pixel: a pixel's angle, rad; window: see `scene.StaticScene.windows`."""
+    """A span of wall with rows of windows. per_pixel: a pixel's angle, rad; window: see `scene.StaticScene.windows`."""
     along_x, along_y, left_x, left_y, foot = window[3], window[4], window[0], window[1], window[2]
     bays = np.int32((window[5] - _WALL_END_M) / _BAY_M)
     margin = _HALF * (window[5] - _f(bays) * _BAY_M)

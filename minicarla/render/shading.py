@@ -4,9 +4,9 @@ import numpy as np
 from numba import njit
 
 from minicarla.render.encodings import DEPTH_RANGE_M, DEPTH_STEPS, Tag
-from minicarla.render.machine_code import KEPT
 from minicarla.render.mesh import Material
-from minicarla.render.runs import (
+from minicarla.render.numba_cache import CACHE
+from minicarla.render.spans import (
     REFLECTED,
     Pair,
     Triple,
@@ -34,8 +34,8 @@ NIGHT, SHEEN, PUDDLES, FOG_PER_M, FOG_START, HAZE_R, HAZE_G, HAZE_B, GLASS_R, GL
 LIGHT_SCALARS = 11
 
 
-@njit(cache=KEPT)
-def _run_end(upper: np.ndarray, lower: np.ndarray, start: int) -> int:
+@njit(cache=CACHE)
+def _span_end(upper: np.ndarray, lower: np.ndarray, start: int) -> int:
     """First pixel from `start` on that does not see exactly the face of the upper left sample of `start`.
 
     upper, lower: [W] int64, the two sample rows of a picture's row; each number holds the faces of two samples.
@@ -48,7 +48,7 @@ def _run_end(upper: np.ndarray, lower: np.ndarray, start: int) -> int:
     return end
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def _edge_pixel(
     faces: np.ndarray, nearness: np.ndarray, row: int, column: int, ray: Triple, eye: Triple, colours: np.ndarray,
     materials: np.ndarray, haze: Triple, fog: Pair, water: Pair, sky: np.ndarray,
@@ -76,7 +76,7 @@ def _edge_pixel(
     return pack(_QUARTER * red, _QUARTER * green, _QUARTER * blue)
 
 
-@njit(cache=KEPT, error_model="numpy")
+@njit(cache=CACHE, error_model="numpy")
 def shade_rgb(
     faces: np.ndarray,
     pairs: np.ndarray,
@@ -92,7 +92,7 @@ def shade_rgb(
 ) -> None:
     """Colours a picture; each pixel is the mean of its 2 x 2 samples.
 
-    A row falls into runs of pixels that see one face and nothing else, and edge pixels between them. Over a run
+    A row falls into spans of pixels that see one face and nothing else, and edge pixels between them. Over a span
     everything but the distance is constant or affine.
 
     Args:
@@ -102,7 +102,7 @@ def shade_rgb(
       focal: in samples.
       colours: [F, 3] float32 lit colours, 0..255. materials: [F] uint8. windows: [F', 6] float32, static faces.
       light: [LIGHT_SCALARS] float32, as named above.
-      sky: [SKY_SIZE, SKY_SIZE] uint32 BGRA, see `runs.sky_directions`.
+      sky: [SKY_SIZE, SKY_SIZE] uint32 BGRA, see `spans.sky_directions`.
       picture: [H, W] uint32, written: BGRA bytes, little-endian.
     """
     height, width = picture.shape
@@ -124,7 +124,7 @@ def shade_rgb(
                 camera[0, 1] + u * camera[1, 1] - v * camera[2, 1],
                 camera[0, 2] + u * camera[1, 2] - v * camera[2, 2],
             )
-            end = _run_end(upper, lower, column)
+            end = _span_end(upper, lower, column)
             if end == column:
                 picture[row, column] = _edge_pixel(
                     faces, nearness, row, column, ray, eye, colours, materials, haze, fog, water, sky
@@ -171,7 +171,7 @@ def shade_rgb(
             column = end
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def shade_tags(faces: np.ndarray, tags: np.ndarray, picture: np.ndarray) -> None:
     """Class tags into the red channel. faces: [H, W] int32; tags: [F] uint8; picture: [H, W] uint32 BGRA, written."""
     height, width = faces.shape
@@ -182,7 +182,7 @@ def shade_tags(faces: np.ndarray, tags: np.ndarray, picture: np.ndarray) -> None
             picture[row, column] = np.uint32(0xFF000000 | (int(tag) << 16))
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def shade_depth(nearness: np.ndarray, picture: np.ndarray) -> None:
     """CARLA's 24-bit depth, see `encodings.decode_depth`. nearness: [H, W] float32, 1/m; picture: [H, W] uint32."""
     height, width = nearness.shape
@@ -194,7 +194,7 @@ def shade_depth(nearness: np.ndarray, picture: np.ndarray) -> None:
             picture[row, column] = np.uint32(0xFF000000 | (red << 16) | (green << 8) | blue)
 
 
-@njit(cache=KEPT)
+@njit(cache=CACHE)
 def light_actors(
     mesh_normal: np.ndarray,
     mesh_colour: np.ndarray,

@@ -12,7 +12,7 @@ def _probe() -> None:
     pass
 
 
-def _has_a_place() -> bool:
+def _has_a_folder() -> bool:
     try:
         njit(cache=True)(_probe)
     except RuntimeError:  # no folder that can be written; numba would refuse to compile at all
@@ -24,4 +24,4 @@ def _has_a_place() -> bool:
     return True
 
 
-KEPT: Final[bool] = _has_a_place()  # numba's option `cache` of every function here
+CACHE: Final[bool] = _has_a_folder()  # numba's option `cache` of every function here

@@ -6,14 +6,12 @@ same episodes.
 
 import argparse
 import dataclasses
-import json
 import re
-import runpy
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from absl import logging
@@ -25,8 +23,8 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress, reader_gone
 from avtd3_jax.errors import CheckpointError, ConfigError, RuntimeSetupError
 from avtd3_jax.seeding import RunStream, episode_seed
-from avtd3_jax.settings.run_config import RunConfig, parse
-from avtd3_jax.settings.saved_config import as_of_today
+from avtd3_jax.settings.config_file import load, split_options
+from avtd3_jax.settings.run_config import RunConfig, parse_saved
 from avtd3_jax.training.logs import write_json
 from envloop.baselines.policies import SCRIPTED, Policy, PolicyMaker
 from envloop.client.traffic import Npc
@@ -274,7 +272,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
     """Opens what the command line names, and says what runs where; the environment is closed afterwards.
 
     Args:
-      args: `checkpoint`, `config`, `policy`, `route`, and the options of `add_shared_options`.
+      args: `checkpoint`, `config` and its `changes`, `policy`, `route`, and the options of `add_shared_options`.
 
     Raises:
       One of `EXPECTED`, with one plain sentence.
@@ -284,8 +282,8 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
         checkpoints = None
         if args.checkpoint is not None:
             checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
-        values = as_of_today(checkpoints.extras(args.step)["config"]) if checkpoints else _config_file(args.config)
-        run = _overridden(parse(values), args, suite)
+        told = parse_saved(checkpoints.extras(args.step)["config"]) if checkpoints else load(args.config, args.changes)
+        run = _overridden(told, args, suite)
         seed = run.seed if args.seed is None else args.seed
         network, driver = None, args.policy
         if args.policy == NETWORK:
@@ -293,13 +291,13 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
             device = runtime.setup(args.device).device
             network = _network(run, checkpoints, args.step)
             driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
-        env = CarlaEnv(run.env, render_mode="rgb_array" if render else None)
+        env = CarlaEnv(run.driving, render_mode="rgb_array" if render else None)
         stack.callback(env.close)
         simulator = env.simulator.identity()
         print(f"policy     {driver}")
         print(f"simulator  {simulator['simulator']} at {simulator['host']}, {simulator['map']}")
         task = f"suite {suite.name}" if suite else env.task
-        print(f"task       {task}, scenario {run.env.scenario}, seed {seed}", flush=True)
+        print(f"task       {task}, scenario {run.driving.scenario}, seed {seed}", flush=True)
         make_policy = always(network.act) if network else SCRIPTED[args.policy]
         yield Opened(run, seed, env, make_policy, network, simulator)
 
@@ -307,7 +305,13 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     try:
-        return _main(_parser().parse_args(argv))
+        rest, changes = split_options(sys.argv[1:] if argv is None else argv)
+        args = _parser().parse_args(rest, argparse.Namespace(changes=changes))
+        if changes and args.config is None:
+            raise ConfigError(
+                f"--config.{next(iter(changes))} belongs to --config FILE: a checkpoint has its own task."
+            )
+        return _main(args)
     except BrokenPipeError:
         return reader_gone()
     except EXPECTED as error:
@@ -332,7 +336,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m avtd3_jax.evaluate", description=(__doc__ or "").split("\n")[0])
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument("--checkpoint", type=Path, help="directory of a training run, runs/NAME: its policy and its task")
-    task.add_argument("--config", type=Path, help="a configuration file: its task, for a scripted policy")
+    task.add_argument(
+        "--config",
+        type=Path,
+        help="a configuration file: its task, for a scripted policy; set any key by --config.KEY=VALUE",
+    )
     parser.add_argument(
         "--policy", default=NETWORK, choices=(NETWORK, *SCRIPTED), help="who drives (default: %(default)s)"
     )
@@ -353,7 +361,7 @@ def _main(args: argparse.Namespace) -> int:
     suite = load_suite(args.suite) if args.suite else None
     with opened(args, render=args.video is not None, suite=suite) as opening, ExitStack() as stack:
         run, network = opening.run, opening.network
-        video = stack.enter_context(VideoWriter(args.video, fps=1.0 / run.env.decision_s)) if args.video else None
+        video = stack.enter_context(VideoWriter(args.video, fps=1.0 / run.driving.decision_s)) if args.video else None
         episodes = args.episodes or (1 if suite else _EPISODES)
         on_step = Recorder(video) if video else None
         drives = evaluate(opening.env, opening.make_policy, episodes, opening.seed, on_step, suite)
@@ -365,7 +373,7 @@ def _main(args: argparse.Namespace) -> int:
         run=args.checkpoint.resolve().name if network else None,
         step=network.step if network else None,
         seed=opening.seed,
-        env=run.env,
+        env=run.driving,
         simulator=opening.simulator,
         suite=suite,
     )
@@ -390,18 +398,10 @@ def _checked(args: argparse.Namespace) -> Path:
     return Path(workdir)
 
 
-def _config_file(path: Path) -> dict[str, Any]:
-    """The values of a configuration file, which is Python with a function get_config (see configs/)."""
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}: give a configuration file, e.g. configs/town01.py.")
-    values: dict[str, Any] = json.loads(json.dumps(runpy.run_path(str(path))["get_config"]().to_dict()))
-    return values
-
-
 def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:
     # What the run began with is in the checkpoint; the file need not be there any more.
     agent = dataclasses.replace(run.agent, encoder_weights="")
-    learner = TD3(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), agent)
+    learner = TD3(ObsSpec.from_space(observation_space(run.driving)), ActionSpec.from_space(action_space()), agent)
     found, params, _ = checkpoints.restore_params(learner.init(run.seed).params, step)
     return Network(learner, params, found)
 
@@ -418,7 +418,7 @@ def _overridden(run: RunConfig, args: argparse.Namespace, suite: Suite | None) -
     if suite is not None:
         simulator["town"] = suite.town
         env["route"] = suite.route_names()[0]
-    first = run.environments()[0]
+    (first, *_) = cast(tuple[EnvConfig, ...], run.environments())
     changed = dataclasses.replace(first, simulator=dataclasses.replace(first.simulator, **simulator), **env)
     changed.validate()
     return dataclasses.replace(run, env=changed)

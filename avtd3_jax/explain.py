@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _main(args: argparse.Namespace) -> int:
     with opened(args, render=True) as opening:
-        env, config, network = opening.env, opening.run.env, opening.network
+        env, config, network = opening.env, opening.run.driving, opening.network
         assert network is not None
         folder: Path = args.out or args.checkpoint / "explain"
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import jax.numpy as jnp
 from absl import app, flags, logging
-from ml_collections import config_flags
 from tqdm import tqdm
 
 from avtd3_jax import evaluate, runtime
@@ -33,18 +32,24 @@ from avtd3_jax.errors import CheckpointError, ConfigError, NonFiniteError, Runti
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
-from avtd3_jax.settings.run_config import RunConfig, changed_keys, parse
+from avtd3_jax.settings.config_file import load, split_options
+from avtd3_jax.settings.run_config import RunConfig, changed_keys, file_values, parse
 from avtd3_jax.training.batched_policy import Policy
 from avtd3_jax.training.learner_loop import Introspection, LearnerLoop
 from avtd3_jax.training.logs import PhaseTimer, RunLog, to_json, write_json
 from avtd3_jax.training.monitors import Monitors
 from avtd3_jax.training.trainer import Counters, Trainer
+from envloop.config import EnvConfig
 from envloop.env import CarlaEnv, action_space, observation_space
 from envloop.errors import SimulatorError
 from envloop.rollout import TornEpisode
 from envloop.world import World, open_world
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file; override any key: --config.seed=1")
+_CONFIG = flags.DEFINE_string(
+    "config",
+    None,
+    "Configuration file, or a run's config.json; set any key: --config.KEY=VALUE (docs/configuration.md).",
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run (default: runs/CONFIG-DATE-TIME).")
 _RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in --workdir.")
 
@@ -87,6 +92,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     """
     began = time.perf_counter()
     run = parse(values)
+    values = file_values(run)
     info = runtime.setup(run.device)
     with ExitStack() as stack:
         stack.enter_context(_locked(workdir, resume))
@@ -95,7 +101,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             _check_resumable(values, checkpoints, workdir)
         timer = PhaseTimer()
         opening = stack.enter_context(_opening(run, timer))
-        spec = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
+        spec = ObsSpec.from_space(observation_space(run.driving)), ActionSpec.from_space(action_space())
         learner = TD3(*spec, run.agent)
         replay = FrameReplay(
             *spec,
@@ -139,7 +145,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
                 run=workdir.name,
                 step=step,
                 seed=run.seed,
-                env=run.env,
+                env=run.driving,
                 simulator=identity,
             )
             try:
@@ -180,8 +186,9 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
 @contextmanager
 def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[World]]:
     """The world, being opened on a thread of its own: simulators start while the learner compiles."""
+    tasks = cast(tuple[EnvConfig, ...], run.environments())
     with ThreadPoolExecutor(1, thread_name_prefix="world") as executor:
-        opening = executor.submit(open_world, run.environments(), timer, _report_lost, _report_torn)
+        opening = executor.submit(open_world, tasks, timer, _report_lost, _report_torn)
         try:
             yield opening
         finally:
@@ -217,13 +224,13 @@ def _print_header(
 ) -> None:
     identity = world.identity
     hosts = ", ".join(identity.get("hosts", [identity["host"]]))
-    embedded = " (started here: no CARLA endpoint was given)" if run.env.simulator.endpoint == "embedded" else ""
+    embedded = " (started here: no CARLA endpoint was given)" if run.driving.simulator.endpoint == "embedded" else ""
     groups = learner.group_summary(state.params)
     memory = FrameReplay.bytes_at_capacity(learner.obs_spec, learner.action_spec, replay.capacity)
     on_device = DeviceReplay.bytes_of(replay) if run.replay.device_resident else 0
     rows = {
         "simulator": f"{identity['simulator']} at {hosts}, {identity['map']}{embedded}",
-        "task": f"{world.task}, scenario {run.env.scenario}",
+        "task": f"{world.task}, scenario {run.driving.scenario}",
         "device": str(info),
         "observes": " and ".join(name for name in ("image", "vector") if getattr(learner.obs_spec, name)),
         "encoder": _encoder(learner),
@@ -270,7 +277,6 @@ def _check_resumable(values: Mapping[str, Any], checkpoints: Checkpoints, workdi
     begun = workdir / "config.json"
     if not begun.exists():
         raise CheckpointError(f"--resume: {workdir} holds no run, and no checkpoint: leave --resume out to begin one.")
-    checkpoints.require_resumable()
     if not checkpoints.steps():
         print(f"resume     {workdir} has no checkpoint yet, its run begins anew", flush=True)
     if changed := changed_keys(json.loads(begun.read_text()), to_json(values)):
@@ -317,7 +323,7 @@ def _new_directory(name: str) -> Path:
     raise AssertionError("unreachable")
 
 
-def _main(argv: list[str]) -> int:
+def _main(argv: list[str], changes: Mapping[str, str]) -> int:
     logging.set_verbosity(logging.WARNING)  # jax tells which accelerators there are not otherwise
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}: options begin with --.")
@@ -326,17 +332,11 @@ def _main(argv: list[str]) -> int:
     if _RESUME.value and _WORKDIR.value is None:
         raise app.UsageError("--resume needs --workdir: the directory of the run to go on with.")
     stop = StopSignal()
-    name = Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    config = Path(_CONFIG.value).expanduser()
     try:
-        values = json.loads(json.dumps(_CONFIG.value.to_dict()))
-    except OSError as error:  # ml_collections tells of a file that it could not load when the config is first used
-        sys.exit(
-            f"train: {str(error).strip().splitlines()[-1].strip()}: give a configuration file, e.g. configs/town01.py"
-        )
-    try:
-        parse(values)  # a run that cannot be leaves no directory
-        workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else _new_directory(name)
-        train(values, workdir, resume=_RESUME.value, stop=stop)
+        run = load(config, changes)  # a run that cannot be leaves no directory
+        workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else _new_directory(config.stem)
+        train(file_values(run), workdir, resume=_RESUME.value, stop=stop)
     except BrokenPipeError:
         return reader_gone()
     except _EXPECTED as error:
@@ -355,20 +355,20 @@ def _main(argv: list[str]) -> int:
     return 0
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-    """absl's parsing, with one sentence instead of a traceback for what cannot be parsed."""
-    try:
-        return flags.FLAGS(argv)
-    except (AttributeError, KeyError) as error:
-        key = str(error.args[0]).strip("'\"")
-        sys.exit(f"train: the configuration has no key {key}: look in the config file for its keys.")
-    except (flags.Error, TypeError, ValueError) as error:
-        sys.exit(f"train: {str(error).splitlines()[0]}: look in the config file for the keys and their types.")
-
-
 def main() -> None:
     """The command."""
-    app.run(_main, flags_parser=_parse_flags)
+    changes: dict[str, str] = {}
+
+    def parse_flags(argv: list[str]) -> list[str]:
+        """absl's parsing, without the configuration's keys, and with one sentence for what cannot be parsed."""
+        try:
+            rest, found = split_options(argv)
+            changes.update(found)
+            return flags.FLAGS(rest)
+        except (flags.Error, ConfigError) as error:
+            sys.exit(f"train: {str(error).splitlines()[0]}")
+
+    app.run(lambda argv: _main(argv, changes), flags_parser=parse_flags)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ A replay is written as it grows. "never saved before" is one that could not be, 
 how many of 300 steps it takes until it has been caught up with, beside the run.
 """
 
-import json
 import multiprocessing
 import tempfile
 import threading
@@ -29,9 +28,7 @@ from avtd3_jax import runtime
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.replay import FrameReplay
-from avtd3_jax.settings.run_config import parse
 from benchmarks.contenders import ACTION, OBS
-from configs.town01 import get_config
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
 
@@ -177,10 +174,9 @@ def catching_up(capacity: int, folder: Path) -> dict[str, Any]:
 
 
 def made() -> tuple[TD3, Any]:
-    """The learner of configs/town01.py and its first state."""
+    """The learner with the default settings and its first state."""
     runtime.setup("cpu")
-    run = parse(json.loads(json.dumps(get_config().to_dict())))
-    learner = TD3(OBS, ACTION, run.agent)
+    learner = TD3(OBS, ACTION)
     return learner, learner.init(0)
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,8 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3, TD3Config
 from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.replay import FrameReplay
+from avtd3_jax.settings.config_file import load
+from benchmarks.common import OF_RECORD
 
 OBS, ACTION = ObsSpec(image=(4, 84, 84), vector=23), ActionSpec(2)
 XLA_CONVOLUTIONS = "ours, XLA's convolutions"  # without avtd3_jax.cpu.conv: what the kernels are worth
@@ -164,7 +166,8 @@ def _spec_sizes(spec: Spec) -> tuple[ObsSpec, TD3Config]:
     """The task's sizes, or small ones for a dry run."""
     obs_spec = ObsSpec((4, 36, 36), 23) if spec.small else OBS
     hidden = (32, 32) if spec.small else (256, 256)
-    return obs_spec, TD3Config(encoder_grad=spec.encoder_grad, compute_dtype=spec.compute_dtype, hidden=hidden)
+    agent = load(OF_RECORD).agent
+    return obs_spec, replace(agent, encoder_grad=spec.encoder_grad, compute_dtype=spec.compute_dtype, hidden=hidden)
 
 
 def _replay_for(spec: Spec, obs_spec: ObsSpec) -> FrameReplay:

@@ -76,8 +76,8 @@ def spawned(world: carla.World, camera: bool) -> Iterator[tuple[carla.Vehicle, "
 
 
 def environment(scenario: str, steps: int, repetitions: int) -> dict[str, Any]:
-    """CarlaEnv, driven along route 0 by the scripted follower; resets are timed apart and do not count as steps."""
-    with closing(CarlaEnv(EnvConfig(scenario=scenario))) as env:
+    """CarlaEnv, driven along route 0 by the scripted follower, a tick a step; resets are timed apart."""
+    with closing(CarlaEnv(EnvConfig(scenario=scenario, action_repeat=1))) as env:
         follower = RouteFollower()
         resets: list[float] = []
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.common import OF_RECORD
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
 
@@ -65,11 +66,12 @@ def train_and_mark(batch: int) -> None:
         found.setdefault(f"{name} s", time.time() - born)
 
     from avtd3_jax import train
+    from avtd3_jax.settings.config_file import load
+    from avtd3_jax.settings.run_config import file_values
     from avtd3_jax.training import learner_loop, trainer
-    from configs.town01_of_record import get_config
 
     mark("imported")
-    values = json.loads(json.dumps(get_config().to_dict()))
+    values = file_values(load(OF_RECORD))
     values |= {"exploration_steps": _EXPLORATION, "total_steps": _EXPLORATION + 2, "batch_size": batch, "eval_every": 0}
     act, settle = trainer.Trainer.act, learner_loop.LearnerLoop.settle
 

@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from avtd3_jax import runtime
-from avtd3_jax.agent.td3 import TD3Config
+from avtd3_jax.settings.config_file import load
 from benchmarks import floor
+from benchmarks.common import OF_RECORD
 from benchmarks.contenders import ACTION, OBS, VARIANTS, Contender, ContenderError, Spec, random_batch
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
@@ -130,7 +131,7 @@ def with_floor(row: dict[str, Any], rates: Sequence[dict[str, Any]]) -> dict[str
     """
     throughput = {rate["compute"]: rate["value"] for rate in rates if "compute" in rate}
     (bandwidth,) = [rate["value"] for rate in rates if "compute" not in rate]
-    config = TD3Config(encoder_grad=row["encoder_grad"])
+    config = replace(load(OF_RECORD).agent, encoder_grad=row["encoder_grad"])
     gflop = floor.update_gflop(OBS, ACTION, config, row["batch"])
     limit = throughput[row["compute"]] / gflop
     if row["feed"] == "replay":

@@ -118,9 +118,9 @@ def replay(capacity: int, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def environments(count: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Steps per second of `count` environments, by the training command's own loops."""
+    """Steps per second of `count` environments, a tick each, by the training command's own loops."""
     before = psutil.Process().memory_info().rss
-    world = open_world([EnvConfig()] * count, PhaseTimer(), lambda *_: None, lambda torn: None)
+    world = open_world([EnvConfig(action_repeat=1)] * count, PhaseTimer(), lambda *_: None, lambda torn: None)
     try:
         stream = world.transitions(_FixedActor(), 0, lambda: False)
 

@@ -49,12 +49,13 @@ from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
-from avtd3_jax.settings.run_config import RunConfig, parse
+from avtd3_jax.settings.config_file import load
+from avtd3_jax.settings.run_config import RunConfig
 from avtd3_jax.training.learner_loop import LearnerLoop
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
 from avtd3_jax.training.trainer import Trainer
-from configs.town01_of_record import get_config
+from benchmarks.common import OF_RECORD
 from envloop.env import action_space, observation_space
 from envloop.rollout import Transition
 from envloop.world import open_world
@@ -256,7 +257,9 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         timer = PhaseTimer()
-        learner = TD3(ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space()), run.agent)
+        learner = TD3(
+            ObsSpec.from_space(observation_space(run.driving)), ActionSpec.from_space(action_space()), run.agent
+        )
         replay = FrameReplay(
             learner.obs_spec,
             learner.action_spec,
@@ -276,7 +279,7 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
         else:
             loop = TorchLoop(learner, lambda: replay.sample(run.batch_size), contender)
         stack.callback(loop.close)
-        world = open_world(run.environments(), timer, lambda *_: None, lambda torn: None)
+        world = open_world((run.driving,) * envs, timer, lambda *_: None, lambda torn: None)
         stack.callback(world.close)
         log = RunLog(folder)
         stack.callback(log.close)
@@ -312,8 +315,8 @@ def updates_alone(loop: "WatchedLoop | TorchLoop", seconds: float) -> float:
 
 def configured(changes: dict[str, Any]) -> RunConfig:
     """The configuration of record with `changes`, and nothing but steps and updates to do."""
-    config = get_config()
-    config.update_from_flattened_dict(
+    return load(
+        OF_RECORD,
         {
             "exploration_steps": _EXPLORATION,
             "total_steps": 10_000_000,
@@ -322,9 +325,8 @@ def configured(changes: dict[str, Any]) -> RunConfig:
             "checkpoint_every": 0,
             "replay.capacity": 20_000,
             **changes,
-        }
+        },
     )
-    return parse(json.loads(json.dumps(config.to_dict())))
 
 
 class _NoCheckpoints:

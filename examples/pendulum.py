@@ -13,7 +13,7 @@ def train(steps: int = 8_000, exploration: int = 1_000, seed: int = 0) -> list[f
     """Returns of the training episodes, in order."""
     env = gymnasium.wrappers.RescaleAction(gymnasium.make("Pendulum-v1"), np.float32(-1.0), np.float32(1.0))
     obs_spec, action_spec = ObsSpec.from_space(env.observation_space), ActionSpec.from_space(env.action_space)
-    learner = TD3(obs_spec, action_spec, TD3Config(hidden=(128, 128), actor_lr=1e-3, critic_lr=1e-3))
+    learner = TD3(obs_spec, action_spec, TD3Config(hidden=(128, 128), gamma=0.99))
     state, rng = learner.init(seed), np.random.default_rng(seed)
     replay = FrameReplay(obs_spec, action_spec, capacity=20_000, seed=seed)
 

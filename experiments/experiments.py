@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from avtd3_jax.errors import InputError
-from configs.town01 import get_config
+from avtd3_jax.settings.run_config import RunConfig
 from envloop.task.scenario import npc_vehicles
 
 EVALUATION_SEED = 1000  # of every final evaluation: all policies drive the same episodes among the same traffic
 
-_DEFAULT = get_config()
+_DEFAULT = RunConfig()
 # 3-step returns became the default when the ablations had shown that they learn route 0 sooner. What had been trained
 # with 1-step returns by then is made again with 1-step returns.
 _BEFORE_3_STEPS = {"replay.n_step": 1}
@@ -90,7 +90,10 @@ def _action_repeats(*levels: int) -> tuple[Variant, ...]:
     return tuple(
         Variant(
             f"action_repeat={ticks}",
-            {"env.action_repeat": ticks, "agent.gamma": _DEFAULT.agent.gamma ** (ticks / _DEFAULT.env.action_repeat)},
+            {
+                "env.action_repeat": ticks,
+                "agent.gamma": _DEFAULT.agent.gamma ** (ticks / _DEFAULT.driving.action_repeat),
+            },
         )
         for ticks in levels
     )
@@ -175,9 +178,9 @@ EXPERIMENTS = (
         question="Which of the choices matter on route 0? One factor at a time, the others as in the base, "
         "which is the default but for its 1-step returns: "
         f"encoder_grad={_DEFAULT.agent.encoder_grad}, a narrow trunk of {_DEFAULT.agent.trunk_width}, "
-        f"observation={_DEFAULT.env.observation}, random_shift={_DEFAULT.agent.random_shift}, "
-        f"n_step={_BEFORE_3_STEPS['replay.n_step']}, reward={_DEFAULT.env.reward.kind}, "
-        f"action_repeat={_DEFAULT.env.action_repeat}, encoder_lr={_DEFAULT.agent.encoder_lr:g}",
+        f"observation={_DEFAULT.driving.observation}, random_shift={_DEFAULT.agent.random_shift}, "
+        f"n_step={_BEFORE_3_STEPS['replay.n_step']}, reward={_DEFAULT.driving.reward.kind}, "
+        f"action_repeat={_DEFAULT.driving.action_repeat}, encoder_lr={_DEFAULT.agent.encoder_lr:g}",
         variants=(
             Variant("base"),
             *_levels("agent.encoder_grad", "encoder_grad", "both"),

@@ -1,18 +1,18 @@
 """A row of the results: one policy of one experiment with one seed, its configuration, and where its files lie."""
 
-import ast
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from avtd3_jax.errors import ConfigError, InputError
-from avtd3_jax.settings.run_config import parse
-from configs.town01 import get_config
+from avtd3_jax.settings.config_file import load, split_options, typed
+from avtd3_jax.settings.keys import keys
+from avtd3_jax.settings.run_config import RunConfig, file_values
+from envloop.config import EnvConfig
 from experiments.experiments import EXPERIMENTS, Changes, Experiment, Variant
+
+CONFIG_FILE = Path(__file__).parents[1] / "configs" / "town01.py"
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,11 @@ class Row:
 
     def config(self) -> dict[str, Any]:
         """The whole configuration, plain data; ConfigError names a key that does not exist or a value it refuses."""
-        config = get_config()
         try:
-            config.update_from_flattened_dict(self.changes)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"{self}: configs/town01.py refuses a change ({error}).") from error
-        values: dict[str, Any] = json.loads(json.dumps(config.to_dict()))
-        parse(values)
+            run = load(CONFIG_FILE, self.changes)
+        except ConfigError as error:
+            raise ConfigError(f"{self}: {error}") from error
+        values = file_values(run)
         if not values["eval_every"]:
             raise ConfigError(f"{self}: config.eval_every is 0, and a learning curve needs evaluations.")
         return values
@@ -104,34 +102,15 @@ def factor(variant: str) -> str | None:
 
 
 def changes_of(arguments: Sequence[str]) -> dict[str, Any]:
-    """Changes of "--config.KEY=VALUE" arguments. Raises ConfigError for any other."""
-    defaults = dict(_leaves(get_config()))
-    changes: dict[str, Any] = {}
-    for argument in arguments:
-        key, separator, text = argument.removeprefix("--config.").partition("=")
-        if not (argument.startswith("--config.") and separator):
-            raise ConfigError(f"Unknown argument {argument!r}: config keys are set as --config.KEY=VALUE.")
-        changes[key] = text if isinstance(defaults.get(key), str) else _literal(text)
-    return changes
-
-
-def _literal(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-
-
-def _leaves(config: ConfigDict, where: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, ConfigDict):
-            yield from _leaves(value, f"{where}{key}.")
-        else:
-            yield f"{where}{key}", value
+    """Changes of "--config.KEY=VALUE" arguments. Raises ConfigError for any other, or an unknown key."""
+    rest, changes = split_options(arguments)
+    if rest:
+        raise ConfigError(f"Unknown argument {rest[0]!r}: config keys are set as --config.KEY=VALUE.")
+    return typed(changes, keys(RunConfig, EnvConfig))
 
 
 def _config_or_none(row: Row) -> dict[str, Any] | None:
     try:
         return row.config()
-    except ValueError:
+    except ConfigError:
         return None

@@ -1,18 +1,18 @@
 """What the documentation says exists: links, pictures, commands, options, make targets."""
 
-import dataclasses
 import functools
 import importlib.util
 import re
 import shlex
 import subprocess
 import sys
-import typing
 from pathlib import Path
 
 import pytest
 
+from avtd3_jax.settings.keys import keys
 from avtd3_jax.settings.run_config import RunConfig
+from envloop.config import EnvConfig, GymEnvConfig
 
 ROOT = Path(__file__).parents[1]
 OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "reporting", "robustness")
@@ -20,6 +20,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for name in (*OURS, "docs", "results") for page in (ROOT / name).rglob("*.md"))]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+KEYS = {*keys(RunConfig, EnvConfig), *keys(RunConfig, GymEnvConfig)}
 COMMAND = re.compile(r"python -m ([\w.]+)([^\n`]*)")
 
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # the changelog names what is gone
@@ -52,17 +53,6 @@ def make_calls(page: Path) -> list[tuple[str, list[str]]]:
     return [(target, shlex.split(quoted or plain)) for target, quoted, plain in found]
 
 
-def config_keys(cls: type, prefix: str = "") -> set[str]:
-    """Dotted keys of a run's configuration as the command line has them."""
-    keys = set()
-    for name, hint in typing.get_type_hints(cls).items():
-        dotted = {"env.simulator": "sim", "env.scenario": "scenario"}.get(prefix + name, prefix + name)
-        keys.add(dotted)
-        if dataclasses.is_dataclass(hint):
-            keys |= config_keys(typing.cast(type, hint), dotted + ".")
-    return keys
-
-
 @functools.cache
 def help_of(module: str, action: str) -> str:
     """What `python -m MODULE [ACTION] --help` prints."""
@@ -80,7 +70,7 @@ def check_options(module: str, arguments: list[str]) -> None:
             continue
         if option.startswith("--config."):
             key = re.sub(r"\[\d+\]$", "", option.removeprefix("--config."))
-            assert key in config_keys(RunConfig) or key == "KEY", f"{module} {option}"
+            assert key in KEYS or key == "KEY", f"{module} {option}"
         else:
             name = option.removeprefix("--")
             assert re.search(rf"--(\[no\])?{re.escape(name)}\b", help_of(module, action)), f"{module} {option}"

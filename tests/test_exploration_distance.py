@@ -1,11 +1,9 @@
 """Fault 6 of the original: exploration that parks the car. Driven through a real server."""
 
-import importlib
-
 import numpy as np
 import pytest
 
-from avtd3_jax.settings.schema import ExplorationConfig, build
+from avtd3_jax.settings.schema import ExplorationConfig
 from avtd3_jax.training.exploration import EpisodeNoise
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
@@ -33,9 +31,8 @@ def env():
     made.close()
 
 
-def test_the_exploration_of_the_shipped_config_covers_ground(env):
-    values = importlib.import_module("configs.town01").get_config().exploration.to_dict()
-    shipped = build(ExplorationConfig, values)
+def test_the_default_exploration_covers_ground(env):
+    shipped = ExplorationConfig()
     uniform = ExplorationConfig(mean=(0.0, 0.0), std=(0.577, 0.577), correlation=0.0, policy_noise=0.0)
     covered = mean_distance_m(env, shipped)
     assert covered > 12.0

@@ -14,19 +14,16 @@ from test_train import ROOT, command, run
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import ConfigError
-from avtd3_jax.settings.run_config import changed_keys, parse
-from avtd3_jax.settings.saved_config import as_of_today
+from avtd3_jax.settings.config_file import load
+from avtd3_jax.settings.run_config import changed_keys, file_values, parse
+from avtd3_jax.settings.saved_config import put
 
 
 def config(**changes):
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("town01", ROOT / "configs" / "town01.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    values = module.get_config()
-    values.update_from_flattened_dict(changes)
-    return json.loads(json.dumps(values.to_dict()))
+    values = file_values(load(ROOT / "configs" / "town01.py"))
+    for name, value in changes.items():
+        put(values, name, value)
+    return values
 
 
 def test_two_environments_learn_evaluate_resume_and_leave_a_trace(tmp_path):
@@ -114,8 +111,8 @@ def test_a_signal_ends_several_environments_in_order(tmp_path):
     ("changes", "sentence"),
     [
         ({"num_envs": 0}, "num_envs is 0: it must be at least 1"),
-        ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000"}, "num_envs is 2 and sim.endpoint names 1 simulators"),
-        ({"sim.endpoint": "127.0.0.1:2000,127.0.0.1:2004"}, "num_envs is 1 and sim.endpoint names 2"),
+        ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000"}, "num_envs is 2 and config.sim.endpoint names 1 simulators"),
+        ({"sim.endpoint": "127.0.0.1:2000,127.0.0.1:2004"}, "num_envs is 1 and config.sim.endpoint names 2"),
         ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000,127.0.0.1:2000"}, "names a simulator twice"),
         ({"num_envs": 2, "sim.endpoint": "127.0.0.1:2000,nowhere"}, "is 'nowhere'; write"),
     ],
@@ -134,13 +131,6 @@ def test_every_environment_has_its_endpoint():
 def test_a_resumed_run_keeps_its_number_of_environments_and_may_be_traced():
     assert changed_keys(config(), config(profile=True)) == []
     assert changed_keys(config(), config(num_envs=2)) == ["num_envs"]
-
-
-def test_a_configuration_that_an_older_version_saved_is_read_as_todays():
-    older = {**config(), "checkpoint_replay": True}
-    del older["agent"]["lr_decay_updates"]
-    assert changed_keys(older, config()) == []
-    assert parse(as_of_today(older)) == parse(config())
 
 
 def test_one_call_of_the_policy_serves_all_that_wait():

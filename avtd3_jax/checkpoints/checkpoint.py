@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from avtd3_jax.agent.td3 import Params, TrainState
-from avtd3_jax.checkpoints import array_files, old_checkpoint, orbax_items
+from avtd3_jax.checkpoints import array_files, orbax_items
 from avtd3_jax.checkpoints.array_files import PART, DamagedError
 from avtd3_jax.checkpoints.replay_store import ReplayStore, Snapshot, describe, segments_of
 from avtd3_jax.errors import CheckpointError
@@ -150,7 +150,7 @@ class Checkpoints:
           replay: is filled in place; None leaves the saved one alone.
 
         Raises:
-          CheckpointError: there is none, it is damaged, or it was made by another architecture or an older version.
+          CheckpointError: there is none, it is damaged, or it was made by another architecture.
           InputError: `replay` is of another capacity, number of environments, observation or action.
         """
 
@@ -165,7 +165,6 @@ class Checkpoints:
                 self._replays.load(index["replay"], arrays, replay)
             return Restored(step, _state(template, found), index["extras"])
 
-        self.require_resumable()
         restored = self._newest(read, step)
         self._abandoned = [later for later in self.steps() if later > restored.step]
         return restored
@@ -174,10 +173,7 @@ class Checkpoints:
         """(step, online parameters, extras) for evaluation; as `restore`, without optimisers, targets or replay."""
 
         def read(step: int, index: dict[str, Any]) -> tuple[int, Params, dict[str, Any]]:
-            if old_checkpoint.is_old(folder := self.directory / str(step)):
-                found = old_checkpoint.read_params(folder)
-            else:
-                found = self._arrays(step, index, "params")
+            found = self._arrays(step, index, "params")
             _check_layout(found, _leaves(template), step)
             return step, _on_device(template, found), index["extras"]
 
@@ -186,15 +182,6 @@ class Checkpoints:
     def extras(self, step: int | None = None) -> dict[str, Any]:
         """What was given to `take` as `extras`: enough to build the learner that `restore` needs."""
         return self._newest(lambda _, index: index["extras"], step)
-
-    def require_resumable(self) -> None:
-        """Raises CheckpointError when the newest one is an older version's, which can be evaluated and no more."""
-        newest = self.steps()[-1:]
-        if newest and old_checkpoint.is_old(self.directory / str(newest[0])):
-            raise CheckpointError(
-                f"The checkpoint {self.directory / str(newest[0])} was made by an older version of avtd3-jax: its "
-                "policy can be evaluated, but the run cannot be resumed. Train anew in another directory."
-            )
 
     def close(self) -> None:
         """Does what `wait` does, and ends the thread that writes."""
@@ -313,10 +300,7 @@ class Checkpoints:
         self._replays.prune(needed)
 
     def _index(self, step: int) -> dict[str, Any]:
-        folder = self.directory / str(step)
-        if old_checkpoint.is_old(folder):
-            return {"extras": old_checkpoint.read_extras(folder), "replay": None}
-        return array_files.read_sealed_json(folder / _INDEX)
+        return array_files.read_sealed_json(self.directory / str(step) / _INDEX)
 
     def _arrays(self, step: int, index: Mapping[str, Any], name: str) -> Arrays:
         return orbax_items.read_item(self.directory / str(step) / name, index["items"][name])

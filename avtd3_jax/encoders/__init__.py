@@ -16,6 +16,7 @@ from avtd3_jax.encoders.conv_stack import NATURE, SMALL, ConvStack, cells
 from avtd3_jax.encoders.impala import Impala
 from avtd3_jax.encoders.mobilenet import MobileNetV2
 from avtd3_jax.encoders.resnet import ResNet18
+from avtd3_jax.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ ENCODERS: dict[str, ImageEncoder] = {
 
 
 def image_encoder(name: str) -> ImageEncoder:
-    """The encoder `name`; raises ValueError with the names there are for an unknown one."""
+    """The encoder `name`; raises ConfigError with the names there are for an unknown one."""
     if name not in ENCODERS:
-        raise ValueError(f"encoder is {name!r}: choose one of {', '.join(ENCODERS)}.")
+        raise ConfigError(f"encoder is {name!r}: choose one of {', '.join(ENCODERS)}.")
     return ENCODERS[name]

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from avtd3_jax.encoders import ENCODERS, image_encoder
+from avtd3_jax.errors import ConfigError
 
 _EPSILON = 1e-5  # of torchvision's BatchNorm
 _CLASSIFIERS = ("fc.", "classifier.")
@@ -29,10 +30,10 @@ Tensors = Mapping[str, NDArray[Any]]
 
 
 def check(encoder: str, path: str) -> None:
-    """Raises ValueError where there can be no weights for `encoder`; the file is looked at by `load` alone."""
+    """Raises ConfigError where there can be no weights for `encoder`; the file is looked at by `load` alone."""
     if not image_encoder(encoder).torchvision:
         able = [name for name, other in ENCODERS.items() if other.torchvision]
-        raise ValueError(
+        raise ConfigError(
             f"encoder_weights is {path!r}, but there are no ImageNet weights for the encoder {encoder!r}: leave it "
             f"empty, or choose {' or '.join(able)}."
         )
@@ -42,17 +43,17 @@ def load(encoder: str, path: str, stack: int) -> dict[str, dict[str, NDArray[np.
     """Parameters of `encoder` for `stack` grey frames: layer -> {"kernel", "bias"}.
 
     Raises:
-      ValueError: no such file or encoder, not a safetensors file, or a tensor is missing, unknown, of another shape or
+      ConfigError: no such file or encoder, not a safetensors file, or a tensor is missing, unknown, of another shape or
         not finite; the message names it.
     """
     check(encoder, path)
     if not Path(path).is_file():
-        raise ValueError(f"encoder_weights: there is no file {path!r}; give the path of a .safetensors file.")
+        raise ConfigError(f"encoder_weights: there is no file {path!r}; give the path of a .safetensors file.")
     where = f"encoder_weights {path!r}"
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise ValueError(
+        raise ConfigError(
             f"{where} is not a whole .safetensors file ({error}): download or convert it again."
         ) from error
     chosen = image_encoder(encoder)
@@ -65,7 +66,7 @@ def load(encoder: str, path: str, stack: int) -> dict[str, dict[str, NDArray[np.
         if layer == chosen.first_conv:
             kernel = np.repeat(kernel.sum(axis=1, keepdims=True) / stack, stack, axis=1)
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
-            raise ValueError(f"{where}: the tensors of {conv} and {norm} give numbers that are not finite.")
+            raise ConfigError(f"{where}: the tensors of {conv} and {norm} give numbers that are not finite.")
         params[layer] = {"kernel": kernel.transpose(2, 3, 1, 0).astype(np.float32), "bias": bias.astype(np.float32)}
     return params
 
@@ -93,12 +94,12 @@ def _wanted(names: Mapping[str, tuple[str, str]], template: Any, first_conv: str
 def _check_tensors(tensors: Tensors, wanted: Mapping[str, tuple[int, ...]], encoder: str, where: str) -> None:
     for name, shape in wanted.items():
         if name not in tensors:
-            raise ValueError(f"{where} has no tensor {name!r}, which {encoder} needs: is it another network's?")
+            raise ConfigError(f"{where} has no tensor {name!r}, which {encoder} needs: is it another network's?")
         if tensors[name].shape != shape:
-            raise ValueError(
+            raise ConfigError(
                 f"{where}: the tensor {name!r} has the shape {list(tensors[name].shape)}, {encoder} needs "
                 f"{list(shape)}: is it another network's?"
             )
     for name in tensors:
         if name not in wanted and not name.startswith(_CLASSIFIERS) and not name.endswith(".num_batches_tracked"):
-            raise ValueError(f"{where} has the tensor {name!r}, which {encoder} does not: is it another network's?")
+            raise ConfigError(f"{where} has the tensor {name!r}, which {encoder} does not: is it another network's?")

@@ -2,13 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
+
+from ml_collections import ConfigDict
 
 from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.errors import ConfigError
-from avtd3_jax.settings.saved_config import as_of_today
-from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, ScheduleConfig, build
-from envloop.config import EMBEDDED, EnvConfig
+from avtd3_jax.settings import saved_config
+from avtd3_jax.settings.build import as_values, build, convert, plain
+from avtd3_jax.settings.keys import Key, in_keys, keys, leaves, refuse_unknown
+from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, ScheduleConfig
+from envloop.config import EMBEDDED, EnvConfig, GymEnvConfig, SimulatorConfig
+from envloop.errors import TaskError
 
 # A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
 CHANGEABLE_ON_RESUME = (
@@ -34,84 +39,145 @@ class RunConfig(ScheduleConfig):
       device: "auto", "cpu" or "gpu".
       debug: look inside the network every `debug_every` steps.
       num_envs: environments, each with its own simulator; several run in a process each.
-      profile: write a trace of some steps once learning has begun.
-      agent, exploration, replay, env: see the classes; the file's `sim` and `scenario` are part of `env`.
+      profile: write a trace of 200 steps once learning has begun.
+      agent, exploration, replay: see the classes.
+      env: the driving task, whose discount is the agent's; or an environment of Gymnasium's registry.
+
+    Raises:
+      ConfigError: values do not go together; the sentence begins with a key.
     """
 
-    seed: int
-    device: str
-    debug: bool
-    num_envs: int
-    profile: bool
-    agent: TD3Config
-    exploration: ExplorationConfig
-    replay: ReplayConfig
-    env: EnvConfig
+    seed: int = 42
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    debug: bool = False
+    num_envs: int = 1
+    profile: bool = False
+    agent: TD3Config = dataclasses.field(default_factory=TD3Config)
+    exploration: ExplorationConfig = dataclasses.field(default_factory=ExplorationConfig)
+    replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)
+    env: EnvConfig | GymEnvConfig = dataclasses.field(default_factory=EnvConfig)
 
-    def environments(self) -> tuple[EnvConfig, ...]:
-        """One configuration per environment: `env`, each with one of the endpoints.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}: it must not be negative.")
+        if self.num_envs < 1:
+            raise ConfigError(f"num_envs is {self.num_envs}: it must be at least 1.")
+        if self.updates_per_dispatch > 1 and self.updates_per_dispatch % self.agent.policy_delay:
+            raise ConfigError(
+                f"updates_per_dispatch is {self.updates_per_dispatch}: it must be 1 or a multiple of "
+                f"config.agent.policy_delay, which is {self.agent.policy_delay}."
+            )
+        if self.replay.capacity < self.batch_size:
+            raise ConfigError(
+                f"replay.capacity is {self.replay.capacity}, less than one batch of {self.batch_size}: raise it."
+            )
+        if isinstance(self.env, EnvConfig):
+            object.__setattr__(self, "env", dataclasses.replace(self.env, discount=self.agent.gamma))
+
+    @property
+    def driving(self) -> EnvConfig:
+        """`env`, for what works with the driving task alone. Raises ConfigError where it is another environment."""
+        if not isinstance(self.env, EnvConfig):
+            raise ConfigError(f"env.id is {self.env.id!r}: this works with the driving task alone.")
+        return self.env
+
+    def environments(self) -> tuple[EnvConfig, ...] | tuple[GymEnvConfig, ...]:
+        """One configuration per environment: `env`, each with one of the endpoints where it has a simulator.
 
         Raises:
-          ValueError: the number of endpoints is another, or one is given twice.
+          ConfigError: the number of endpoints is another, or one is given twice.
         """
+        if isinstance(self.env, GymEnvConfig):
+            return (self.env,) * self.num_envs
         endpoints = self.env.simulator.endpoint.split(",")
         if endpoints == [EMBEDDED]:
             return (self.env,) * self.num_envs
         if len(endpoints) != self.num_envs:
-            raise ValueError(
-                f"num_envs is {self.num_envs} and sim.endpoint names {len(endpoints)} simulators: give as many, "
-                "separated by commas; one simulator serves one environment."
+            raise ConfigError(
+                f"num_envs is {self.num_envs} and config.sim.endpoint names {len(endpoints)} simulators: give as "
+                "many, separated by commas; one simulator serves one environment."
             )
         if len(set(endpoints)) < len(endpoints):
-            raise ValueError("sim.endpoint names a simulator twice: one simulator serves one environment.")
+            raise ConfigError("sim.endpoint names a simulator twice: one simulator serves one environment.")
         simulators = [dataclasses.replace(self.env.simulator, endpoint=endpoint) for endpoint in endpoints]
         return tuple(dataclasses.replace(self.env, simulator=simulator) for simulator in simulators)
 
 
-def parse(values: Mapping[str, Any]) -> RunConfig:
-    """The typed configuration of a config file's values (nested mappings).
+def default_config(env: EnvConfig | GymEnvConfig | None = None) -> ConfigDict:
+    """Every key at its default, for a configuration file to change; with the driving task, or another environment."""
+    return ConfigDict(file_values(RunConfig() if env is None else RunConfig(env=env)))
+
+
+def file_values(run: RunConfig) -> dict[str, Any]:
+    """The nested plain values that `parse` makes `run` of."""
+    values: dict[str, Any] = as_values(run)
+    if isinstance(run.env, EnvConfig):
+        values["sim"] = values["env"].pop("simulator")
+        values["scenario"] = values["env"].pop("scenario")
+    return values
+
+
+def keys_of(values: Mapping[str, Any]) -> Mapping[str, Key]:
+    """The keys that a configuration can have: those of the driving task, or of a Gymnasium environment's `env.id`."""
+    env = values.get("env")
+    return keys(RunConfig, GymEnvConfig if isinstance(env, Mapping) and "id" in env else EnvConfig)
+
+
+def parse(values: Any) -> RunConfig:
+    """The typed configuration of nested values: mappings, also ml_collections'. Keys that are missing have defaults.
 
     Raises:
       ConfigError: in one plain sentence, what is wrong with which key.
     """
+    values = plain(values)
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"config is {values!r}: it must be a mapping of keys to values.")
+    known = keys_of(values)
+    refuse_unknown((name for name, _ in leaves(values)), known)
     values = dict(values)
-    for key in ("env", "sim", "scenario"):
-        if key not in values:
-            raise ConfigError(f"config.{key} is missing: add it to the config file.")
-    env = {**values.pop("env"), "simulator": values.pop("sim"), "scenario": values.pop("scenario")}
-    run = build(RunConfig, {**values, "env": env})
-    if run.num_envs < 1:
-        raise ConfigError(f"config.num_envs is {run.num_envs}: it must be at least 1.")
     try:
-        for env_config in run.environments():
-            env_config.validate()
-    except ValueError as error:
-        raise ConfigError(f"config: {error}") from error
-    if run.updates_per_dispatch > 1 and run.updates_per_dispatch % run.agent.policy_delay:
-        raise ConfigError(
-            f"config.updates_per_dispatch is {run.updates_per_dispatch}: it must be 1 or a multiple of "
-            f"config.agent.policy_delay, which is {run.agent.policy_delay}."
-        )
-    if run.replay.capacity < run.batch_size:
-        raise ConfigError(
-            f"config.replay.capacity is {run.replay.capacity}, less than one batch of {run.batch_size}: raise it."
-        )
+        env = _environment(values)
+        run = build(RunConfig, {**values, "env": env})
+        for one in run.environments():
+            one.validate()
+    except TaskError as error:
+        raise ConfigError(in_keys(str(error))) from error
     return run
 
 
+def _environment(values: dict[str, Any]) -> EnvConfig | GymEnvConfig:
+    """The environment that `values` say, whose keys are taken out of them."""
+    env = values.pop("env", {})
+    if isinstance(env, Mapping) and "id" in env:
+        return build(GymEnvConfig, env, "config.env")
+    if not isinstance(env, Mapping):
+        raise ConfigError(f"config.env is {env!r}: it must hold keys, such as config.env.route.")
+    parts: dict[str, Any] = {}
+    if "sim" in values:
+        parts["simulator"] = build(SimulatorConfig, values.pop("sim"), "config.sim")
+    if "scenario" in values:
+        parts["scenario"] = convert(str, values.pop("scenario"), "config.scenario")
+    return build(EnvConfig, {**env, **parts}, "config.env")
+
+
+def parse_saved(saved: Mapping[str, Any]) -> RunConfig:
+    """The typed configuration that a run saved, maybe of an earlier version.
+
+    Raises:
+      ConfigError: it lacks a key whose value from before is unknown, or has one that there is no more.
+    """
+    return parse(saved_config.completed(saved, keys_of(saved)))
+
+
 def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Dotted names of the keys in which two configurations differ, read as today's; not those that a resumed run may
-    change."""
-    changed = _differing(as_of_today(saved), as_of_today(wanted))
-    return [key for key in changed if key.partition(".")[0] not in CHANGEABLE_ON_RESUME]
+    """Dotted names of the keys in which a saved configuration and another differ; not those that a resumed run may
+    change.
 
-
-def _differing(saved: Mapping[str, Any], wanted: Mapping[str, Any], where: str = "") -> list[str]:
-    keys = []
-    for name in sorted({*saved, *wanted}):
-        before, now = saved.get(name), wanted.get(name)
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            keys += _differing(before, now, f"{where}{name}.")
-        elif before != now:
-            keys.append(f"{where}{name}")
-    return keys
+    Raises:
+      ConfigError: the saved one lacks a key whose value from before is unknown.
+    """
+    before = dict(leaves(saved_config.completed(saved, keys_of(saved))))
+    now = dict(leaves(plain(wanted)))
+    changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    return [name for name in changed if name.partition(".")[0] not in CHANGEABLE_ON_RESUME]

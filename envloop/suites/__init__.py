@@ -56,7 +56,7 @@ def suite_names() -> list[str]:
 def load_suite(name: str) -> Suite:
     """The suite of that name. Raises TaskError when there is none."""
     if name not in suite_names():
-        raise TaskError(f"Unknown suite {name!r}; choose one of {', '.join(suite_names())}.")
+        raise TaskError(f"there is no suite {name!r}; choose one of {', '.join(suite_names())}.")
     data = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     routes = (
         SuiteRoute(tuple(route["start"]), tuple(route["goal"]), route["length_m"], route["kind"])
@@ -70,7 +70,7 @@ def suite_route(route: str) -> tuple[Suite, SuiteRoute]:
     name, _, number = route.rpartition("/")
     suite = load_suite(name)
     if not (number.isdecimal() and int(number) < len(suite.routes)):
-        raise TaskError(f"Suite {name} has no route {number!r}; its routes are {name}/0 to {len(suite.routes) - 1}.")
+        raise TaskError(f"suite {name} has no route {number!r}; its routes are {name}/0 to {len(suite.routes) - 1}.")
     return suite, suite.routes[int(number)]
 
 

@@ -99,6 +99,7 @@ class Episode:
         self._route_task = route_task
         self._body = body
         self._dt = config.simulator.fixed_delta_s
+        self._basis = config.reward_basis
         self.ego = ego
         # The first tick may have moved a launched car on, so the hint is the start and the search is local.
         self.projection: Projection = route_task.route.project(ego.x, ego.y, start.s)
@@ -160,6 +161,7 @@ class Episode:
                 reason=self.outcome.reason,
             ),
             self._config.reward,
+            self._basis,
         )
         self._flush(sum(terms.values()))
         return terms

@@ -2,32 +2,31 @@
 
 Earnings. Everything earned is earned by metres along the route: `credit` = signed advance, capped at what the legal
 speed allows in the decision. Of each metre at the legal speed on the lane's centre, 0.4 is progress, 0.4 efficiency
-and 0.2 lane keeping, in all 1. So driving at 8.33 m/s earns 0.417 a tick, 41.7 discounted (gamma 0.99), and a metre
-backwards costs what a metre forwards earns.
+and 0.2 lane keeping, in all 1. So driving at 8.33 m/s earns 0.833 in a decision of 0.1 s, 16.7 discounted for ever
+(gamma 0.95), and a metre backwards costs what a metre forwards earns.
 
-Values instead of costs. With gamma = 0.99 a decision, a cost of c for ever is worth -100 c: a parked car at -0.1 a
-tick is worth -10. That number, not c, decides whether the policy parks, so the config holds discounted values and the
-per-decision numbers follow from `discount` (which also makes them hold under action repeat):
-  parked for ever     -10    (-0.1 a decision at gamma 0.99)
-  crash, off route    -15, down to -18 at the limit: 2 s of driving at the limit, 4 s of driving through a bend
-  goal                1.2 x driving at the limit for ever (50 at 20 Hz): the goal ends the episode, and an end must
-                      never be worth less than going on, or the policy dawdles in front of it.
-These are the defaults, made for gamma 0.99 at 20 Hz. configs/town01.py decides at 10 Hz with gamma 0.95, where driving
-at the limit for ever is worth 16.7 and not 41.7, and a crash ahead is discounted faster (0.95^15 = 0.46 for that of
-inequality 1, not 0.74), so there parking is worth -4 and a crash -10 to -13. The inequalities, with the numbers of the
-defaults, hold for both.
+Values instead of costs. With gamma = 0.95 a decision, a cost of c for ever is worth -20 c: a parked car at -0.2 a
+decision is worth -4. That number, not c, decides whether the policy parks, so the config holds discounted values and
+the per-decision numbers follow from gamma and the duration of a decision (see RewardBasis):
+  parked for ever     -4    (-0.2 a decision)
+  crash, off route    -10, down to -13 at the limit: 1.6 s of driving at the limit, 3 s of driving through a bend
+  goal                1.2 x driving at the limit for ever (20): the goal ends the episode, and an end must never be
+                      worth less than going on, or the policy dawdles in front of it.
+At 20 Hz with gamma 0.99, as in configs/town01_of_record.py, driving at the limit for ever is worth 41.7, and a crash
+ahead is discounted slower (0.99^30 = 0.74 for that of inequality 1, not 0.95^15 = 0.46), so there parking is worth -10
+and a crash -15 to -18. The inequalities, with the numbers of the defaults, hold for both.
 
-The inequalities behind these numbers, g = 0.99^T for an event T ticks ahead (test_reward.py checks each):
-  1. crash < parked. Turning off the road at full throttle from rest takes about 30 ticks to get 2.5 m away, hits at
-     6 m/s and makes 1.2 m: -17 g + 1.2 = -11.4 < -10. (A crash at -12 would be worth -7.7, more than parking.)
-  2. parked < a brave try. Through a bend at 4 m/s, 0.2 a tick is worth 20 (1 - g) - 16.4 g when it ends in a crash;
-     that exceeds -10 from T = 20 ticks, 4 m, on. The gap between crash and parked is the price of courage, kept as
-     small as 1 allows: where parking was -5 and a crash -10, a policy stopped before the turn for good.
-  3. crash < parked over whole episodes, undiscounted. 50 s of -0.1 would be -100, and no cost can be large enough for
-     2 yet add up to less than a crash. So termination.py truncates a car that gains less than 5 m in 5 s: 100 x -0.1 =
-     -10 > -15, and as truncation bootstraps, the discounted value stays -10. `check_ordering` ties the two configs.
-  4. parked < creeping < nothing. The standing cost fades linearly up to 1 m/s: 1 cm a tick (0.2 m/s) costs 0.080 and
-     earns 0.006, a net loss, but less of it than standing.
+The inequalities behind these numbers, g = 0.95^T for an event T decisions ahead (test_reward.py checks each):
+  1. crash < parked. Turning off the road at full throttle from rest takes about 15 decisions to get 2.5 m away, hits
+     at 6 m/s and makes 1.2 m: -12.2 g + 1.2 = -4.4 < -4. (A crash at -8 would be worth -3.5, more than parking.)
+  2. parked < a brave try. Through a bend at 4 m/s, 0.4 a decision is worth 8 (1 - g) - 11.4 g when it ends in a crash;
+     that exceeds -4 from T = 10 decisions, 4 m, on. The gap between crash and parked is the price of courage, kept as
+     small as 1 allows: where parking was -5 and a crash -10 with gamma 0.99, a policy stopped before the turn for good.
+  3. crash < parked over whole episodes, undiscounted. 50 s of -0.2 would be -100, and no cost can be large enough for
+     2 yet add up to less than a crash. So termination.py truncates a car that gains less than 3 m in 3 s: 30 x -0.2 =
+     -6 > -10, and as truncation bootstraps, the discounted value stays -4. `check_ordering` ties the two configs.
+  4. parked < creeping < nothing. The standing cost fades linearly up to 1 m/s: 2 cm a decision (0.2 m/s) costs 0.160
+     and earns 0.012, a net loss, but less of it than standing.
   5. slow < fast. Efficiency is 0.4 v / v_legal a metre, so speed pays even undiscounted, where the metres are the same.
   6. legal > speeding. Credit is capped and efficiency falls by 4 x 0.4 per v_legal above v_legal, so each second and
      each metre above the legal speed earns less, also where speeding would end a slow bend sooner.
@@ -42,6 +41,7 @@ their own.
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
+from typing import Literal
 
 from envloop.errors import TaskError
 from envloop.task.termination import Reason, TerminationConfig
@@ -50,16 +50,7 @@ from envloop.task.termination import Reason, TerminationConfig
 # worth 2.2 times what the bend itself pays; 1 + 0.4 x 4 outweighs that (inequality 6).
 SPEEDING = 4.0
 
-_POSITIVE = (
-    "limit_mps",
-    "goal_factor",
-    "decision_s",
-    "creep_mps",
-    "lane_half_m",
-    "ttc_s",
-    "min_gap_m",
-    "wait_gap_m",
-)
+_POSITIVE = ("goal_factor", "creep_mps", "lane_half_m", "ttc_s", "min_gap_m", "wait_gap_m")
 
 TERMS = ("efficiency", "lane", "comfort", "safety", "progress")
 
@@ -70,37 +61,37 @@ class RewardConfig:
 
     Attributes:
       kind: "five_terms", or "progress": metres along the route and the goal, nothing else, to compare with.
-      discount: gamma per decision of the learner; turns values into per-decision numbers.
-      limit_mps: speed limit, the same as `SpeedRules.limit_mps`.
       progress, efficiency, lane: earned per credited metre at the legal speed on the centre line.
       invasion: cost per metre, in place of what the lane earns, in a decision that crosses a lane marking.
-      comfort: cost per metre at a jerk of `jerk_max` or more; none up to `jerk_free` (5 m/s^3 is the original's).
+      comfort: cost per metre at a jerk of `jerk_max` or more; none up to `jerk_free`.
       proximity: cost per metre when about to hit the vehicle ahead.
       parked_value: discounted value of standing for ever.
-      crash: cost of a collision or of leaving the route, at rest; `crash_speed` more at the limit.
+      crash: cost of a collision or of leaving the route, at rest.
+      crash_speed: so much more at the speed limit.
       goal_factor: worth of the goal, in values of driving at the limit for ever.
-      decision_s: simulated duration of a full decision, s: the tick times the action repeat.
-      creep_mps: speed at which the standing cost has faded out.
-      lane_half_m: lateral deviation at which the lane term is zero; at twice that it is as much below.
-      ttc_s: time to collision below which closing in is charged.
-      min_gap_m, headway_s: so is a gap below min_gap + headway * speed.
-      wait_gap_m: a car standing this close behind another is waiting, not parked.
+      creep_mps: speed at which the standing cost has faded out, m/s.
+      lane_half_m: lateral deviation at which the lane term is zero, m; at twice that it is as much below.
+      jerk_free, jerk_max: jerk up to which comfort costs nothing, and from which it costs all, m/s^3.
+      ttc_s: time to collision below which closing in is charged, s.
+      min_gap_m, headway_s: so is a gap below min_gap_m + headway_s * speed.
+      wait_gap_m: a car standing this close behind another, m, is waiting, not parked. At 8 m one that stopped 9 m
+        behind a queue was "blocked".
+
+    Raises:
+      TaskError: a value is not allowed, or the values break the order of the module docstring.
     """
 
-    kind: str = "five_terms"
-    discount: float = 0.99
-    limit_mps: float = 30.0 / 3.6
+    kind: Literal["five_terms", "progress"] = "five_terms"
     progress: float = 0.4
     efficiency: float = 0.4
     lane: float = 0.2
     invasion: float = 0.35
     comfort: float = 0.05
     proximity: float = 1.0
-    parked_value: float = -10.0
-    crash: float = 15.0
+    parked_value: float = -4.0
+    crash: float = 10.0
     crash_speed: float = 3.0
     goal_factor: float = 1.2
-    decision_s: float = 0.05
     creep_mps: float = 1.0
     lane_half_m: float = 1.25
     jerk_free: float = 5.0
@@ -108,27 +99,43 @@ class RewardConfig:
     ttc_s: float = 3.0
     headway_s: float = 0.5
     min_gap_m: float = 2.0
-    wait_gap_m: float = 8.0
+    wait_gap_m: float = 15.0
 
     def __post_init__(self) -> None:
         if self.kind not in _KINDS:
-            raise TaskError(f"RewardConfig.kind must be one of {', '.join(_KINDS)}, not {self.kind!r}.")
-        if not 0.0 < self.discount < 1.0:
-            raise TaskError(f"RewardConfig.discount must lie between 0 and 1, not {self.discount}.")
+            raise TaskError(f"reward.kind is {self.kind!r}; choose one of {', '.join(_KINDS)}.")
         if self.parked_value >= 0.0 or self.crash <= -self.parked_value:
             raise TaskError(
-                f"A crash ({-self.crash}) must be worth less than parking ({self.parked_value}), "
-                "and parking less than nothing."
+                f"reward.crash is {self.crash:g} and reward.parked_value {self.parked_value:g}; a crash must cost more "
+                "than parking is worth, and parking be worth less than nothing."
             )
         if self.invasion + self.comfort > self.progress:
             raise TaskError(
-                "RewardConfig.invasion + comfort must not exceed progress, or driving badly is worse than standing."
+                f"reward.invasion + reward.comfort is {self.invasion + self.comfort:g} and reward.progress "
+                f"{self.progress:g}; it must not be exceeded, or driving badly is worse than standing."
             )
         if self.jerk_max <= self.jerk_free:
-            raise TaskError("RewardConfig.jerk_max must be larger than jerk_free.")
+            raise TaskError(
+                f"reward.jerk_max is {self.jerk_max:g}; it must exceed reward.jerk_free, {self.jerk_free:g}."
+            )
         for name in _POSITIVE:
             if not getattr(self, name) > 0.0:
-                raise TaskError(f"RewardConfig.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"reward.{name} is {getattr(self, name):g}; it must be positive.")
+
+
+@dataclass(frozen=True, slots=True)
+class RewardBasis:
+    """What the reward's numbers rest on; it follows from other settings and is set nowhere itself.
+
+    Attributes:
+      discount: gamma per decision of the learner, 0 <= gamma < 1; turns values into per-decision numbers.
+      decision_s: simulated duration of a full decision, s.
+      limit_mps: speed limit, m/s.
+    """
+
+    discount: float
+    decision_s: float
+    limit_mps: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,7 @@ class StepFacts:
     reason: Reason | None = None
 
 
-def reward_terms(facts: StepFacts, config: RewardConfig) -> dict[str, float]:
+def reward_terms(facts: StepFacts, config: RewardConfig, basis: RewardBasis) -> dict[str, float]:
     """The five named terms of one decision; their sum is the reward. The kind "progress" has zeros for four of them.
 
     Raises:
@@ -169,7 +176,7 @@ def reward_terms(facts: StepFacts, config: RewardConfig) -> dict[str, float]:
     numbers = (facts.advance_m, facts.speed_mps, facts.lateral_m, facts.jerk)
     if not (all(map(isfinite, numbers)) and facts.dt_s > 0.0 and facts.legal_mps > 0.0):
         raise ValueError(f"The reward needs finite facts, a positive duration and a positive legal speed: {facts}.")
-    return _KINDS[config.kind](facts, config)
+    return _KINDS[config.kind](facts, config, basis)
 
 
 def is_waiting(gap_m: float, config: RewardConfig) -> bool:
@@ -177,13 +184,13 @@ def is_waiting(gap_m: float, config: RewardConfig) -> bool:
     return gap_m <= config.wait_gap_m
 
 
-def goal_value(config: RewardConfig) -> float:
+def goal_value(config: RewardConfig, basis: RewardBasis) -> float:
     """Worth of the goal: `goal_factor` times what driving at the limit for ever is worth, discounted per decision."""
     per_metre = config.progress + config.efficiency + config.lane
-    return config.goal_factor * per_metre * config.limit_mps * config.decision_s / (1.0 - config.discount)
+    return config.goal_factor * per_metre * basis.limit_mps * basis.decision_s / (1.0 - basis.discount)
 
 
-def check_ordering(reward: RewardConfig, termination: TerminationConfig, dt_s: float) -> None:
+def check_ordering(reward: RewardConfig, termination: TerminationConfig, basis: RewardBasis) -> None:
     """Inequality 3 of the module docstring: a whole parked episode must cost less than a crash.
 
     Raises:
@@ -191,30 +198,32 @@ def check_ordering(reward: RewardConfig, termination: TerminationConfig, dt_s: f
     """
     if reward.kind != "five_terms" or termination.blocked_s == 0.0:
         return
-    parked = reward.parked_value * (1.0 - reward.discount) * termination.blocked_s / dt_s
+    parked = reward.parked_value * (1.0 - basis.discount) * termination.blocked_s / basis.decision_s
     if -parked >= reward.crash:
         raise TaskError(
-            f"A parked episode is worth {parked:.1f} and a crash {-reward.crash:.1f}, so crashing would pay: "
-            "lower TerminationConfig.blocked_s or raise RewardConfig.crash."
+            f"reward.crash is {reward.crash:g}, but an episode parked until termination.blocked_s "
+            f"({termination.blocked_s:g} s) costs {-parked:.1f} with a discount of {basis.discount:g} per decision of "
+            f"{basis.decision_s:g} s, so crashing would pay; raise reward.crash or the discount, or lower "
+            "termination.blocked_s."
         )
 
 
-def _five_terms(facts: StepFacts, config: RewardConfig) -> dict[str, float]:
+def _five_terms(facts: StepFacts, config: RewardConfig, basis: RewardBasis) -> dict[str, float]:
     credit = _credit(facts)
     return {
-        "efficiency": _efficiency(facts, config, credit),
+        "efficiency": _efficiency(facts, config, basis, credit),
         "lane": _lane(facts, config, credit),
         "comfort": _comfort(facts, config, credit),
-        "safety": _safety(facts, config, credit),
-        "progress": config.progress * credit + _goal(facts, config),
+        "safety": _safety(facts, config, basis, credit),
+        "progress": config.progress * credit + _goal(facts, config, basis),
     }
 
 
-def _progress_only(facts: StepFacts, config: RewardConfig) -> dict[str, float]:
-    return {**dict.fromkeys(TERMS, 0.0), "progress": _credit(facts) + _goal(facts, config)}
+def _progress_only(facts: StepFacts, config: RewardConfig, basis: RewardBasis) -> dict[str, float]:
+    return {**dict.fromkeys(TERMS, 0.0), "progress": _credit(facts) + _goal(facts, config, basis)}
 
 
-_KINDS: dict[str, Callable[[StepFacts, RewardConfig], dict[str, float]]] = {
+_KINDS: dict[str, Callable[[StepFacts, RewardConfig, RewardBasis], dict[str, float]]] = {
     "five_terms": _five_terms,
     "progress": _progress_only,
 }
@@ -225,20 +234,20 @@ def _credit(facts: StepFacts) -> float:
     return min(facts.advance_m, facts.legal_mps * facts.dt_s)
 
 
-def _efficiency(facts: StepFacts, config: RewardConfig, credit: float) -> float:
+def _efficiency(facts: StepFacts, config: RewardConfig, basis: RewardBasis, credit: float) -> float:
     """Paid by speed along the route relative to the legal speed; charged for standing still and for speeding."""
     if credit <= 0.0:
-        return config.efficiency * credit + _standing(facts, config, 0.0)
+        return config.efficiency * credit + _standing(facts, config, basis, 0.0)
     along = facts.advance_m / facts.dt_s
     share = min(along / facts.legal_mps, 1.0)
     excess = max(facts.speed_mps / facts.legal_mps - 1.0, 0.0)
-    return config.efficiency * credit * max(share - SPEEDING * excess, -1.5) + _standing(facts, config, along)
+    return config.efficiency * credit * max(share - SPEEDING * excess, -1.5) + _standing(facts, config, basis, along)
 
 
-def _standing(facts: StepFacts, config: RewardConfig, along_mps: float) -> float:
+def _standing(facts: StepFacts, config: RewardConfig, basis: RewardBasis, along_mps: float) -> float:
     if is_waiting(facts.gap_m, config):
         return 0.0
-    return config.parked_value * (1.0 - config.discount) * max(0.0, 1.0 - along_mps / config.creep_mps)
+    return config.parked_value * (1.0 - basis.discount) * max(0.0, 1.0 - along_mps / config.creep_mps)
 
 
 def _lane(facts: StepFacts, config: RewardConfig, credit: float) -> float:
@@ -254,16 +263,16 @@ def _comfort(facts: StepFacts, config: RewardConfig, credit: float) -> float:
     return -config.comfort * max(credit, 0.0) * min(max(roughness, 0.0), 1.0)
 
 
-def _safety(facts: StepFacts, config: RewardConfig, credit: float) -> float:
+def _safety(facts: StepFacts, config: RewardConfig, basis: RewardBasis, credit: float) -> float:
     """Charged for closing in on the vehicle ahead, per metre, and for a collision or leaving the route, once."""
     if facts.reason in ("collision", "off_route"):
         # After the impact the car stands; what it advanced in this decision tells how fast it came.
         impact_mps = max(facts.speed_mps, facts.advance_m / facts.dt_s)
-        return -config.crash - config.crash_speed * min(impact_mps / config.limit_mps, 1.0)
+        return -config.crash - config.crash_speed * min(impact_mps / basis.limit_mps, 1.0)
     safe_gap = config.min_gap_m + config.headway_s * facts.speed_mps
     risk = max(1.0 - facts.ttc_s / config.ttc_s, 1.0 - facts.gap_m / safe_gap, 0.0)
     return -config.proximity * max(credit, 0.0) * risk
 
 
-def _goal(facts: StepFacts, config: RewardConfig) -> float:
-    return goal_value(config) if facts.reason == "route_done" else 0.0
+def _goal(facts: StepFacts, config: RewardConfig, basis: RewardBasis) -> float:
+    return goal_value(config, basis) if facts.reason == "route_done" else 0.0

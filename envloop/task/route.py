@@ -40,11 +40,13 @@ class Projection:
 class SpeedRules:
     """What the legal speed of a route is made of.
 
-    `limit_mps` is the task's 30 km/h. `lateral_accel` bounds v^2 / R in bends: 2.5 m/s^2 lies inside the 0.2-0.4 g that
-    cars commonly see (Dickmanns 2007, Dynamic Vision for Perception and Control of Motion, section 3.4) and gives
-    3.8 m/s in Town01's right turn of R = 5.7 m, where the original's route file said 2.5 m/s. `braking` is the
-    deceleration at which the profile approaches a bend: at 2 m/s^2 the drop from 8.33 to 3.8 m/s takes 14 m, so the
-    legal speed is never a step that only an emergency brake could obey.
+    Attributes:
+      limit_mps: speed limit, m/s; 30 km/h.
+      lateral_accel: bound of v^2 / R in bends, m/s^2. 2.5 lies inside the 0.2-0.4 g that cars commonly see (Dickmanns
+        2007, Dynamic Vision for Perception and Control of Motion, section 3.4) and gives 3.8 m/s in Town01's right turn
+        of R = 5.7 m.
+      braking: deceleration at which the profile approaches a bend, m/s^2: at 2 the drop from 8.33 to 3.8 m/s takes
+        14 m, so the legal speed is never a step that only an emergency brake could obey.
     """
 
     limit_mps: float = 30.0 / 3.6
@@ -54,7 +56,7 @@ class SpeedRules:
     def __post_init__(self) -> None:
         for name in ("limit_mps", "lateral_accel", "braking"):
             if not getattr(self, name) > 0.0:
-                raise TaskError(f"SpeedRules.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"speed.{name} is {getattr(self, name):g}; it must be positive.")
 
 
 class Route:

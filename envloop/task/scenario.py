@@ -32,12 +32,15 @@ def route_ends(route: str) -> RouteEnds:
     if route in ROUTES:
         return ROUTES[route]
     if "/" in route:
-        suite, found = suite_route(route)
+        try:
+            suite, found = suite_route(route)
+        except TaskError as error:
+            raise TaskError(f"route is {route!r}, but {error}") from error
         return RouteEnds(found.start, found.goal, suite.town)
     numbers = _COORDINATES.fullmatch(route)
     if numbers is None:
         raise TaskError(
-            f"Unknown route {route!r}; give one of {', '.join(ROUTES)}, a suite's route such as {suite_names()[-1]}/0, "
+            f"route is {route!r}; give one of {', '.join(ROUTES)}, a suite's route such as {suite_names()[-1]}/0, "
             "or start and goal in metres as '317.74,129.49 -> 92.34,86.73'."
         )
     x0, y0, x1, y1 = (float(number) for number in numbers.groups())
@@ -47,5 +50,5 @@ def route_ends(route: str) -> RouteEnds:
 def npc_vehicles(scenario: str) -> int:
     """NPC vehicles of a scenario. Raises TaskError for an unknown name."""
     if scenario not in NPC_VEHICLES:
-        raise TaskError(f"Unknown scenario {scenario!r}; choose one of {', '.join(NPC_VEHICLES)}.")
+        raise TaskError(f"scenario is {scenario!r}; choose one of {', '.join(NPC_VEHICLES)}.")
     return NPC_VEHICLES[scenario]

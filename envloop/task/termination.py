@@ -16,30 +16,30 @@ class TerminationConfig:
     """Limits of an episode.
 
     Attributes:
-      max_lateral_m: distance from the route at which the car counts as off it.
-      goal_m: remaining distance at which the route counts as done.
-      min_time_limit_s: time limit of the empty route 0 (1000 ticks of 0.05 s), and the least that any episode gets.
+      max_lateral_m: distance from the route at which the car counts as off it, m.
+      goal_m: remaining distance at which the route counts as done, m.
+      min_time_limit_s: time limit of the empty route 0, s, and the least that any episode gets.
         All others have NoCrash's budget where that is larger: behind other cars, which wait at red lights, 50 s are
         too short for route 0 whoever drives (its NoCrash budget is 210 s).
-      blocked_s: time within which the car must advance `blocked_m` or the episode is truncated as "blocked"; 0
+      blocked_s: time within which the car must advance `blocked_m` or the episode is truncated as "blocked", s; 0
         switches it off. CARLA's leaderboard has the same criterion (AgentBlockedTest); here it is what bounds the
         price of parking in a whole episode (see reward.py), and it saves the samples of a parked car. Being
         truncated, it keeps its bootstrap.
-      blocked_m: see `blocked_s`. 5 m in 5 s is 1 m/s, the speed below which reward.py charges for standing.
+      blocked_m: see `blocked_s`, m. 3 m in 3 s is 1 m/s, the speed below which reward.py charges for standing.
     """
 
     max_lateral_m: float = 2.5
     goal_m: float = 3.0
     min_time_limit_s: float = 50.0
-    blocked_s: float = 5.0
-    blocked_m: float = 5.0
+    blocked_s: float = 3.0
+    blocked_m: float = 3.0
 
     def __post_init__(self) -> None:
         for name in ("max_lateral_m", "goal_m", "min_time_limit_s", "blocked_m"):
             if not getattr(self, name) > 0.0:
-                raise TaskError(f"TerminationConfig.{name} must be positive, not {getattr(self, name)}.")
+                raise TaskError(f"termination.{name} is {getattr(self, name):g}; it must be positive.")
         if not self.blocked_s >= 0.0:
-            raise TaskError(f"TerminationConfig.blocked_s must be 0 (off) or positive, not {self.blocked_s}.")
+            raise TaskError(f"termination.blocked_s is {self.blocked_s:g}; it must be positive, or 0 for no such end.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def books(workdir: Path, torn: Sequence[Torn]) -> Books:
     """
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         run = parse(checkpoints.extras()["config"])
-        specs = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
+        specs = ObsSpec.from_space(observation_space(run.driving)), ActionSpec.from_space(action_space())
         replay = _replay(run, *specs)
         restored = checkpoints.restore(TD3(*specs, run.agent).init(run.seed), replay)
     counters = restored.extras["counters"]

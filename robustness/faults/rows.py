@@ -122,7 +122,7 @@ def final_arrays(workdir: Path) -> dict[str, np.ndarray]:
     """Every array of the learner in the last checkpoint, by its path."""
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         run = parse(checkpoints.extras()["config"])
-        specs = ObsSpec.from_space(observation_space(run.env)), ActionSpec.from_space(action_space())
+        specs = ObsSpec.from_space(observation_space(run.driving)), ActionSpec.from_space(action_space())
         state = checkpoints.restore(TD3(*specs, run.agent).init(run.seed)).state
     parts: dict[str, Any] = {"params": state.params, "target": state.target_params, "optimisers": state.opt_state}
     parts["key"] = jax.random.key_data(state.key)

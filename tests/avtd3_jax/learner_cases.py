@@ -13,10 +13,19 @@ from avtd3_jax.replay.replay import FrameReplay
 
 BOTH = ObsSpec(image=(4, 36, 36), vector=5)  # the smallest image that NatureCNN takes
 VECTOR = ObsSpec(image=None, vector=5)
+# The hyperparameters that the numbers in this folder's tests belong to: those of configs/town01_of_record.py.
+OF_RECORD: dict[str, Any] = {
+    "trunk_width": 0,
+    "encoder_grad": "both",
+    "encoder_lr": 1e-4,
+    "actor_lr": 3e-4,
+    "critic_lr": 3e-4,
+    "gamma": 0.99,
+}
 
 
 def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> TD3:
-    return TD3(obs_spec, ActionSpec(2), TD3Config(hidden=(32, 32), **config))
+    return TD3(obs_spec, ActionSpec(2), TD3Config(**{"hidden": (32, 32), **OF_RECORD, **config}))
 
 
 def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2, n_step: int = 1) -> Batch:

@@ -366,25 +366,3 @@ def test_an_empty_replay_is_saved_too(learner, tmp_path):
 def test_nothing_in_a_checkpoint_is_pickled(saved):
     files = [file for file in saved[0].rglob("*") if file.is_file()]
     assert not [file for file in files if file.read_bytes()[:1] == b"\x80"]
-
-
-def test_checkpoints_of_before_checksums_are_evaluated_and_not_resumed(learner, tmp_path):
-    state = learner.init(4)
-    extras = {"config": {"seed": 1, "agent": {"tau": 0.1}}, "counters": {"step": 5}}
-    args = {"params": ocp.args.StandardSave(state.params), "extras": ocp.args.JsonSave({"extras": extras})}
-    with ocp.CheckpointManager(tmp_path) as manager:
-        manager.save(5, args=ocp.args.Composite(**args))
-    with Checkpoints(tmp_path, read_only=True) as checkpoints:
-        step, params, found = checkpoints.restore_params(learner.init(1).params)
-        with pytest.raises(CheckpointError, match=r"made by an older version .* cannot be resumed"):
-            checkpoints.restore(learner.init(1))
-    assert (step, found) == (5, extras)
-    assert same_bits(params, state.params)
-    for file in (tmp_path / "5" / "params").rglob("*"):
-        if file.is_file():
-            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with (
-        Checkpoints(tmp_path, read_only=True) as checkpoints,
-        pytest.raises(CheckpointError, match="5 is damaged"),
-    ):
-        checkpoints.restore_params(learner.init(1).params)

@@ -30,7 +30,7 @@ def rewarded_replay(episodes=400):
 
 @pytest.mark.parametrize("encoder_grad", ["both", "critic"])
 def test_the_policy_points_where_the_picture_says(encoder_grad):
-    config = TD3Config(encoder_grad=encoder_grad, hidden=(64, 64), encoder_lr=1e-3, actor_lr=1e-3, critic_lr=1e-3)
+    config = TD3Config(encoder_grad=encoder_grad, hidden=(64, 64), trunk_width=0, gamma=0.99)
     learner = TD3(SPEC, ActionSpec(1), config)
     state, replay = learner.init(0), rewarded_replay()
     for update in range(350):

@@ -1,5 +1,7 @@
 """The floor's arithmetic, against what XLA counts in our own program."""
 
+import dataclasses
+
 import pytest
 
 from avtd3_jax import runtime
@@ -7,9 +9,11 @@ from avtd3_jax import runtime
 runtime.setup("cpu")
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
-from avtd3_jax.agent.td3 import TD3, TD3Config  # noqa: E402
+from avtd3_jax.agent.td3 import TD3  # noqa: E402
 from avtd3_jax.cpu import conv  # noqa: E402
+from avtd3_jax.settings.config_file import load  # noqa: E402
 from benchmarks import floor  # noqa: E402
+from benchmarks.common import OF_RECORD  # noqa: E402
 from benchmarks.contenders import random_batch, random_replay  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 23), ActionSpec(2)
@@ -18,7 +22,7 @@ OBS, ACTION = ObsSpec((4, 36, 36), 23), ActionSpec(2)
 @pytest.mark.parametrize("encoder_grad", ["both", "critic"])
 def test_counted_flop_are_those_of_the_program(encoder_grad, monkeypatch):
     monkeypatch.setattr(conv, "supports", lambda *_: False)  # XLA counts its own convolutions alone
-    config = TD3Config(hidden=(64, 64), encoder_grad=encoder_grad)
+    config = dataclasses.replace(load(OF_RECORD).agent, hidden=(64, 64), encoder_grad=encoder_grad)
     learner = TD3(OBS, ACTION, config)
     costs = learner.compile(learner.init(0), random_batch(64, OBS))
     of_program = (costs[False]["gflop"] + costs[True]["gflop"]) / 2

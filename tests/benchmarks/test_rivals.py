@@ -1,5 +1,7 @@
 """The rival computes what the learner computes: else a ratio of their speeds says nothing."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ torch = pytest.importorskip(
 )
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
-from avtd3_jax.agent.td3 import TD3, TD3Config  # noqa: E402
+from avtd3_jax.agent.td3 import TD3  # noqa: E402
 from avtd3_jax.replay.batch import Batch  # noqa: E402
+from avtd3_jax.settings.config_file import load  # noqa: E402
+from benchmarks.common import OF_RECORD  # noqa: E402
 from benchmarks.rivals.torch_td3 import TorchTD3, Variant  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)
@@ -36,7 +40,9 @@ def batches(count, size=16, n_step=1):
 
 def run_both(variant, updates=6, n_step=1, **config):
     """Pairs of losses, then (online, target) parameters before the updates, after ours, after theirs."""
-    config = TD3Config(hidden=(32, 32), tau=0.3, **config)  # a large tau: a target that moved wrongly would show
+    config = dataclasses.replace(
+        load(OF_RECORD).agent, **{"hidden": (32, 32), "tau": 0.3, **config}
+    )  # a large tau: a target that moved wrongly would show
     learner = TD3(OBS, ACTION, config)
     state = learner.init(3)
     start = jax.tree.map(np.array, state.params)
@@ -101,7 +107,7 @@ def test_the_other_gradient_routing_would_be_noticed():
 
 
 def test_the_rivals_policy_is_ours():
-    learner = TD3(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    learner = TD3(OBS, ACTION, dataclasses.replace(load(OF_RECORD).agent, hidden=(32, 32)))
     params = learner.init(0).params
     rival = TorchTD3(OBS, ACTION, learner.config, jax.tree.map(np.array, params))
     (batch,) = batches(1)
@@ -112,7 +118,7 @@ def test_the_rivals_policy_is_ours():
 
 
 def test_parameters_survive_the_way_there_and_back():
-    learner = TD3(OBS, ACTION, TD3Config(hidden=(32, 32)))
+    learner = TD3(OBS, ACTION, dataclasses.replace(load(OF_RECORD).agent, hidden=(32, 32)))
     params = jax.tree.map(np.array, learner.init(0).params)
     rival = TorchTD3(OBS, ACTION, learner.config, params)
     for mine, other in zip(jax.tree.leaves(params), jax.tree.leaves(rival.params()), strict=True):

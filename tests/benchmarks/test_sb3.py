@@ -11,7 +11,8 @@ pytest.importorskip(
 )
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
-from avtd3_jax.agent.td3 import TD3Config  # noqa: E402
+from avtd3_jax.settings.config_file import load  # noqa: E402
+from benchmarks.common import OF_RECORD  # noqa: E402
 from benchmarks.rivals import sb3  # noqa: E402
 
 OBS, ACTION = ObsSpec((4, 36, 36), 5), ActionSpec(2)
@@ -22,7 +23,7 @@ def weights(module):
 
 
 def test_two_updates_train_critic_then_actor():
-    rival = sb3.SB3Learner(OBS, ACTION, TD3Config(), batch=4)
+    rival = sb3.SB3Learner(OBS, ACTION, load(OF_RECORD).agent, batch=4)
     policy = rival._model.policy
     actor, critic = weights(policy.actor), weights(policy.critic)
     rival.update()

@@ -4,9 +4,10 @@ from typing import Any
 import carla
 import pytest
 from driving import real_town01
+from settings_of_record import of_record
 
 from envloop.client.simulator import Simulator
-from envloop.config import EnvConfig, SimulatorConfig
+from envloop.config import SimulatorConfig
 from envloop.env import CarlaEnv
 
 ONE_WAY = """<?xml version="1.0"?><OpenDRIVE><header revMajor="1" revMinor="4" name="OneWay"/>
@@ -50,7 +51,7 @@ def make_env(simulator) -> Iterator[Callable[..., CarlaEnv]]:
     def make(**config: Any) -> CarlaEnv:
         while made:
             made.pop().close()
-        made.append(CarlaEnv(EnvConfig(**config), simulator=simulator))
+        made.append(CarlaEnv(of_record(**config), simulator=simulator))
         return made[-1]
 
     yield make

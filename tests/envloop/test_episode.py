@@ -4,8 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from settings_of_record import of_record
 
-from envloop.config import EnvConfig, StartNoise
+from envloop.config import StartNoise
 from envloop.task.episode import AT_REST, Episode, RouteTask, Start, TickView, collision_kind, start_of_episode
 from envloop.task.lane_invasion import Body, Lane
 from envloop.task.observation import EgoState
@@ -22,7 +23,7 @@ def route_task(route: Route = STRAIGHT) -> RouteTask:
 
 
 def episode(start: Start = AT_REST, **config) -> Episode:
-    return Episode(EnvConfig(**config), route_task(), Body(), start, EgoState(x=start.s, y=0.0, vx=start.speed_mps))
+    return Episode(of_record(**config), route_task(), Body(), start, EgoState(x=start.s, y=0.0, vx=start.speed_mps))
 
 
 def drive(run: Episode, ticks: int, speed: float = 8.0, **view) -> None:

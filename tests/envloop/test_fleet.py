@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from settings_of_record import of_record
 
-from envloop.config import EnvConfig, SimulatorConfig
+from envloop.config import SimulatorConfig
 from envloop.errors import SimulatorError
 from envloop.workers.fleet import Fleet
 
 DRIVE = np.array([0.0, 0.6], np.float32)
 SIMULATOR = SimulatorConfig(timeout_s=1.0, backoff_s=0.1, backoff_max_s=0.2)
-CONFIG = EnvConfig(simulator=SIMULATOR, random_start_fraction=0.0)
+CONFIG = of_record(simulator=SIMULATOR, random_start_fraction=0.0)
 NOBODY = "127.0.0.1:1"
 
 
@@ -190,20 +191,20 @@ def test_a_spare_environment_whose_process_dies_says_so_and_comes_back(fleet):
 def test_a_fleet_that_cannot_start_says_why_and_leaves_nothing_behind():
     children = set(psutil.Process().children(recursive=True))
     with pytest.raises(SimulatorError, match=re.escape(NOBODY)):
-        Fleet([CONFIG, EnvConfig(simulator=SimulatorConfig(endpoint=NOBODY, timeout_s=0.5))])
-    with pytest.raises(ValueError, match="Unknown route"):
-        Fleet([EnvConfig(route="nowhere")])
+        Fleet([CONFIG, of_record(simulator=SimulatorConfig(endpoint=NOBODY, timeout_s=0.5))])
+    with pytest.raises(ValueError, match="route is 'nowhere'"):
+        Fleet([of_record(route="nowhere")])
     _, alive = psutil.wait_procs(list(set(psutil.Process().children(recursive=True)) - children), timeout=10)
     assert not alive
 
 
 def test_without_any_environment_left_the_run_ends():
     simulator = dataclasses.replace(SIMULATOR, restart_attempts=1)
-    fleet = Fleet([EnvConfig(simulator=simulator)])
+    fleet = Fleet([of_record(simulator=simulator)])
     try:
         drive = Drive(fleet)
         next(drive.stream)
-        away = EnvConfig(simulator=dataclasses.replace(simulator, endpoint=NOBODY))
+        away = of_record(simulator=dataclasses.replace(simulator, endpoint=NOBODY))
         fleet.members[0].process.config = away  # what the next process will look for
         os.kill(fleet.members[0].process.pid, signal.SIGKILL)
         with pytest.raises(SimulatorError, match="No environment can be brought back"):

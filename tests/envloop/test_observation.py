@@ -2,12 +2,13 @@ import math
 
 import numpy as np
 import pytest
+from settings_of_record import VECTOR
 
 from envloop.errors import TaskError
 from envloop.task.observation import EgoState, FrameStack, VectorConfig, grey_84, heading_error_deg, vector_observation
 from envloop.task.route import ROUTE_0
 
-CONFIG = VectorConfig()
+CONFIG = VECTOR
 
 
 def ego_at(s: float, lateral: float = 0.0, turn_deg: float = 0.0, speed: float = 5.0) -> EgoState:

@@ -8,8 +8,9 @@ import threading
 
 import numpy as np
 import pytest
+from settings_of_record import of_record
 
-from envloop.config import EnvConfig, SimulatorConfig
+from envloop.config import SimulatorConfig
 from envloop.env import CarlaEnv
 from envloop.errors import SimulatorError
 from envloop.rollout import rollout
@@ -20,7 +21,7 @@ DRIVE = np.array([0.0, 0.7], np.float32)
 @pytest.fixture
 def own_env():
     """An environment whose server the test may kill."""
-    config = EnvConfig(simulator=SimulatorConfig(timeout_s=1.0), random_start_fraction=0.0)
+    config = of_record(simulator=SimulatorConfig(timeout_s=1.0), random_start_fraction=0.0)
     env = CarlaEnv(config)
     yield env
     env.close()
@@ -90,7 +91,7 @@ def test_a_machine_without_another_file_is_waited_for():
     config = SimulatorConfig(timeout_s=1.0, backoff_s=0.2, backoff_max_s=0.2, restart_attempts=100)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     torn, transitions = [], []
-    with CarlaEnv(EnvConfig(simulator=config)) as env:
+    with CarlaEnv(of_record(simulator=config)) as env:
         try:
             for transition in itertools.islice(rollout(env, lambda _: DRIVE, seed_of, on_torn=torn.append), 12):
                 transitions.append(transition)
@@ -105,7 +106,7 @@ def test_a_machine_without_another_file_is_waited_for():
 
 
 def test_traffic_survives_a_lost_server():
-    config = EnvConfig(simulator=SimulatorConfig(timeout_s=1.0), scenario="0", random_start_fraction=0.0)
+    config = of_record(simulator=SimulatorConfig(timeout_s=1.0), scenario="0", random_start_fraction=0.0)
     env = CarlaEnv(config)
     transitions = []
     for transition in itertools.islice(rollout(env, lambda _: DRIVE, seed_of), 20):
@@ -121,7 +122,7 @@ def test_a_hung_external_server_is_used_again_when_it_wakes(own_env):
     server = own_env.simulator.server_pid
     endpoint = SimulatorConfig(endpoint=own_env.simulator.address, backoff_s=0.1, backoff_max_s=0.2, timeout_s=0.5)
     own_env._ego.close()  # the visitor below is to have the server for itself
-    with CarlaEnv(EnvConfig(simulator=endpoint)) as visitor:
+    with CarlaEnv(of_record(simulator=endpoint)) as visitor:
         transitions = []
         for transition in itertools.islice(rollout(visitor, lambda _: DRIVE, seed_of), 20):
             transitions.append(transition)
@@ -153,7 +154,7 @@ def test_a_simulator_that_stays_away_ends_the_rollout(own_env):
     )
     pid = own_env.simulator.server_pid
     own_env._ego.close()  # the visitor below is to have the server for itself
-    visitor = CarlaEnv(EnvConfig(simulator=config))
+    visitor = CarlaEnv(of_record(simulator=config))
     loop = rollout(visitor, lambda _: DRIVE, seed_of)
     next(loop)
     os.kill(pid, signal.SIGKILL)

@@ -3,9 +3,10 @@
 import carla
 import numpy as np
 import pytest
+from settings_of_record import of_record
 
 from envloop.client.route_choice import RouteSelector
-from envloop.config import EnvConfig, RandomRouteConfig
+from envloop.config import RandomRouteConfig
 from envloop.errors import TaskError
 from envloop.suites import load_suite
 from minicarla.maps import load_town
@@ -18,7 +19,7 @@ def town01():
 
 @pytest.fixture(scope="module")
 def selector(town01):
-    return RouteSelector(EnvConfig(route="random"), town01)
+    return RouteSelector(of_record(route="random"), town01)
 
 
 def covered(suite_points, driven):
@@ -52,7 +53,7 @@ def test_training_routes_go_everywhere(selector):
 
 
 def test_a_random_course_is_a_function_of_the_seed(selector, town01):
-    other = RouteSelector(EnvConfig(route="random"), town01)
+    other = RouteSelector(of_record(route="random"), town01)
     for seed in (0, 7, 2**31 - 1):
         assert np.array_equal(selector.of("random", seed).route.points, other.of("random", seed).route.points)
     assert selector.of("random", 0).name != selector.of("random", 1).name
@@ -74,12 +75,12 @@ def test_markings_end_at_junctions(selector, town01):
 
 @pytest.mark.parametrize(("scenario", "limit_s"), [("empty", 50.0), ("0", 210.3), ("2", 210.3)])
 def test_the_time_limit_of_route_0_is_nocrashs_in_traffic(town01, scenario, limit_s):
-    assert RouteSelector(EnvConfig(scenario=scenario), town01).of("town01-0", 0).limit_s == pytest.approx(
+    assert RouteSelector(of_record(scenario=scenario), town01).of("town01-0", 0).limit_s == pytest.approx(
         limit_s, abs=1.0
     )
 
 
 def test_lengths_that_the_suites_leave_no_room_for_are_refused(town01):
-    config = EnvConfig(route="random", random_route=RandomRouteConfig(5000.0, 6000.0))
+    config = of_record(route="random", random_route=RandomRouteConfig(5000.0, 6000.0))
     with pytest.raises(TaskError, match="no way of 5000 to 6000 m"):
         RouteSelector(config, town01).of("random", 0)

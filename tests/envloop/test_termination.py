@@ -1,4 +1,5 @@
 import pytest
+from settings_of_record import TERMINATION
 
 from envloop.errors import TaskError
 from envloop.task.termination import (
@@ -11,7 +12,7 @@ from envloop.task.termination import (
     time_limit_s,
 )
 
-CONFIG = TerminationConfig()
+CONFIG = TERMINATION
 DRIVING = {
     "remaining_m": 100.0,
     "lateral_m": 0.0,

@@ -4,10 +4,10 @@ import numpy as np
 import psutil
 import pytest
 from driving import driver_action
+from settings_of_record import of_record
 
 from envloop.baselines.route_follower import RouteFollower
 from envloop.client.ego import start_pose
-from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 from envloop.errors import SimulatorError, TaskError
 from envloop.task.episode import Start
@@ -102,7 +102,7 @@ def test_a_lost_traffic_manager_is_an_error_and_comes_back(make_env):
 
 
 def test_no_process_is_left_behind():
-    with CarlaEnv(EnvConfig(scenario="0")) as env:
+    with CarlaEnv(of_record(scenario="0")) as env:
         env.reset(seed=1)
         children = [psutil.Process(env.simulator.server_pid), psutil.Process(env._traffic_fleet._process.pid)]
         assert all(child.is_running() for child in children)

@@ -4,14 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from settings_of_record import BASIS, REWARD, TERMINATION, TICK_S
+
 from envloop.baselines.route_follower import RouteFollower
 from envloop.task.metrics import EpisodeMetrics, TickFacts, jerk
 from envloop.task.observation import EgoState, heading_error_deg
-from envloop.task.reward import RewardConfig, StepFacts, reward_terms
+from envloop.task.reward import RewardBasis, RewardConfig, StepFacts, reward_terms
 from envloop.task.route import Projection, Route, SpeedProfile
 from envloop.task.termination import BlockedTimer, Outcome, TerminationConfig, outcome
 
-TICK_S = 0.05
 THROTTLE, BRAKE, ROLLING = 4.2, 7.5, 0.3  # m/s^2: 0-30 km/h in 2 s, a Model 3's brakes, a gentle roll-out
 WHEELBASE_M, MAX_STEER_RAD, STEER_LAG_S = 3.0, math.radians(70.0), 0.1
 
@@ -132,13 +133,13 @@ def drive(
     *,
     start_s: float = 0.0,
     start_mps: float = 0.0,
-    reward: RewardConfig | None = None,
-    termination: TerminationConfig | None = None,
+    reward: RewardConfig = REWARD,
+    basis: RewardBasis = BASIS,
+    termination: TerminationConfig = TERMINATION,
     limit_s: float = 50.0,
     repeat: int = 1,
 ) -> Drive:
     """One episode of `driver`, ended by `termination`'s rules and `limit_s`."""
-    reward, termination = reward or RewardConfig(), termination or TerminationConfig()
     x, y, _ = route.point_at(start_s)
     car = ToyCar(x, y, math.radians(route.heading_at(start_s)), start_mps)
     profile, timer = SpeedProfile(route), BlockedTimer(termination, start_s)
@@ -184,7 +185,7 @@ def drive(
             jerk=roughness / ticks,
             reason=end.reason,
         )
-        terms = reward_terms(facts, reward)
+        terms = reward_terms(facts, reward, basis)
         result.terms.append(terms)
         result.rewards.append(sum(terms.values()))
     result.end = end

@@ -334,7 +334,7 @@ def test_progress_says_how_far_and_how_well(results, capsys):
 
 def test_changes_keep_their_types():
     given = ["--config.agent.tau=0.01", "--config.scenario=0", "--config.debug=True", "--config.agent.hidden=(8, 8)"]
-    assert changes_of(given) == {"agent.tau": 0.01, "scenario": "0", "debug": True, "agent.hidden": (8, 8)}
+    assert changes_of(given) == {"agent.tau": 0.01, "scenario": "0", "debug": True, "agent.hidden": [8, 8]}
 
 
 def test_a_row_holds_no_place_of_this_machine_and_an_episode_a_line(tmp_path):

@@ -22,7 +22,7 @@ def random_shift(key: jax.Array, images: jax.Array, pad: int) -> jax.Array:
     chex.assert_rank(images, 4)
     chex.assert_type(images, jnp.uint8)
     size, _, height, width = images.shape
-    down, across = jax.random.randint(key, (2, size, 1), -pad, pad + 1)
+    down, across = jax.random.randint(key, (2, size, 1), -pad, pad + 1, jnp.int32)
     rows = jnp.clip(jnp.arange(height)[None] + down, 0, height - 1)
     columns = jnp.clip(jnp.arange(width)[None] + across, 0, width - 1)
     # One axis after the other: on a CPU a fifth of the time of `vmap(dynamic_slice)`, which loops over the batch.

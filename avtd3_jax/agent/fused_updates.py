@@ -1,6 +1,7 @@
 """Several TD3 updates as one executable: on an accelerator, dispatching one costs as much as its arithmetic."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +74,12 @@ class FusedUpdates:
             return state, (jnp.stack(critics), packed[len(CRITIC_METRICS) :])
 
         stacked = jax.tree.map(lambda *parts: jnp.stack(parts).reshape(-1, delay, *parts[0].shape), *batches)
-        state, (critic, actor) = jax.lax.scan(cycle, state, stacked, unroll=jax.default_backend() == "cpu")
+        state, (critic, actor) = jax.lax.platform_dependent(
+            state,
+            stacked,
+            cpu=partial(jax.lax.scan, cycle, unroll=True),
+            default=partial(jax.lax.scan, cycle),
+        )
         metrics = jnp.concatenate(
             [critic.reshape(-1, len(CRITIC_METRICS)).mean(axis=0), actor.reshape(-1, len(ACTOR_METRICS)).mean(axis=0)]
         )

@@ -37,7 +37,7 @@ def td_target(
 def smoothed_action(key: jax.Array, action: jax.Array, noise: float, noise_clip: float) -> jax.Array:
     """Target policy smoothing: a' + clip(N(0, noise), +-noise_clip), kept in [-1, 1] (eq. 14). `action` is [B, A]."""
     chex.assert_rank(action, 2)
-    epsilon = jnp.clip(noise * jax.random.normal(key, action.shape), -noise_clip, noise_clip)
+    epsilon = jnp.clip(noise * jax.random.normal(key, action.shape, jnp.float32), -noise_clip, noise_clip)
     return jnp.clip(action + epsilon, -1.0, 1.0)
 
 

@@ -44,8 +44,11 @@ class Optimizers:
         Returns:
           params, states, targets.
         """
-        way = self._fused if fused_adam.supports(params) else self._by_optax
-        return way(apply, grads, dict(params), dict(states), targets)
+        arguments = apply, grads, dict(params), dict(states), targets
+        if not fused_adam.supports(params):
+            return self._by_optax(*arguments)
+        # By the platform that the update is lowered for, whatever this process would compute on.
+        return jax.lax.platform_dependent(*arguments, cpu=self._fused, default=self._by_optax)
 
     def _by_optax(
         self, apply: jax.Array, grads: Params, params: Params, states: OptStates, targets: Params

@@ -21,9 +21,8 @@ CHUNKS, LINE = 16, 16  # parts of all elements, each of which begins at a multip
 
 
 def supports(params: Any) -> bool:
-    """Whether `step` can move these parameters here."""
-    on_cpu = jax.default_backend() == "cpu" and handler.interface_known()
-    return on_cpu and all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+    """Whether `step` can move these parameters, should a CPU compute."""
+    return handler.interface_known() and all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
 
 
 def step(
@@ -37,7 +36,7 @@ def step(
     nu: Any,
     targets: Any = None,
 ) -> tuple[Any, Any, Any, Any]:
-    """Adam's step, and the targets' towards the parameters that it gives.
+    """Adam's step, and the targets' towards the parameters that it gives; to be lowered for a CPU alone.
 
     Args:
       apply: bool []; where it is false everything stays as it is.
@@ -47,9 +46,14 @@ def step(
 
     Returns:
       params, mu, nu, targets, in the memory of the old ones where XLA can spare those.
+
+    Raises:
+      TypeError: an array is not float32: the pass would read other numbers.
     """
     grads = jax.tree.leaves(gradients)
     moved, tree = jax.tree.flatten((params, mu, nu, targets))
+    if others := {str(leaf.dtype) for leaf in (*grads, *moved)} - {"float32"}:
+        raise TypeError(f"Arrays that Adam moves are {', '.join(sorted(others))}: they must be float32.")
     if not grads:
         return params, mu, nu, targets
     steps = count.astype(jnp.float32)

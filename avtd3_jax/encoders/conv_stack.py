@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from avtd3_jax.cpu import conv
 from avtd3_jax.encoders.initializers import kaiming_normal
-from avtd3_jax.encoders.pixels import scaled
+from avtd3_jax.pixels import scaled
 
 Layers = tuple[tuple[int, int, int], ...]  # features, kernel, stride
 
@@ -36,20 +36,13 @@ class ConvStack(nn.Module):
             return conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
         x = scaled(image, self.dtype)
         for number, ((weight, bias), (_, _, stride)) in enumerate(zip(weights, self.layers, strict=True)):
-            x = jax.lax.conv_general_dilated(
-                x,
-                weight.astype(self.dtype),
-                (stride, stride),
-                "VALID",
-                dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            )
-            x = nn.relu(x + bias.astype(self.dtype)[None, None, None])
+            x = nn.relu(conv.convolution(x, weight.astype(self.dtype), bias.astype(self.dtype), stride))
             if number == 0:
                 self.sow("intermediates", "first_layer", x)
         return x
 
     def has_own_kernels(self, image: tuple[int, int, int]) -> bool:
-        """Whether images [S, H, W] go through `avtd3_jax.cpu.conv` here, and not through XLA's convolutions."""
+        """Whether a CPU computes images [S, H, W] by `avtd3_jax.cpu.conv`, and not by XLA's convolutions."""
         return self.dtype == jnp.float32 and conv.supports(image, self.layers)
 
 
@@ -61,8 +54,8 @@ class ConvWeights(nn.Module):
     @nn.compact
     def __call__(self) -> tuple[jax.Array, jax.Array]:
         """Kernel [k, k, C, F] and bias [F]."""
-        kernel = self.param("kernel", kaiming_normal, self.shape)
-        return kernel, self.param("bias", nn.initializers.zeros, self.shape[-1:])
+        kernel = self.param("kernel", kaiming_normal, self.shape, jnp.float32)
+        return kernel, self.param("bias", nn.initializers.zeros, self.shape[-1:], jnp.float32)
 
 
 def cells(layers: Layers) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from avtd3_jax.encoders.initializers import branch_end, kaiming_normal, linear_normal
-from avtd3_jax.encoders.pixels import scaled
+from avtd3_jax.pixels import scaled
 
 FEATURES = (16, 32, 32)
 BLOCKS = 2  # per section

@@ -12,7 +12,7 @@ from jax.nn.initializers import Initializer
 
 from avtd3_jax.encoders.initializers import branch_end, kaiming_normal, linear_normal
 from avtd3_jax.encoders.luma import standardised
-from avtd3_jax.encoders.pixels import scaled
+from avtd3_jax.pixels import scaled
 
 # The paper's table 2: expansion, features, blocks, stride of the first of them.
 STAGES = (

@@ -13,7 +13,7 @@ from jax.nn.initializers import Initializer
 
 from avtd3_jax.encoders.initializers import branch_end, kaiming_normal, linear_normal
 from avtd3_jax.encoders.luma import standardised
-from avtd3_jax.encoders.pixels import scaled
+from avtd3_jax.pixels import scaled
 
 FEATURES = (64, 128, 256, 512)
 BLOCKS = 2  # per stage

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as everything
 from benchmarks import train
 from reporting.machine import commit
 from reporting.publish import Spread
@@ -27,6 +28,27 @@ def rows_of(folder: Path, *command: str) -> list[dict[str, Any]]:
     assert found["machine"]["cores"] >= 1
     assert found["machine"]["versions"]["jax"]
     return found["rows"]
+
+
+def test_what_measures_all_anew_runs_the_commands_of_the_page():
+    page = " ".join((ROOT / "benchmarks" / "README.md").read_text().replace("\\\n", " ").split())
+    for name in everything.MEASUREMENTS:
+        assert everything.command(name) in page
+        assert (ROOT / "benchmarks" / "results" / f"{name}.json").exists()
+    listed = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--list"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert len(listed.stdout.splitlines()) == len(everything.MEASUREMENTS)
+
+
+@pytest.mark.timeout(600)
+def test_small_sizes_run_too_and_write_nothing():
+    results = ROOT / "benchmarks" / "results"
+    before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
+    command = [sys.executable, "-m", "benchmarks", "--tiny", "envloop"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == before
 
 
 @pytest.mark.timeout(600)

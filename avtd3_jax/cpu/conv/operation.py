@@ -11,12 +11,14 @@ import jax.numpy as jnp
 from avtd3_jax.cpu.code import handler
 from avtd3_jax.cpu.conv import program
 from avtd3_jax.cpu.conv.kernels import Layer
+from avtd3_jax.pixels import scaled
 
 # A batch is computed in parts, as many for every machine, so that sums do not depend on it: enough of them to keep
 # threads busy, and not so few images in each that clearing and adding up its gradients costs more than they do.
 MOST_CHUNKS, CHUNK_IMAGES = 16, 8
 
 Weights = tuple[tuple[jax.Array, jax.Array], ...]
+Outputs = tuple[jax.Array, ...]
 
 
 def layers_of(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]]) -> tuple[Layer, ...]:
@@ -30,13 +32,20 @@ def layers_of(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]
 
 
 def supports(image: tuple[int, int, int], shapes: Sequence[tuple[int, int, int]]) -> bool:
-    """Whether `conv_stack` can compute layers of (features, kernel, stride) on images [C, H, W] here."""
-    on_cpu = jax.default_backend() == "cpu" and handler.interface_known()
-    return on_cpu and program.fits(layers_of(image, shapes))
+    """Whether there are kernels for layers of (features, kernel, stride) on images [C, H, W], should a CPU compute."""
+    return handler.interface_known() and program.fits(layers_of(image, shapes))
+
+
+def convolution(x: jax.Array, kernel: jax.Array, bias: jax.Array, stride: int) -> jax.Array:
+    """VALID convolution by XLA: [B, H, W, C], [k, k, C, F] and [F] -> [B, h, w, F]."""
+    y = jax.lax.conv_general_dilated(x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return y + bias[None, None, None]
 
 
 def conv_stack(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> jax.Array:
-    """ReLU of VALID convolutions, one after the other.
+    """ReLU of VALID convolutions, one after the other: by these kernels on a CPU, by XLA's anywhere else.
+
+    Which of them is decided by the platform that the program is lowered for; it holds no trace of the other.
 
     Args:
       frames: uint8 [B, C, H, W]; the first layer sees frames / 255.
@@ -45,40 +54,85 @@ def conv_stack(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) ->
 
     Returns:
       float32 [B, h, w, F] of the last layer; differentiable in the weights.
+
+    Raises:
+      TypeError: the frames are not uint8 or a weight is not float32: the kernels would read other numbers.
     """
+    if frames.dtype != jnp.uint8:
+        raise TypeError(f"The frames are {frames.dtype}: the convolutions take uint8.")
+    if others := {str(leaf.dtype) for leaf in jax.tree.leaves(weights)} - {"float32"}:
+        raise TypeError(f"Weights of the convolutions are {', '.join(sorted(others))}: they must be float32.")
     chex.assert_rank(frames, 4)
-    chex.assert_type(frames, jnp.uint8)
     return _conv_stack(frames, weights, strides)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_stack(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> jax.Array:
     layers, chunks = _layers(frames, weights, strides), _chunks(frames)
-    results = (_output(frames, layers[-1]), _scratch(chunks, layers, keep=False))
-    call = jax.ffi.ffi_call(program.targets(layers).features, results)
-    return call(frames, *jax.tree.leaves(weights))[0]
+
+    def own(frames: jax.Array, weights: Weights) -> jax.Array:
+        results = (_output(frames, layers[-1]), _scratch(chunks, layers, keep=False))
+        return jax.ffi.ffi_call(program.targets(layers).features, results)(frames, *jax.tree.leaves(weights))[0]
+
+    def by_xla(frames: jax.Array, weights: Weights) -> jax.Array:
+        return _outputs_by_xla(frames, weights, strides)[-1]
+
+    return jax.lax.platform_dependent(frames, weights, cpu=own, default=by_xla)
 
 
 def _forward(
     frames: jax.Array, weights: Weights, strides: tuple[int, ...]
-) -> tuple[jax.Array, tuple[jax.Array, Weights, tuple[jax.Array, ...]]]:
+) -> tuple[jax.Array, tuple[jax.Array, Weights, Outputs]]:
     layers, chunks = _layers(frames, weights, strides), _chunks(frames)
-    results = (*(_output(frames, layer) for layer in layers), _scratch(chunks, layers, keep=True))
-    call = jax.ffi.ffi_call(program.targets(layers).forward, results)
-    *outputs, _ = call(frames, *jax.tree.leaves(weights))
-    return outputs[-1], (frames, weights, tuple(outputs))
+
+    def own(frames: jax.Array, weights: Weights) -> Outputs:
+        results = (*(_output(frames, layer) for layer in layers), _scratch(chunks, layers, keep=True))
+        *outputs, _ = jax.ffi.ffi_call(program.targets(layers).forward, results)(frames, *jax.tree.leaves(weights))
+        return tuple(outputs)
+
+    outputs = jax.lax.platform_dependent(frames, weights, cpu=own, default=partial(_outputs_by_xla, strides=strides))
+    return outputs[-1], (frames, weights, outputs)
 
 
 def _backward(
-    strides: tuple[int, ...], kept: tuple[jax.Array, Weights, tuple[jax.Array, ...]], gradient: jax.Array
+    strides: tuple[int, ...], kept: tuple[jax.Array, Weights, Outputs], gradient: jax.Array
 ) -> tuple[None, Weights]:
-    frames, weights, outputs = kept
+    frames, weights, _ = kept
     layers, chunks = _layers(frames, weights, strides), _chunks(frames)
-    sums = [jax.ShapeDtypeStruct((chunks, *leaf.shape), jnp.float32) for leaf in jax.tree.leaves(weights)]
-    call = jax.ffi.ffi_call(program.targets(layers).backward, (*sums, _scratch(chunks, layers, keep=False)))
-    transposed = [kernel.transpose(0, 1, 3, 2) for kernel, _ in weights[1:]]
-    *partial_sums, _ = call(frames, *outputs, gradient, *transposed)
-    return None, jax.tree.unflatten(jax.tree.structure(weights), [_sum(parts) for parts in partial_sums])
+
+    def own(frames: jax.Array, weights: Weights, outputs: Outputs, gradient: jax.Array) -> Weights:
+        sums = [jax.ShapeDtypeStruct((chunks, *leaf.shape), jnp.float32) for leaf in jax.tree.leaves(weights)]
+        call = jax.ffi.ffi_call(program.targets(layers).backward, (*sums, _scratch(chunks, layers, keep=False)))
+        transposed = [kernel.transpose(0, 1, 3, 2) for kernel, _ in weights[1:]]
+        *partial_sums, _ = call(frames, *outputs, gradient, *transposed)
+        return jax.tree.unflatten(jax.tree.structure(weights), [_sum(parts) for parts in partial_sums])
+
+    by_xla = partial(_gradients_by_xla, strides=strides)
+    return None, jax.lax.platform_dependent(*kept, gradient, cpu=own, default=by_xla)
+
+
+def _outputs_by_xla(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> Outputs:
+    """Every layer's output."""
+    outputs = []
+    x = scaled(frames, jnp.float32)
+    for (kernel, bias), stride in zip(weights, strides, strict=True):
+        x = jax.nn.relu(convolution(x, kernel, bias, stride))
+        outputs.append(x)
+    return tuple(outputs)
+
+
+def _gradients_by_xla(
+    frames: jax.Array, weights: Weights, outputs: Outputs, gradient: jax.Array, strides: tuple[int, ...]
+) -> Weights:
+    """Gradients of the weights, given the last output's; from one layer to the one before."""
+    inputs = (scaled(frames, jnp.float32), *outputs[:-1])
+    gradients = []
+    for x, y, (kernel, bias), stride in reversed(list(zip(inputs, outputs, weights, strides, strict=True))):
+        of_sum = jnp.where(y > 0, gradient, 0.0)
+        # Linear in each argument: what vjp computes forward is not used, and XLA leaves it out.
+        gradient, *of_weights = jax.vjp(partial(convolution, stride=stride), x, kernel, bias)[1](of_sum)
+        gradients.append(tuple(of_weights))
+    return tuple(reversed(gradients))
 
 
 def _sum(parts: jax.Array) -> jax.Array:

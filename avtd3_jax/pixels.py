@@ -1,4 +1,4 @@
-"""What the encoders' first layer sees."""
+"""What an image encoder's first layer sees."""
 
 import jax
 import jax.numpy as jnp

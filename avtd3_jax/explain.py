@@ -7,17 +7,26 @@ and a sheet with the filters of the encoder's first layer and what they make of 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
+import gymnasium as gym
 import numpy as np
 
 from avtd3_jax.analysis.pictures import first_layer_sheet, heat_panel, panel_height
 from avtd3_jax.analysis.saliency import Explanation, GradCam
-from avtd3_jax.console import Progress, reader_gone
-from avtd3_jax.evaluate import EXPECTED, NETWORK, Network, Scene, add_shared_options, always, drive, opened, task_name
+from avtd3_jax.commands import run_command
+from avtd3_jax.console import Progress
+from avtd3_jax.errors import ConfigError, RunDirectoryError
+from avtd3_jax.evaluation.episodes import always, drive
+from avtd3_jax.evaluation.opening import Network, add_shared_options, opened
+from avtd3_jax.evaluation.report import NETWORK, task_name
+from avtd3_jax.evaluation.scene import Scene
 from avtd3_jax.seeding import RunStream, episode_seed
+from avtd3_jax.training.run_directory import check_writable
+from envloop.config import EnvConfig
 from envloop.drawing.video import VideoWriter
 from envloop.env import CarlaEnv
 
@@ -32,7 +41,7 @@ class ExplainedDrive:
     """
 
     def __init__(self, network: Network, env: CarlaEnv, video: VideoWriter, progress: Progress) -> None:
-        self._cam = GradCam(network.learner)
+        self._cam = GradCam(network.agent)
         self._params = network.params
         self._env = env
         self._video = video
@@ -49,11 +58,11 @@ class ExplainedDrive:
         self._decided = observation, camera, self._cam(self._params, observation)
         return self._decided[2].action
 
-    def on_step(self, env: CarlaEnv, action: np.ndarray, info: Mapping[str, Any]) -> None:
+    def on_step(self, env: gym.Env, action: np.ndarray, info: Mapping[str, Any]) -> None:
         """Adds the decision's frame to the video: how it went, and why, over the picture that it was made of."""
         assert self._decided is not None
         observation, camera, explanation = self._decided
-        scene = self._scene(env, action, info, {"value": explanation.value})
+        scene = self._scene(self._env, action, info, {"value": explanation.value})
         self._video.add(np.concatenate([scene, self._panels(camera, explanation, scene.shape[1])]))
         speed = info["ego"]["speed_mps"]
         if speed > self.fastest[0]:
@@ -96,26 +105,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_shared_options(parser)
     parser.set_defaults(config=None, policy=NETWORK)
     parser.add_argument("--out", type=Path, help="folder to write to (default: explain in the run's directory)")
-    try:
-        return _main(parser.parse_args(argv))
-    except BrokenPipeError:
-        return reader_gone()
-    except EXPECTED as error:
-        print(f"explain: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("explain: interrupted; the video holds what was driven so far.", file=sys.stderr)
-        return 130
+    work = partial(_main, parser.parse_args(argv))
+    return run_command("explain", work, "interrupted; the video holds what was driven so far.")
 
 
 def _main(args: argparse.Namespace) -> int:
     with opened(args, render=True) as opening:
-        env, config, network = opening.env, opening.run.driving, opening.network
+        env, config, network = opening.env, opening.run.env, opening.network
         assert network is not None
+        if not isinstance(env, CarlaEnv) or not isinstance(config, EnvConfig):
+            raise ConfigError("explain shows drives in CARLA and minicarla; this run's environment is Gymnasium's.")
         folder: Path = args.out or args.checkpoint / "explain"
-        folder.mkdir(parents=True, exist_ok=True)
-        driver, simulator = f"step-{network.step:07d}", str(opening.simulator["simulator"])
-        name = task_name(driver, config.route, config.scenario, opening.seed, simulator)
+        check_writable(folder)
+        where = {"suite": None, "route": config.route, "scenario": config.scenario, "seed": opening.seed}
+        name = task_name(f"step-{network.step:07d}", {**where, "simulator": opening.simulator})
         video_path, sheet_path = folder / f"{name}.mp4", folder / f"{name}_first-layer.png"
         encoder = opening.run.agent.encoder
         print(f"explains   {encoder}: the critic's value and the actor's action, one episode")
@@ -126,10 +129,10 @@ def _main(args: argparse.Namespace) -> int:
         ):
             explained = ExplainedDrive(network, env, video, progress)
             seed = episode_seed(opening.seed, RunStream.EVALUATION, 0)
-            metrics = drive(env, always(explained.act), seed, explained.on_step)
+            metrics = drive(env, config, always(explained.act), seed, explained.on_step)
         title = f"Encoder {encoder!r} of run {args.checkpoint.resolve().name!r}, step {network.step:,}"
         if not cv2.imwrite(str(sheet_path), explained.sheet(title)[..., ::-1]):
-            raise ValueError(f"{sheet_path} could not be written: is the disk full?")
+            raise RunDirectoryError(f"{sheet_path} could not be written: is the disk full?")
     print(f"drove      {metrics['route_completion']:.0%} of the route in {metrics['duration_s']:.0f} s")
     print(f"written to {video_path} and {sheet_path}", flush=True)
     return 0

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from reporting.publish import Spread
 
 # What speed is measured with: the settings of the system that this one reimplements, which its rivals can have too.
@@ -22,3 +24,8 @@ def seconds(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def since_start() -> float:
+    """Seconds since this process began."""
+    return time.time() - psutil.Process().create_time()

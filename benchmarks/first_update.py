@@ -68,26 +68,26 @@ def train_and_mark(batch: int) -> None:
     from avtd3_jax import train
     from avtd3_jax.settings.config_file import load
     from avtd3_jax.settings.run_config import file_values
-    from avtd3_jax.training import learner_loop, trainer
+    from avtd3_jax.training import learner, trainer
 
     mark("imported")
     values = file_values(load(OF_RECORD))
     values |= {"exploration_steps": _EXPLORATION, "total_steps": _EXPLORATION + 2, "batch_size": batch, "eval_every": 0}
-    act, settle = trainer.Trainer.act, learner_loop.LearnerLoop.settle
+    act, settle = trainer.Trainer._act, learner.Learner.settle
 
-    def marked_act(self: trainer.Trainer, observation: Any) -> Any:
+    def marked_act(self: trainer.Trainer, observations: Any) -> Any:
         mark("first step")
         if self.counters.step == _EXPLORATION + 1:
             mark("first update due")
-        return act(self, observation)
+        return act(self, observations)
 
-    def marked_settle(self: learner_loop.LearnerLoop) -> None:
+    def marked_settle(self: learner.Learner) -> None:
         done = self._in_flight is not None
         settle(self)
         if done:
             mark("first update done")
 
-    trainer.Trainer.act, learner_loop.LearnerLoop.settle = marked_act, marked_settle  # type: ignore[method-assign]
+    trainer.Trainer._act, learner.Learner.settle = marked_act, marked_settle  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         train.train(values, Path(folder) / "run", resume=False, stop=train.StopSignal())
     print(json.dumps(found))

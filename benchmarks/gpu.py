@@ -23,6 +23,7 @@ from typing import Any
 
 from avtd3_jax import runtime
 from benchmarks import train
+from benchmarks.common import since_start
 from benchmarks.contenders import Spec
 from benchmarks.learner import floor_rates, race, with_floor
 from reporting.machine import machine
@@ -42,7 +43,7 @@ def main() -> None:
     args = options.parse_args()
     if args.part:
         budget_s, work = PARTS[args.part]
-        for row in work(args.dry_run, args.patience * budget_s - train.since_start()):
+        for row in work(args.dry_run, args.patience * budget_s - since_start()):
             print(_ROW + json.dumps({k: asdict(v) if isinstance(v, Spread) else v for k, v in row.items()}), flush=True)
         return
     where, rows = machine() | {"device": "none yet"}, []

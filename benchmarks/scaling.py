@@ -10,6 +10,7 @@ with a word. Environments are driven by a fixed action, without a learner, to sh
 
 import argparse
 import dataclasses
+import itertools
 import json
 import pickle
 import resource
@@ -28,10 +29,9 @@ from avtd3_jax import runtime
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.replay.replay import FrameReplay
-from avtd3_jax.training.logs import PhaseTimer
 from benchmarks.common import repeat, seconds
 from envloop.config import EnvConfig
-from envloop.world import open_world
+from envloop.workers.pool import EnvPool
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
 
@@ -118,17 +118,18 @@ def replay(capacity: int, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def environments(count: int, args: argparse.Namespace) -> dict[str, Any]:
-    """Steps per second of `count` environments, a tick each, by the training command's own loops."""
+    """Steps per second of `count` environments, a tick each, asked as the training loop asks them."""
     before = psutil.Process().memory_info().rss
-    world = open_world([EnvConfig(action_repeat=1)] * count, PhaseTimer(), lambda *_: None, lambda torn: None)
+    pool, seeds = EnvPool([EnvConfig(action_repeat=1)] * count), itertools.count()
     try:
-        stream = world.transitions(_FixedActor(), 0, lambda: False)
 
         def drive() -> float:
             began, steps = time.perf_counter(), 0
             while time.perf_counter() - began < args.seconds:
-                next(stream)
-                steps += 1
+                for environment in pool.idle():
+                    pool.reset(environment, next(seeds))
+                pool.step(dict.fromkeys(pool.waiting(), _ACTION))
+                steps += len(pool.receive().transitions)
             return steps / (time.perf_counter() - began)
 
         rate = repeat(drive, args.repetitions)
@@ -136,7 +137,7 @@ def environments(count: int, args: argparse.Namespace) -> dict[str, Any]:
         own = psutil.Process().memory_info().rss - before
         memory = (own + sum(process.memory_full_info().uss for process in children)) / 1e6
     finally:
-        world.close()
+        pool.close()
     return {"what": f"environments {count}", "steps/s": rate, "memory MB": round(memory)}
 
 
@@ -163,23 +164,7 @@ def exchange(repetitions: int, calls: int = 500) -> dict[str, Any]:
     return {"what": f"exchange of a step, {len(pickle.dumps(observation)) / 1e3:.0f} kB", "ms": cost}
 
 
-class _FixedActor:
-    """Half throttle, straight on."""
-
-    def begin_episode(self, episode: int, environment: int = 0) -> int:
-        return episode
-
-    def act(self, observation: Any) -> np.ndarray:
-        return _ACTION
-
-    def act_all(self, observations: Any) -> dict[int, np.ndarray]:
-        return dict.fromkeys(observations, _ACTION)
-
-    def learn(self) -> None:
-        return None
-
-
-_ACTION = np.array([0.0, 0.5], np.float32)
+_ACTION = np.array([0.0, 0.5], np.float32)  # straight on, half throttle
 
 
 def _spec() -> tuple[ObsSpec, ActionSpec]:

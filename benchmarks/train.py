@@ -25,46 +25,20 @@ import argparse
 import dataclasses
 import json
 import os
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib import util
 from pathlib import Path
 from typing import Any, cast
 
-import jax
-import numpy as np
-import psutil
-
 from avtd3_jax import runtime
-from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
-from avtd3_jax.agent.td3 import TD3
-from avtd3_jax.checkpoints.checkpoint import Checkpoints
-from avtd3_jax.replay.batch import Batch
-from avtd3_jax.replay.device_replay import DeviceReplay
-from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.replay.replay import FrameReplay
-from avtd3_jax.settings.config_file import load
-from avtd3_jax.settings.run_config import RunConfig
-from avtd3_jax.training.learner_loop import LearnerLoop
-from avtd3_jax.training.logs import PhaseTimer, RunLog
-from avtd3_jax.training.monitors import Monitors
-from avtd3_jax.training.trainer import Trainer
-from benchmarks.common import OF_RECORD
-from envloop.env import action_space, observation_space
-from envloop.rollout import Transition
-from envloop.world import open_world
 from reporting.machine import ROOT, commit, machine
 from reporting.publish import Spread, parser, publish
 
-_EXPLORATION = 300
-_READY = "ready"
-_WARM_UP_S = 1.0  # of a turn
+READY = "ready"
 OURS = ("lock-step", "act waits", "overlap")
 TORCH = ("torch eager NHWC", "torch compiled NHWC")
 
@@ -89,6 +63,8 @@ def main() -> None:
     options.add_argument("--only", metavar="JSON", help="be one row: print what it measures when a line comes")
     args = options.parse_args()
     if args.only:
+        from benchmarks.training_row import whole  # what the parent of all rows need not wait for
+
         print(json.dumps(whole(**json.loads(args.only))))
         return
     rows = []
@@ -239,7 +215,7 @@ class _Process:
         """For the next time that it is ready, or for its end."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if line.strip() == _READY:
+            if line.strip() == READY:
                 return
             self._last = line
 
@@ -248,255 +224,6 @@ def _paths() -> list[str]:
     """PYTHONPATH without this checkout, which another one's processes are not to see."""
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return [path for path in given if path and Path(path).resolve() != ROOT]
-
-
-def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:
-    """Trains from scratch; once it learns, measures the whole and either half alone whenever a line comes on stdin."""
-    run = configured({**values, "num_envs": envs, "overlap": contender == "overlap"})
-    runtime.setup(run.device if contender in OURS else "cpu")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        timer = PhaseTimer()
-        learner = TD3(
-            ObsSpec.from_space(observation_space(run.driving)), ActionSpec.from_space(action_space()), run.agent
-        )
-        replay = FrameReplay(
-            learner.obs_spec,
-            learner.action_spec,
-            run.replay.capacity,
-            run.num_envs,
-            seed=run.seed,
-            n_step=run.replay.n_step,
-            gather_threads=run.replay.gather_threads,
-        )
-        loop: WatchedLoop | TorchLoop
-        if contender in OURS:
-            source = DeviceReplay(replay) if run.replay.device_resident else replay
-            batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
-            parts = (learner, learner.init(run.seed), batches, timer, run.updates_per_dispatch, run.overlap)
-            loop = WatchedLoop(*parts, lock_step=contender == "lock-step")
-            loop.prepare(run.batch_size, envs, run.replay.n_step)
-        else:
-            loop = TorchLoop(learner, lambda: replay.sample(run.batch_size), contender)
-        stack.callback(loop.close)
-        world = open_world((run.driving,) * envs, timer, lambda *_: None, lambda torn: None)
-        stack.callback(world.close)
-        log = RunLog(folder)
-        stack.callback(log.close)
-        meter = Meter(loop, timer, run, seconds, repetitions)
-        trainer = Trainer(
-            schedule=run,
-            exploration=run.exploration,
-            seed=run.seed,
-            loop=loop,
-            replay=replay,
-            log=log,
-            checkpoints=cast(Checkpoints, _NoCheckpoints()),
-            timer=timer,
-            evaluate=lambda policy, step: {},
-            description={},
-            monitors=Monitors(run.warn_window, run.agent.gamma, ("steer", "accel"), lambda sentence: None),
-            clock=time.perf_counter,
-        )
-        stream = world.transitions(trainer, 0, meter.finished)
-        trainer.run(meter.watch(stream, trainer), meter.finished)
-    return {"turns": meter.turns, "first update s": loop.first_update_s}
-
-
-def updates_alone(loop: "WatchedLoop | TorchLoop", seconds: float) -> float:
-    """Updates per second with nothing else to do."""
-    number, began = 0, time.perf_counter()
-    while (spent := time.perf_counter() - began) < seconds:
-        loop.update(number)
-        number += loop.updates_per_dispatch
-    loop.settle()
-    return number / (spent if number else seconds)
-
-
-def configured(changes: dict[str, Any]) -> RunConfig:
-    """The configuration of record with `changes`, and nothing but steps and updates to do."""
-    return load(
-        OF_RECORD,
-        {
-            "exploration_steps": _EXPLORATION,
-            "total_steps": 10_000_000,
-            "log_every": 10_000_000,
-            "eval_every": 0,
-            "checkpoint_every": 0,
-            "replay.capacity": 20_000,
-            **changes,
-        },
-    )
-
-
-class _NoCheckpoints:
-    """Saves nothing: saving is no part of what is measured."""
-
-    def take(self, *_: Any, **__: Any) -> bool:
-        return True
-
-    def flush(self) -> None:
-        return None
-
-
-class WatchedLoop(LearnerLoop):
-    """Adds up the time in which an update was computed; in lock-step it waits for each."""
-
-    def __init__(self, *args: Any, lock_step: bool) -> None:
-        super().__init__(*args)
-        self.busy_s = 0.0
-        self.first_update_s = float("nan")
-        self.paused = False
-        self._lock_step = lock_step
-        self._dispatched: queue.Queue[tuple[float, jax.Array] | None] = queue.Queue()
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
-
-    def update(self, number: int) -> None:
-        if self.paused:
-            return self.settle()
-        began = time.perf_counter()
-        super().update(number)
-        assert self._in_flight is not None
-        self._dispatched.put((began, self._in_flight[0]))
-        if self._lock_step:
-            self.settle()
-        return None
-
-    def close(self) -> None:
-        self._dispatched.put(None)
-        self._watcher.join()
-        super().close()
-
-    def _watch(self) -> None:
-        before = 0.0
-        while (item := self._dispatched.get()) is not None:
-            began, packed = item
-            packed.block_until_ready()
-            now = time.perf_counter()
-            if not before:
-                self.first_update_s = since_start()
-            self.busy_s += now - max(began, before)
-            before = now
-
-
-class TorchLoop:
-    """The rival in the place of a LearnerLoop: every update is done, and its losses read, when `update` returns."""
-
-    updates_per_dispatch = 1
-    state: Any = None
-    last_batch: Batch | None = None
-
-    def __init__(self, learner: TD3, sample: Callable[[], Batch], variant: str) -> None:
-        import torch
-
-        from benchmarks.rivals.torch_td3 import TorchTD3, Variant
-
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
-        spec = learner.obs_spec, learner.action_spec
-        # The start is not to wait for JAX to compile an initialiser.
-        rng, shapes = np.random.default_rng(0), jax.eval_shape(learner.init, 0).params
-        params = jax.tree.map(lambda p: rng.normal(0.0, (2.0 / np.prod(p.shape[:-1] or 1)) ** 0.5, p.shape), shapes)
-        self._rival = TorchTD3(
-            *spec, learner.config, params, Variant(compiled="compiled" in variant, channels_last="NHWC" in variant)
-        )
-        self._updates_actor = learner.updates_actor
-        self._sample = sample
-        self.act = self.act_latest = self._rival.act
-        self.busy_s = 0.0
-        self.first_update_s = float("nan")
-        self.paused = False
-
-    def update(self, number: int) -> None:
-        if self.paused:
-            return
-        began = time.perf_counter()
-        batch = self._rival.to_device(self._sample())
-        self._rival.update(batch, update_actor=self._updates_actor(number)).tolist()
-        if not self.busy_s:
-            self.first_update_s = since_start()
-        self.busy_s += time.perf_counter() - began
-
-    def settle(self) -> None:
-        return None
-
-    def get_metrics(self) -> dict[str, tuple[float, int]]:
-        return {}
-
-    def set_metrics(self, sums: Mapping[str, Sequence[float]]) -> None:
-        raise NotImplementedError("a benchmark does not resume")
-
-    def collect(self) -> dict[str, float]:
-        return {}
-
-    def close(self) -> None:
-        return None
-
-
-def since_start() -> float:
-    """Seconds since this process began."""
-    return time.time() - psutil.Process().create_time()
-
-
-@dataclasses.dataclass
-class Meter:
-    """Measures a running training, from when it learns: `repetitions` turns, each when a line comes on stdin."""
-
-    loop: WatchedLoop | TorchLoop
-    timer: PhaseTimer
-    run: RunConfig
-    seconds: float
-    repetitions: int
-
-    def __post_init__(self) -> None:
-        self.turns: list[dict[str, float]] = []
-
-    def finished(self) -> bool:
-        return len(self.turns) >= self.repetitions
-
-    def watch(self, transitions: Iterator[Transition], trainer: Trainer) -> Iterator[Transition]:
-        while trainer.counters.update < 5:
-            yield next(transitions)
-        while not self.finished():
-            self.loop.settle()
-            print(_READY, flush=True)
-            sys.stdin.readline()
-            yield from _for(_WARM_UP_S, transitions)
-            before = self._read(trainer)
-            yield from _for(self.seconds, transitions)
-            window = self._window(before, self._read(trainer))
-            self.loop.paused = True
-            before = self._read(trainer)
-            yield from _for(self.seconds / 2, transitions)
-            window["steps/s alone"] = self._window(before, self._read(trainer))["steps/s"]
-            self.loop.paused = False
-            window["updates/s alone"] = updates_alone(self.loop, self.seconds / 2)
-            slower = min(window["steps/s alone"], window["updates/s alone"] / self.run.updates_per_step)
-            self.turns.append(window | {"% of the slower alone": 100.0 * window["steps/s"] / slower})
-
-    def _read(self, trainer: Trainer) -> dict[str, float]:
-        """Now, what has been done, and the seconds in which somebody was busy since the last reading."""
-        phases = self.timer.totals()
-        driving = phases.get("env_step", 0.0) + phases.get("env_reset", 0.0)
-        done = {"steps": trainer.counters.step, "updates": trainer.counters.update}
-        return {"now": time.perf_counter(), **done, "learning": self.loop.busy_s, "driving": driving}
-
-    def _window(self, before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-        spent = {name: after[name] - before[name] for name in ("now", "steps", "updates", "learning")}
-        wall = spent["now"]
-        return {
-            "steps/s": spent["steps"] / wall,
-            "updates/s": spent["updates"] / wall,
-            "learner idle %": 100.0 * (1.0 - spent["learning"] / wall),
-            "env idle %": 100.0 * (1.0 - after["driving"] / wall / self.run.num_envs),
-        }
-
-
-def _for(seconds: float, transitions: Iterator[Transition]) -> Iterator[Transition]:
-    """Those of so many seconds."""
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end:
-        yield next(transitions)
 
 
 if __name__ == "__main__":

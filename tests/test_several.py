@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 
-import numpy as np
 import psutil
 import pytest
 from test_train import ROOT, command, run
@@ -131,20 +130,3 @@ def test_every_environment_has_its_endpoint():
 def test_a_resumed_run_keeps_its_number_of_environments_and_may_be_traced():
     assert changed_keys(config(), config(profile=True)) == []
     assert changed_keys(config(), config(num_envs=2)) == ["num_envs"]
-
-
-def test_one_call_of_the_policy_serves_all_that_wait():
-    from avtd3_jax.training.batched_policy import BatchedPolicy
-
-    batches = []
-
-    def policy(batch):
-        batches.append(batch["vector"].copy())
-        return batch["vector"][..., :2] * 2.0
-
-    acting = BatchedPolicy(policy, 3)
-    observations = {i: {"vector": np.full(4, i, np.float32)} for i in range(3)}
-    for waiting in ([0, 2], [1], [0, 1, 2]):
-        actions = acting({i: observations[i] for i in waiting})
-        assert {i: action.tolist() for i, action in actions.items()} == {i: [2.0 * i] * 2 for i in waiting}
-    assert [batch.shape for batch in batches] == [(3, 4)] * 3

@@ -50,6 +50,12 @@ class Optimizers:
         # By the platform that the update is lowered for, whatever this process would compute on.
         return jax.lax.platform_dependent(*arguments, cpu=self._fused, default=self._by_optax)
 
+    def mean_gradients(self, states: OptStates, group: str) -> Params:
+        """Adam's running mean of a group's gradients."""
+        phase = next(phase for phase, groups in PHASES.items() if group in groups)
+        means: Params = optax.tree.get(states[phase].inner_states[group], "mu")[group]
+        return means
+
     def _by_optax(
         self, apply: jax.Array, grads: Params, params: Params, states: OptStates, targets: Params
     ) -> tuple[Params, OptStates, Params]:

@@ -16,7 +16,6 @@ Decided once, where TD3's descendants differ:
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -25,8 +24,11 @@ import optax
 
 from avtd3_jax.agent import losses
 from avtd3_jax.agent.augmentation import random_shift
+from avtd3_jax.agent.frames import split_frames
+from avtd3_jax.agent.fused_updates import FusedUpdates
+from avtd3_jax.agent.interface import Group, Params, SeveralUpdates, TrainState
 from avtd3_jax.agent.networks import Actor, CriticEnsemble, Encoder
-from avtd3_jax.agent.optimizers import Optimizers, OptStates, Params
+from avtd3_jax.agent.optimizers import Optimizers
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.encoders import image_encoder, torchvision_weights
 from avtd3_jax.errors import ConfigError, NonFiniteError
@@ -114,23 +116,6 @@ class TD3Config:
         )
         for name in ("target_noise", "target_noise_clip"):
             require(getattr(self, name) >= 0.0, f"{name} is {getattr(self, name)}: it must not be negative.")
-
-
-@flax.struct.dataclass
-class TrainState:
-    """Everything that an update changes.
-
-    params, target_params: {"encoder", "actor", "critic"} -> parameters.
-    opt_state: {"critic": encoder's and critics' Adam, "actor": the actor's}; the second rests on critic-only steps.
-    key: typed PRNG key of the smoothing noise.
-    step: int32 [], updates so far.
-    """
-
-    params: Params
-    target_params: Params
-    opt_state: OptStates
-    key: jax.Array
-    step: jax.Array
 
 
 CRITIC_METRICS = (
@@ -226,8 +211,7 @@ class TD3:
     def act(self, params: Params, observation: Any) -> np.ndarray:
         """The policy's action [A] or [B, A], float32, for one observation of the space or a batch of them."""
         arrays, single = self.obs_spec.batched(observation)
-        needed = {"encoder": params["encoder"], "actor": params["actor"]}
-        action = np.array(self._jit_act(needed, arrays.get("image"), arrays.get("vector")))
+        action = np.array(self._jit_act(self.acting_params(params), arrays.get("image"), arrays.get("vector")))
         return action[0] if single else action
 
     def loss(
@@ -361,32 +345,24 @@ class TD3:
             )
         return metrics
 
-    def group_summary(self, params: Params) -> dict[str, tuple[int, float]]:
+    def groups(self, params: Params) -> dict[str, Group]:
         """Parameter count and learning rate of each group."""
         rates = {"encoder": self.config.encoder_lr, "actor": self.config.actor_lr, "critic": self.config.critic_lr}
-        return {group: (sum(leaf.size for leaf in jax.tree.leaves(params[group])), rates[group]) for group in GROUPS}
+        return {
+            group: Group(sum(leaf.size for leaf in jax.tree.leaves(params[group])), rates[group]) for group in GROUPS
+        }
 
+    def acting_params(self, params: Params) -> Params:
+        """The part of the parameters that `act` reads."""
+        return {group: params[group] for group in ("encoder", "actor")}
 
-def split_frames(batch: Batch) -> tuple[jax.Array | None, jax.Array | None]:
-    """The stacks of obs and of next_obs out of the packed frames, each uint8 [B, S, H, W]; None without an image."""
-    frames = batch.frames
-    if frames is None:
-        return None, None
-    width, n_step = frames.shape[1], batch.reward.shape[1]
-    stack = max(width - n_step, width // 2)
-    # Cut out of flat rows: one piece a transition instead of one a line of a picture.
-    flat, size = frames.reshape(frames.shape[0], -1), frames[0, 0].size
+    def several(self, count: int) -> SeveralUpdates:
+        """`count` updates a call, see FusedUpdates. Raises InputError for no whole number of policy delays."""
+        return FusedUpdates(self, count)
 
-    def window(first: int) -> jax.Array:
-        return flat[:, first * size : (first + stack) * size].reshape(-1, stack, *frames.shape[2:])
-
-    next_image = window(width - stack)
-    if n_step < stack:
-        # A choice among the few places where next_obs can begin: cheaper on a CPU than gathering whole frames.
-        for steps in range(1, n_step):
-            ends_here = (batch.steps == steps)[:, None, None, None]
-            next_image = jnp.where(ends_here, window(steps), next_image)
-    return window(0), next_image
+    def mean_gradients(self, state: TrainState, group: str) -> Params:
+        """Adam's running mean of a group's gradients."""
+        return self._optimizers.mean_gradients(state.opt_state, group)
 
 
 def _norm(tree: Params) -> jax.Array:

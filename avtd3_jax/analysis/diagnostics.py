@@ -6,23 +6,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from avtd3_jax.agent.frames import split_frames
+from avtd3_jax.agent.interface import Agent, Params, TrainState
 from avtd3_jax.agent.spaces import Observation
-from avtd3_jax.agent.td3 import TD3, Params, TrainState, split_frames
 from avtd3_jax.replay.batch import Batch
 
 
-def encoder_gradient_norms(learner: TD3, state: TrainState, batch: Batch) -> dict[str, float]:
+def encoder_gradient_norms(agent: Agent, state: TrainState, batch: Batch) -> dict[str, float]:
     """L2 norm of the loss's gradient for every encoder parameter, by its path; an actor step's gradient."""
-    norms, _, _ = _compiled(learner)
+    norms, _, _ = _compiled(agent)
     return _by_path(norms(state.params, state.target_params, batch))
 
 
-def encoder_mean_gradients(state: TrainState) -> dict[str, float]:
-    """Largest absolute running mean of the gradient, Adam's own, in every encoder parameter, by its path."""
-    means = optax.tree.get(state.opt_state["critic"].inner_states["encoder"], "mu")["encoder"]
-    return _by_path(_largest(means))
+def encoder_mean_gradients(agent: Agent, state: TrainState) -> dict[str, float]:
+    """Largest absolute running mean of the gradient, the optimiser's own, in every encoder parameter, by its path."""
+    return _by_path(_largest(agent.mean_gradients(state, "encoder")))
 
 
 def encoder_weight_changes(initial: Params, params: Params) -> dict[str, float]:
@@ -35,9 +34,9 @@ def encoder_weight_changes(initial: Params, params: Params) -> dict[str, float]:
     return _by_path(jax.tree.map(change, _ravelled(initial["encoder"]), _ravelled(params["encoder"])))
 
 
-def features_of(learner: TD3, params: Params, observations: Observation) -> np.ndarray:
+def features_of(agent: Agent, params: Params, observations: Observation) -> np.ndarray:
     """Encoder features [B, F] float32 of a batch of observations."""
-    _, features, _ = _compiled(learner)
+    _, features, _ = _compiled(agent)
     return np.asarray(features(params["encoder"], observations.get("image"), observations.get("vector")), np.float32)
 
 
@@ -47,9 +46,9 @@ def feature_similarity(before: np.ndarray, now: np.ndarray) -> float:
     return float(np.mean(np.sum(before * now, axis=1) / np.maximum(norms, 1e-12)))
 
 
-def q_gap(learner: TD3, params: Params, batch: Batch) -> float:
+def q_gap(agent: Agent, params: Params, batch: Batch) -> float:
     """Mean |Q_1(s, pi(s)) - Q_1(s, a)| over a batch: of the order of the returns while actor and critic agree."""
-    _, _, gap = _compiled(learner)
+    _, _, gap = _compiled(agent)
     return float(gap(params, batch))
 
 
@@ -74,24 +73,24 @@ def sample_sheet(batch: Batch, rows: int = 8) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=2)
-def _compiled(learner: TD3) -> tuple[Any, Any, Any]:
-    """Jitted gradient norms, features and Q gap of `learner`, kept so that looking again does not compile again."""
+def _compiled(agent: Agent) -> tuple[Any, Any, Any]:
+    """Jitted gradient norms, features and Q gap of `agent`, kept so that looking again does not compile again."""
 
     def gradient_norms(params: Params, target_params: Params, batch: Batch) -> Params:
         def loss(encoder: Params) -> jax.Array:
             key = jax.random.key(0)
-            return learner.loss({**params, "encoder": encoder}, target_params, batch, key, update_actor=True)[0]
+            return agent.loss({**params, "encoder": encoder}, target_params, batch, key, update_actor=True)[0]
 
         return jax.tree.map(jnp.linalg.norm, _ravelled(jax.grad(loss)(params["encoder"])))
 
     def gap(params: Params, batch: Batch) -> jax.Array:
         image, _ = split_frames(batch)
-        features = learner.features(params["encoder"], image, batch.vector)
-        pi = learner.actor.apply({"params": params["actor"]}, features)
-        q = [learner.critic.apply({"params": params["critic"]}, features, action)[0] for action in (pi, batch.action)]
+        features = agent.features(params["encoder"], image, batch.vector)
+        pi = agent.actor.apply({"params": params["actor"]}, features)
+        q = [agent.critic.apply({"params": params["critic"]}, features, action)[0] for action in (pi, batch.action)]
         return jnp.abs(q[0] - q[1]).mean()
 
-    return jax.jit(gradient_norms), jax.jit(learner.features), jax.jit(gap)
+    return jax.jit(gradient_norms), jax.jit(agent.features), jax.jit(gap)
 
 
 @jax.jit

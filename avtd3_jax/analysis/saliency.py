@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from avtd3_jax.agent.td3 import TD3, Params
+from avtd3_jax.agent.interface import Agent, Params
 from avtd3_jax.encoders import image_encoder
 
 FloatArray = NDArray[np.float32]
@@ -45,25 +45,25 @@ class GradCam:
     of a map that it matters, not where the dense layer behind it looked.
     """
 
-    def __init__(self, learner: TD3) -> None:
-        """Raises ValueError where the learner's observations have no image."""
-        if learner.obs_spec.image is None:
+    def __init__(self, agent: Agent) -> None:
+        """Raises ValueError where the agent's observations have no image."""
+        if agent.obs_spec.image is None:
             raise ValueError("Grad-CAM needs an observation with an image.")
-        self._learner = learner
-        self._size = learner.obs_spec.image[1:]
-        self._encoder = image_encoder(learner.config.encoder)
+        self._agent = agent
+        self._size = agent.obs_spec.image[1:]
+        self._encoder = image_encoder(agent.config.encoder)
         self._explain = jax.jit(self._explained)
         self._first_maps = jax.jit(self._first_layer)
 
     def __call__(self, params: Params, observation: Any) -> Explanation:
         """The policy's action for one observation of the space, and what speaks for it."""
-        arrays, _ = self._learner.obs_spec.batched(observation)
+        arrays, _ = self._agent.obs_spec.batched(observation)
         action, value, cams = self._explain(params, arrays["image"], arrays.get("vector"))
         return Explanation(np.asarray(action), float(value), np.asarray(cams))
 
     def first_layer(self, params: Params, observation: Any) -> FirstLayer:
         """The first convolution's kernel, and its maps of one observation of the space."""
-        arrays, _ = self._learner.obs_spec.batched(observation)
+        arrays, _ = self._agent.obs_spec.batched(observation)
         kernel = params["encoder"]["cnn"][self._encoder.first_conv]["kernel"]
         return FirstLayer(np.asarray(kernel), np.asarray(self._first_maps(params["encoder"], arrays["image"])))
 
@@ -85,15 +85,15 @@ class GradCam:
     def _explained(
         self, params: Params, image: jax.Array, vector: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        learner = self._learner
+        agent = self._agent
         encoder = {"params": params["encoder"]}
-        maps = learner.encoder.apply(encoder, image, method="maps")
+        maps = agent.encoder.apply(encoder, image, method="maps")
 
         def explained(maps: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            features = learner.encoder.apply(encoder, maps, vector, method="features_of_maps")
-            logits = cast(jax.Array, learner.actor.apply({"params": params["actor"]}, features, method="logits"))
+            features = agent.encoder.apply(encoder, maps, vector, method="features_of_maps")
+            logits = cast(jax.Array, agent.actor.apply({"params": params["actor"]}, features, method="logits"))
             action = jax.lax.stop_gradient(jnp.tanh(logits))
-            value = learner.critic.apply({"params": params["critic"]}, features, action)[0]
+            value = agent.critic.apply({"params": params["critic"]}, features, action)[0]
             return jnp.concatenate([value, jnp.abs(logits[0])]), (action[0], value[0])
 
         gradients, (action, value) = jax.jacrev(explained, has_aux=True)(maps)
@@ -101,7 +101,5 @@ class GradCam:
         return action, value, jax.nn.relu(jnp.einsum("of,hwf->ohw", weights, maps[0].astype(jnp.float32)))
 
     def _first_layer(self, encoder_params: Params, image: jax.Array) -> jax.Array:
-        _, seen = self._learner.encoder.apply(
-            {"params": encoder_params}, image, method="maps", mutable=["intermediates"]
-        )
+        _, seen = self._agent.encoder.apply({"params": encoder_params}, image, method="maps", mutable=["intermediates"])
         return seen["intermediates"]["cnn"]["first_layer"][0][0].astype(jnp.float32)

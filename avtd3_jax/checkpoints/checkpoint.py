@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from avtd3_jax.agent.td3 import Params, TrainState
+from avtd3_jax.agent.interface import Params, TrainState
 from avtd3_jax.checkpoints import array_files, orbax_items
 from avtd3_jax.checkpoints.array_files import PART, DamagedError
 from avtd3_jax.checkpoints.replay_store import ReplayStore, Snapshot, describe, segments_of

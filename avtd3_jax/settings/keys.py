@@ -46,19 +46,21 @@ class Key:
 
 
 @functools.cache
-def keys(cls: type, env: type) -> Mapping[str, Key]:
-    """The keys of the run configuration class `cls` with an environment of the class `env`, by name, in order."""
-    return {key.name: key for key in _keys(cls, env, "")}
+def keys(cls: type, agent: type, env: type) -> Mapping[str, Key]:
+    """The keys of the run configuration class `cls` whose agent and environment have configurations of these classes.
+
+    By name, in order.
+    """
+    return {key.name: key for key in _keys(cls, {"agent": agent, "env": env}, "")}
 
 
-def _keys(cls: type, env: type, where: str) -> Iterator[Key]:
+def _keys(cls: type, chosen: Mapping[str, type], where: str) -> Iterator[Key]:
     hints = typing.get_type_hints(cls)
     for name, field in settable(cls).items():
-        hint, dotted = hints[name], in_file(f"{where}{name}")
-        if dotted == "env":
-            hint = env
+        dotted = in_file(f"{where}{name}")
+        hint = chosen.get(dotted, hints[name])
         if dataclasses.is_dataclass(hint):
-            yield from _keys(typing.cast(type, hint), env, f"{where}{name}.")
+            yield from _keys(typing.cast(type, hint), chosen, f"{where}{name}.")
         else:
             yield Key(dotted, cls, field, hint)
 

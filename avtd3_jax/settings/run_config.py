@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
+from avtd3_jax.agent.registry import Algorithm, algorithm
 from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings import saved_config
@@ -40,6 +41,7 @@ class RunConfig(ScheduleConfig):
       debug: look inside the network every `debug_every` steps.
       num_envs: environments, each with its own simulator; several run in a process each.
       profile: write a trace of 200 steps once learning has begun.
+      algorithm: what learns, by its name in `avtd3_jax.agent.registry`; it owns the keys of `agent`.
       agent, exploration, replay: see the classes.
       env: the driving task, whose discount is the agent's; or an environment of Gymnasium's registry.
 
@@ -52,6 +54,7 @@ class RunConfig(ScheduleConfig):
     debug: bool = False
     num_envs: int = 1
     profile: bool = False
+    algorithm: str = "td3"
     agent: TD3Config = dataclasses.field(default_factory=TD3Config)
     exploration: ExplorationConfig = dataclasses.field(default_factory=ExplorationConfig)
     replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)
@@ -121,7 +124,8 @@ def file_values(run: RunConfig) -> dict[str, Any]:
 def keys_of(values: Mapping[str, Any]) -> Mapping[str, Key]:
     """The keys that a configuration can have: those of the driving task, or of a Gymnasium environment's `env.id`."""
     env = values.get("env")
-    return keys(RunConfig, GymEnvConfig if isinstance(env, Mapping) and "id" in env else EnvConfig)
+    agent: type = _algorithm(values).config
+    return keys(RunConfig, agent, GymEnvConfig if isinstance(env, Mapping) and "id" in env else EnvConfig)
 
 
 def parse(values: Any) -> RunConfig:
@@ -137,13 +141,17 @@ def parse(values: Any) -> RunConfig:
     refuse_unknown((name for name, _ in leaves(values)), known)
     values = dict(values)
     try:
-        env = _environment(values)
-        run = build(RunConfig, {**values, "env": env})
+        env, agent = _environment(values), build(_algorithm(values).config, values.pop("agent", {}), "config.agent")
+        run = build(RunConfig, {**values, "agent": agent, "env": env})
         for one in run.environments():
             one.validate()
     except TaskError as error:
         raise ConfigError(in_keys(str(error))) from error
     return run
+
+
+def _algorithm(values: Mapping[str, Any]) -> Algorithm:
+    return algorithm(values.get("algorithm", RunConfig.algorithm))
 
 
 def _environment(values: dict[str, Any]) -> EnvConfig | GymEnvConfig:

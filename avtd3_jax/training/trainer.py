@@ -1,78 +1,31 @@
-"""The training loop: collect, learn, log, evaluate, save. It speaks Gymnasium and knows no simulator.
+"""The training loop: reset, act, step, learn, record. It speaks Gymnasium and knows no simulator.
 
-Within a step the policy first chooses the action, then the due updates are dispatched (JAX returns at once), and only
-then does the environment step: the learner's arithmetic runs beside the simulator's, beside its resets too, and yet one
-seed gives one run.
+What a step is, when an update is dispatched and when a checkpoint is taken stands in one function, `Trainer.run`.
 """
 
 import dataclasses
-import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from avtd3_jax.agent.td3 import TrainState
-from avtd3_jax.analysis import diagnostics
-from avtd3_jax.analysis.profiling import ProfileWindow
+from avtd3_jax.agent.spaces import Observation, ObsSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress
-from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.seeding import RunStream, episode_seed
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
-from avtd3_jax.training.batched_policy import BatchedPolicy, Observation, Policy
+from avtd3_jax.training.episodes import RunningEpisode
 from avtd3_jax.training.exploration import EpisodeNoise
-from avtd3_jax.training.learner_loop import Introspection
+from avtd3_jax.training.interfaces import Answers, Environments, EpisodeTorn, InfoKeys, Transition, Updates
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.telemetry import Telemetry
 
 _RECENT_EPISODES = 20  # over which the progress bar's success is taken
 
-
-class Transition(Protocol):
-    """One environment step, as the env loop yields it; `step` is 0 in an episode's first."""
-
-    @property
-    def observation(self) -> Observation: ...
-    @property
-    def action(self) -> np.ndarray: ...
-    @property
-    def reward(self) -> float: ...
-    @property
-    def next_observation(self) -> Observation: ...
-    @property
-    def terminated(self) -> bool: ...
-    @property
-    def truncated(self) -> bool: ...
-    @property
-    def info(self) -> dict[str, Any]: ...
-    @property
-    def episode(self) -> int: ...
-    @property
-    def step(self) -> int: ...
-    @property
-    def environment(self) -> int: ...
-
-
-class Updates(Protocol):
-    """What acts and learns, as `LearnerLoop` does and documents."""
-
-    @property
-    def updates_per_dispatch(self) -> int: ...
-    @property
-    def state(self) -> TrainState: ...
-    @property
-    def last_batch(self) -> Batch | None: ...
-    def act(self, observation: dict[str, np.ndarray], /) -> np.ndarray: ...
-    def act_latest(self, observation: dict[str, np.ndarray], /) -> np.ndarray: ...
-    def update(self, number: int) -> None: ...
-    def settle(self) -> None: ...
-    def get_metrics(self) -> dict[str, tuple[float, int]]: ...
-    def set_metrics(self, sums: Mapping[str, Sequence[float]]) -> None: ...
-    def collect(self) -> dict[str, float]: ...
+Policy = Callable[[Observation], np.ndarray]
 
 
 @dataclasses.dataclass
@@ -90,34 +43,25 @@ class Counters:
     wall_s: float = 0.0
 
 
-@dataclasses.dataclass
-class _RunningEpisode:
-    """What is kept of an environment's episode under way."""
-
-    noise: EpisodeNoise
-    total: float = 0.0
-    rewards: list[float] = dataclasses.field(default_factory=list)
-    term_sums: dict[str, float] = dataclasses.field(default_factory=dict)
-
-
 class Trainer:
-    """Joins the env loop's transitions, the replay and the learner, by a schedule.
+    """Joins environments, replay and learner, by a schedule.
 
     Args:
       schedule: which thing happens at which step.
       exploration: noise of the actions.
       seed: the run's seed.
-      loop: the learner.
-      replay: filled here, one ring per environment, and sampled by `loop`.
-      log: where scalars and episodes go.
+      learner: acts and learns.
+      replay: filled here, one ring per environment, and sampled by `learner`.
+      info_keys: what the environments put into `info`.
+      log: where episodes and evaluations go.
+      telemetry: what is logged of the learner as the run goes on.
       checkpoints: where the run is saved.
-      timer: phase timings, shared with `loop`.
+      timer: phase timings, shared with `learner`.
       evaluate: drives the policy it is given at environment step `step` and returns the metrics to log.
       description: saved with every checkpoint (configuration, simulator).
       monitors: watch for what goes wrong without an error.
       clock: seconds that the run has taken so far, in all its parts.
-      introspection: looks inside the network every `schedule.debug_every` steps; None for never.
-      profile: told of every step, so that it can trace some; None for no trace.
+      report: told in a sentence of environments that were lost.
     """
 
     def __init__(
@@ -126,163 +70,139 @@ class Trainer:
         schedule: ScheduleConfig,
         exploration: ExplorationConfig,
         seed: int,
-        loop: Updates,
+        learner: Updates,
         replay: FrameReplay,
+        info_keys: InfoKeys,
         log: RunLog,
+        telemetry: Telemetry,
         checkpoints: Checkpoints,
         timer: PhaseTimer,
         evaluate: Callable[[Policy, int], Mapping[str, Any]],
         description: Mapping[str, Any],
         monitors: Monitors,
         clock: Callable[[], float],
-        introspection: Introspection | None = None,
-        profile: ProfileWindow | None = None,
+        report: Callable[[str], None],
     ) -> None:
         self.counters = Counters()
         self._schedule = schedule
         self._exploration = exploration
         self._seed = seed
-        self._loop = loop
+        self._learner = learner
         self._replay = replay
+        self._keys = info_keys
         self._log = log
+        self._telemetry = telemetry
         self._checkpoints = checkpoints
         self._timer = timer
         self._evaluate = evaluate
         self._description = description
         self._monitors = monitors
         self._clock = clock
-        self._introspection = introspection
-        self._profile = profile
-        self._running = [_RunningEpisode(self._noise(0)) for _ in replay.rings]
-        self._policy = BatchedPolicy(loop.act, len(replay.rings))
+        self._report = report
+        self._episodes: dict[int, RunningEpisode] = {}  # by environment
+        self._batch = _ObservationBatch(replay.obs_spec, len(replay.rings))
         self._recent: deque[float] = deque(maxlen=_RECENT_EPISODES)
-        self._last_return = 0.0
-        self._updates_per_s = 0.0
-        self._window = (time.perf_counter(), 0)
         self._saved_at = 0
-        self._ended: dict[str, Any] | None = None  # the counters at an episode's end, until it is taken
+        self._ended: dict[str, Any] | None = None  # the counters at an episode's end, until it is saved
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Goes on from a checkpoint, given its `extras`."""
         self.counters = Counters(**state["counters"])
         self._monitors.set_state(state["monitors"])
-        self._loop.set_metrics(state["metrics"])
+        self._learner.set_metrics(state["metrics"])
         self._recent.extend(state["recent"])
         self._saved_at = self.counters.step
 
-    def begin_episode(self, episode: int, environment: int = 0) -> int:
-        """Seed for the reset of episode number `episode`, whose noise begins with it. For the env loop."""
-        self.counters.episode = episode + 1
-        self._running[environment].noise = self._noise(episode)
-        return episode_seed(self._seed, RunStream.TRAINING, episode)
-
-    def _noise(self, episode: int) -> EpisodeNoise:
-        return EpisodeNoise(self._exploration, self._replay.action_spec.size, self._seed, episode)
-
-    def act(self, observation: Observation) -> np.ndarray:
-        """The next training action [A]; dispatches the updates that are due before it returns. For the env loop."""
-        action = self.act_all({0: observation})[0]
-        self.learn()
-        return action
-
-    def act_all(self, observations: Mapping[int, Observation]) -> dict[int, np.ndarray]:
-        """The next training action [A] of every environment in `observations`."""
-        self._take_ended()
-        with self._timer("act"):
-            noise = {i: self._running[i].noise for i in observations}
-            if self.counters.step < self._schedule.exploration_steps:
-                return {i: noise[i].explore() for i in observations}
-            actions = self._policy(observations)
-            for action in actions.values():
-                self._monitors.acted(action)
-            return {i: noise[i].perturb(action) for i, action in actions.items()}
-
-    def learn(self) -> None:
-        """Dispatches the updates that are due, in whole dispatches; waits for all but the last of them."""
-        learned_for = self.counters.step - self._schedule.exploration_steps
-        at_once = self._loop.updates_per_dispatch
-        while self.counters.update + at_once <= int(learned_for * self._schedule.updates_per_step):
-            self._loop.update(self.counters.update)
-            self.counters.update += at_once
-
-    def run(self, transitions: Iterator[Transition], stop: Callable[[], bool]) -> None:
+    def run(self, envs: Environments, stop: Callable[[], bool]) -> None:
         """Trains until `schedule.total_steps`, or until `stop` says so.
 
-        A run that is stopped, or that fails, is saved as it was at the end of its last whole episode: what it drives
-        when it is resumed is what it would have driven, to the bit.
+        An update is dispatched once the environments have their actions, and JAX returns at once: it is computed beside
+        their steps, beside their resets too, and yet one seed gives one run. The next action waits for it, or has the
+        parameters from before it, as the learner is told.
+
+        An episode's end is saved when its last update and the next reset are over, before anything of it changes. So a
+        run that is stopped, or that fails, is saved as it was at the end of its last whole episode: what it drives when
+        it is resumed is what it would have driven, to the bit.
 
         Raises:
           CheckpointError: the last checkpoint could not be written.
         """
         counters, total = self.counters, self._schedule.total_steps
         with Progress(total=total, initial=counters.step, unit="step") as bar:
-            self._bar = bar
-            self._window = (time.perf_counter(), counters.update)
+            self._telemetry.start(bar, counters)
             try:
                 while counters.step < total and not stop():
-                    transition = next(transitions, None)
-                    if transition is None:  # the env loop was told to stop
-                        break
-                    self._record(transition)
-                    if transition.terminated or transition.truncated:
-                        self._end_episode(transition)
+                    for environment in envs.idle():
+                        envs.reset(environment, seed=self._begin_episode(environment))
+                    if observations := envs.waiting():
+                        self._save_ended_episode()
+                        envs.step(self._act(observations))
+                        self._learn()
+                    answers = envs.receive()
+                    self._save_ended_episode()
+                    self._record(answers)
                 if counters.step >= total:
                     self._finish()
             finally:
                 try:
-                    self._take_ended()
+                    self._save_ended_episode()
                 finally:
                     self._checkpoints.flush()
 
-    def _finish(self) -> None:
-        """The run's last checkpoint, in mid-episode if need be, and its evaluation."""
-        self._take_ended()
-        self._loop.settle()
-        self._replay.end_torn_episode()
-        self._take(write=True, counters=self._read_counters())
-        if self._schedule.eval_every and self.counters.evaluated_at < self.counters.step:
-            self.evaluate()
-        with self._timer("checkpoint"):
-            self._checkpoints.save(*self._content(self._read_counters()))
+    def evaluate(self) -> None:
+        """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
+        counters = self.counters
+        counters.evaluated_at = counters.step
+        with self._timer("evaluation"):
+            summary = self._evaluate(self._learner.act_latest, counters.step)
+        self._log.scalars("evaluation", summary, counters.step)
+        where = {"step": counters.step, "update": counters.update, "wall_s": self._clock()}
+        self._log.evaluation({**where, **summary})
+        self._log.flush()
 
-    def _take_ended(self) -> None:
-        """Takes the run as it was at the end of the last episode, whose last updates ran on beside the next reset.
+    def _begin_episode(self, environment: int) -> int:
+        """The seed for the reset of the next episode, whose noise begins with it."""
+        number = self.counters.episode
+        self.counters.episode += 1
+        noise = EpisodeNoise(self._exploration, self._replay.action_spec.size, self._seed, number)
+        self._episodes[environment] = RunningEpisode(number, noise)
+        return episode_seed(self._seed, RunStream.TRAINING, number)
 
-        Called before anything of it changes, whether it is written or not: that a run is saved must not change what it
-        does next.
-        """
-        if self._ended is None:
-            return
-        counters, self._ended = self._ended, None
-        self._loop.settle()
-        every = self._schedule.checkpoint_every
-        self._take(write=every > 0 and counters["step"] - self._saved_at >= every, counters=counters)
+    def _act(self, observations: Mapping[int, Any]) -> dict[int, np.ndarray]:
+        """The next action [A] of every environment in `observations`; one call of the policy for all of them."""
+        with self._timer("act"):
+            noise = {environment: self._episodes[environment].noise for environment in observations}
+            if self.counters.step < self._schedule.exploration_steps:
+                return {environment: noise[environment].explore() for environment in observations}
+            actions = self._learner.act(self._batch.filled(observations))
+            for environment in observations:
+                self._monitors.acted(actions[environment])
+            return {environment: noise[environment].perturb(actions[environment]) for environment in observations}
 
-    def _take(self, write: bool, counters: Mapping[str, Any]) -> None:
-        with self._timer("checkpoint"):
-            if self._checkpoints.take(*self._content(counters), write=write):
-                self._saved_at = counters["step"]
+    def _learn(self) -> None:
+        """Dispatches the updates that are due, in whole dispatches; waits for all but the last of them."""
+        learned_for = self.counters.step - self._schedule.exploration_steps
+        at_once = self._learner.updates_per_dispatch
+        while self.counters.update + at_once <= int(learned_for * self._schedule.updates_per_step):
+            self._learner.update(self.counters.update)
+            self.counters.update += at_once
 
-    def _content(self, counters: Mapping[str, Any]) -> tuple[int, TrainState, FrameReplay, dict[str, Any]]:
-        """Everything needed to go on from where the counters stood."""
-        progress = {
-            "counters": counters,
-            "monitors": self._monitors.get_state(),
-            "metrics": self._loop.get_metrics(),
-            "recent": list(self._recent),
-        }
-        return counters["step"], self._loop.state, self._replay, {**self._description, **progress}
+    def _record(self, answers: Answers) -> None:
+        for began in answers.began:
+            self._replay.begin_episode(began.observation, began.environment)
+        for lost in answers.lost:
+            self._report(f"environment {lost.environment} is lost and started again ({lost.error})")
+        for torn in answers.torn:
+            self._tear(torn)
+        # Those that end an episode last: nothing is recorded between an episode's end and its saving.
+        for transition in sorted(answers.transitions, key=lambda made: made.terminated or made.truncated):
+            if self.counters.step < self._schedule.total_steps:
+                self._add(transition)
+                if transition.terminated or transition.truncated:
+                    self._end_episode(transition)
 
-    def _read_counters(self) -> dict[str, Any]:
-        self.counters.wall_s = self._clock()
-        return dataclasses.asdict(self.counters)
-
-    def _record(self, transition: Transition) -> None:
-        self._take_ended()
-        running = self._running[transition.environment]
-        if transition.step == 0:
-            self._replay.begin_episode(transition.observation, transition.environment)
-            running.total, running.rewards, running.term_sums = 0.0, [], {}
+    def _add(self, transition: Transition) -> None:
+        episode, keys = self._episodes[transition.environment], self._keys
         with self._timer("replay_add"):
             self._replay.add(
                 transition.action,
@@ -292,77 +212,93 @@ class Trainer:
                 transition.truncated,
                 transition.environment,
             )
-        running.total += transition.reward
-        running.rewards.append(transition.reward)
-        self._monitors.stepped(transition.info.get("ego", {}).get("speed_mps"))
-        for name, value in transition.info.get("reward_terms", {}).items():
-            running.term_sums[name] = running.term_sums.get(name, 0.0) + value
-        self._last_return = running.total
+        episode.add(transition.reward, transition.info[keys.reward_terms_key] if keys.reward_terms_key else {})
+        self._monitors.stepped(transition.info[keys.speed_key] if keys.speed_key else None)
         self.counters.step += 1
-        self._bar.update()
-        if self.counters.step % self._schedule.log_every == 0:
-            self._log_learner()
-        if self._introspection and self.counters.step % self._schedule.debug_every == 0:
-            self._look_inside(self._introspection)
-        if self._profile:
-            self._profile.step(self.counters.update)
+        self._telemetry.stepped(self.counters, self._learner, self._replay.fill, self._monitors)
 
     def _end_episode(self, transition: Transition) -> None:
-        step = self.counters.step
-        metrics = transition.info.get("episode_metrics", {})
-        self._recent.append(float(metrics.get("success", 0.0)))
-        running, length = self._running[transition.environment], transition.step + 1
-        self._monitors.ended(running.rewards)
-        record = {"step": step, "episode": transition.episode, "length": length, "return": running.total}
-        if len(self._running) > 1:
+        step, episode = self.counters.step, self._episodes.pop(transition.environment)
+        metrics = transition.info[self._keys.episode_metrics_key] if self._keys.episode_metrics_key else {}
+        if "success" in metrics:
+            self._recent.append(float(metrics["success"]))
+        self._monitors.ended(episode.rewards)
+        record = episode.record(step, metrics)
+        if len(self._replay.rings) > 1:
             record["environment"] = transition.environment
-        self._log.episode({**record, "reward_terms": running.term_sums, **metrics})
-        self._log.scalars("episode", {**metrics, "length": length, "return": running.total}, step)
-        self._log.scalars("reward", running.term_sums, step)
-        self._bar.set_postfix(self._postfix(), refresh=False)
+        self._log.episode(record)
+        self._log.scalars("episode", {**metrics, "length": episode.length, "return": episode.total}, step)
+        self._log.scalars("reward", episode.term_sums, step)
+        self._telemetry.ended(episode.total, self._recent)
         if self._schedule.eval_every and step - self.counters.evaluated_at >= self._schedule.eval_every:
             self.evaluate()
         self._ended = self._read_counters()
 
-    def evaluate(self) -> None:
-        """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
-        counters = self.counters
-        counters.evaluated_at = counters.step
-        with self._timer("evaluation"):
-            summary = self._evaluate(self._loop.act_latest, counters.step)
-        self._log.scalars("evaluation", summary, counters.step)
-        where = {"step": counters.step, "update": counters.update, "wall_s": self._clock()}
-        self._log.evaluation({**where, **summary})
-        self._log.flush()
+    def _tear(self, torn: EpisodeTorn) -> None:
+        self._replay.end_torn_episode(torn.environment)
+        episode = self._episodes.pop(torn.environment, None)
+        lost = "" if episode is None else f"; episode {episode.number} keeps its {episode.length} steps and ends"
+        self._report(f"environment {torn.environment} is back after {torn.recovery_s:.1f} s{lost} ({torn.error})")
 
-    def _log_learner(self) -> None:
-        step = self.counters.step
-        now, (then, updates) = time.perf_counter(), self._window
-        self._updates_per_s = (self.counters.update - updates) / (now - then)
-        self._window = now, self.counters.update
-        learned = self._loop.collect()
-        self._log.scalars("learner", learned, step)
-        gradients = diagnostics.encoder_mean_gradients(self._loop.state) if self.counters.update else {}
-        self._log.scalars("monitor", self._monitors.check(step, learned.get("q/pi_gap_abs"), gradients), step)
-        self._log.scalars("milliseconds", self._timer.collect(), step)
-        rates = {"updates_per_s": self._updates_per_s, "steps_per_s": self._schedule.log_every / (now - then)}
-        self._log.scalars("run", {**rates, "replay_fill": self._replay.fill, "updates": self.counters.update}, step)
-        self._bar.set_postfix(self._postfix(), refresh=False)
+    def _save_ended_episode(self) -> None:
+        """Takes the run as it was at the end of the last episode, if that has not been done.
 
-    def _postfix(self) -> dict[str, str]:
-        success = f"{np.mean(self._recent):.0%} of {len(self._recent)}" if self._recent else "-"
-        return {"updates/s": f"{self._updates_per_s:.1f}", "return": f"{self._last_return:.1f}", "success": success}
-
-    def _look_inside(self, introspection: Introspection) -> None:
-        batch = self._loop.last_batch
-        if batch is None:
+        It is taken whether it is written or not: that a run is saved must not change what it does next.
+        """
+        if self._ended is None:
             return
-        found = introspection.look(self._loop.state, batch)
-        self._log.scalars("debug", found, self.counters.step)
-        if batch.frames is not None:
-            self._log.image("replay/samples", diagnostics.sample_sheet(batch), self.counters.step)
-        tqdm.write(f"step {self.counters.step}, update {self.counters.update}:")
-        for family, numbers in found.items():
-            if not numbers:  # an observation without an image has no encoder to look into
-                continue
-            tqdm.write(f"  {family}: " + ", ".join(f"{name} {value:.3g}" for name, value in numbers.items()))
+        counters, self._ended = self._ended, None
+        self._learner.settle()
+        every = self._schedule.checkpoint_every
+        self._take(write=every > 0 and counters["step"] - self._saved_at >= every, counters=counters)
+
+    def _finish(self) -> None:
+        """The run's last checkpoint, in mid-episode if need be, and its evaluation."""
+        self._save_ended_episode()
+        self._learner.settle()
+        self._replay.end_torn_episode()
+        self._take(write=True, counters=self._read_counters())
+        if self._schedule.eval_every and self.counters.evaluated_at < self.counters.step:
+            self.evaluate()
+        with self._timer("checkpoint"):
+            self._checkpoints.save(*self._content(self._read_counters()))
+
+    def _take(self, write: bool, counters: Mapping[str, Any]) -> None:
+        with self._timer("checkpoint"):
+            if self._checkpoints.take(*self._content(counters), write=write):
+                self._saved_at = counters["step"]
+
+    def _content(self, counters: Mapping[str, Any]) -> tuple[int, Any, FrameReplay, dict[str, Any]]:
+        """Everything needed to go on from where the counters stood."""
+        progress = {
+            "counters": counters,
+            "monitors": self._monitors.get_state(),
+            "metrics": self._learner.get_metrics(),
+            "recent": list(self._recent),
+        }
+        return counters["step"], self._learner.state, self._replay, {**self._description, **progress}
+
+    def _read_counters(self) -> dict[str, Any]:
+        self.counters.wall_s = self._clock()
+        return dataclasses.asdict(self.counters)
+
+
+class _ObservationBatch:
+    """Observations of all environments as one batch, which always has a row for each: one executable serves any few."""
+
+    def __init__(self, spec: ObsSpec, size: int) -> None:
+        self._spec = spec
+        self._size = size
+
+    def filled(self, observations: Mapping[int, Any]) -> Observation:
+        """A batch [N, ...] in which the environments' rows hold `observations`, and the others zeros."""
+        arrays = {environment: self._spec.as_dict(observation) for environment, observation in observations.items()}
+        if self._size == 1:
+            return {name: array[None] for name, array in arrays[0].items()}
+        batch: Observation = {}
+        for environment, parts in arrays.items():
+            for name, array in parts.items():
+                if name not in batch:
+                    batch[name] = np.zeros((self._size, *array.shape), array.dtype)
+                batch[name][environment] = array
+        return batch

@@ -1,17 +1,18 @@
-"""What the process of an environment answers."""
+"""What an environment answers when it is asked for something, in this process or in one of its own."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from envloop.env import Observation
+from envloop.description import EnvDescription
+
+Observation = Any  # of the environment's space
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The environment has its simulator; `task` says what it drives."""
+    """The environment has been made, and its simulator is there."""
 
-    identity: dict[str, Any]
-    task: str
+    description: EnvDescription
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,4 +54,11 @@ class Refused:
     error: str
 
 
-Reply = Ready | Began | Stepped | Recovered | Lost | Refused
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """Reply to anything: our own code failed. `traceback` is the process's own."""
+
+    traceback: str
+
+
+Reply = Ready | Began | Stepped | Recovered | Lost | Refused | Crashed

@@ -12,8 +12,9 @@ import psutil
 
 from envloop.client.minicarla_process import child_environment
 from envloop.config import EnvConfig
-from envloop.errors import SimulatorError
-from envloop.workers.messages import Lost, Ready, Refused, Reply
+from envloop.errors import SimulatorError, TaskError
+from envloop.make import AnyEnvConfig
+from envloop.workers.messages import Crashed, Lost, Ready, Refused, Reply
 
 _MARGIN_S = 5.0
 _SLOW_CALLS = 10  # of a reset, each of which may take as long as the simulator's timeout
@@ -21,20 +22,30 @@ _HALF_A_MESSAGE_S = 10  # after it a process that stopped in the middle of a mes
 _IMPORTS_S = 60.0  # a first start on a slow machine compiles the renderer
 
 
-class EnvProcess:
+class CrashedError(RuntimeError):
+    """Our own code failed in an environment's process; the text is that process's traceback."""
+
+
+class ProcessEnv:
     """One `python -m envloop.workers.worker` and the socket to it, asked one thing at a time.
 
     `ready` is the last start's answer, None before it. A process that died, hangs or cannot be reached shows as a
     `SimulatorError` of `receive`, and in `overdue`; `end` and `start` put another in its place.
     """
 
-    def __init__(self, config: EnvConfig) -> None:
+    phase = ""  # the other process times itself
+
+    def __init__(self, config: AnyEnvConfig) -> None:
         self.config = config
         self.ready: Ready | None = None
         self.connection: Connection | None = None
         self.waiting_for = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = float("inf")
+
+    @property
+    def running(self) -> bool:
+        return self.connection is not None
 
     @property
     def pid(self) -> int | None:
@@ -63,13 +74,23 @@ class EnvProcess:
         self._expect(name)
 
     def receive(self) -> Reply:
-        """The answer, which must be there or on its way. Raises SimulatorError when the process is gone."""
+        """The answer, which must be there or on its way.
+
+        Raises:
+          SimulatorError: the process is gone.
+          TaskError: it refuses what it was asked.
+          CrashedError: our own code failed there.
+        """
         assert self.connection is not None
         try:
             reply: Reply = self.connection.recv()
         except (EOFError, OSError) as error:
             raise SimulatorError(f"The environment's process {self.pid} ended{self._exit_code()}.") from error
         self.waiting_for, self._deadline = "", float("inf")
+        if isinstance(reply, Refused):
+            raise TaskError(reply.error)
+        if isinstance(reply, Crashed):
+            raise CrashedError(f"an environment's process failed with\n\n{reply.traceback}")
         if isinstance(reply, Ready):
             self.ready = reply
         return reply
@@ -87,8 +108,6 @@ class EnvProcess:
         reply = self.receive()
         if isinstance(reply, Lost):
             raise SimulatorError(reply.error)
-        if isinstance(reply, Refused):
-            raise ValueError(reply.error)
         return reply
 
     def overdue(self) -> bool:
@@ -144,8 +163,10 @@ class EnvProcess:
         self._deadline = time.monotonic() + _patience_s(name, self.config)
 
 
-def _patience_s(name: str, config: EnvConfig) -> float:
+def _patience_s(name: str, config: AnyEnvConfig) -> float:
     """Seconds that a healthy process takes at most, whatever its simulator does: it gives up waiting by itself."""
+    if not isinstance(config, EnvConfig):
+        return _IMPORTS_S
     sim = config.simulator
     start_s = sim.start_timeout_s + _SLOW_CALLS * sim.timeout_s
     return {

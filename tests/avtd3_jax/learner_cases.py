@@ -6,8 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from avtd3_jax.agent.interface import Params, TrainState
 from avtd3_jax.agent.spaces import ActionSpec, Observation, ObsSpec
-from avtd3_jax.agent.td3 import TD3, Params, TD3Config, TrainState
+from avtd3_jax.agent.td3 import TD3, TD3Config
 from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.replay import FrameReplay
 

@@ -31,16 +31,16 @@ def test_parameters_are_those_of_single_updates(spec, delay, count):
 
 
 def test_it_is_traced_once_and_its_cycle_once(four):
-    state = four._learner.init(0)
+    state = four._agent.init(0)
     for first in (0, 4, 8):
         state, _ = four(state, batches(first, 4))
     assert four.trace_count == 1
-    assert four._learner.trace_count == 2  # one update that trains the actor, one that does not
+    assert four._agent.trace_count == 2  # one update that trains the actor, one that does not
 
 
 def test_on_a_cpu_no_convolution_is_within_a_loop(four):
     """XLA:CPU computes what is in a loop without its other threads."""
-    four.compile(four._learner.init(0), random_batch())
+    four.compile(four._agent.init(0), random_batch())
     computations = four._executable.as_text().split("\n\n")
     (entry,) = [text for text in computations if text.lstrip().startswith("ENTRY")]
     looped = {
@@ -54,7 +54,7 @@ def test_on_a_cpu_no_convolution_is_within_a_loop(four):
 
 
 def test_metrics_are_the_means_of_the_updates_that_have_them(four):
-    learner, single = four._learner, make_learner()
+    learner, single = four._agent, make_learner()
     _, packed = four(learner.init(0), batches(0, 4))
     got = learner.read_metrics(packed, update_actor=True)
     state, parts = single.init(0), []
@@ -66,7 +66,7 @@ def test_metrics_are_the_means_of_the_updates_that_have_them(four):
 
 
 def test_a_non_finite_update_shows_and_the_others_are_applied(four):
-    learner = four._learner
+    learner = four._agent
     poisoned = batches(0, 4)
     poisoned[1].reward[3] = np.nan
     state, packed = four(learner.init(0), poisoned)
@@ -77,10 +77,10 @@ def test_a_non_finite_update_shows_and_the_others_are_applied(four):
 
 
 def test_state_is_donated_and_device_batches_do_as_well(four):
-    state = four._learner.init(0)
+    state = four._agent.init(0)
     following, _ = four(state, batches(0, 4))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
-    again, _ = four(four._learner.init(0), [jax.device_put(batch) for batch in batches(0, 4)])
+    again, _ = four(four._agent.init(0), [jax.device_put(batch) for batch in batches(0, 4)])
     assert same_bits(following, again)
 
 
@@ -88,4 +88,4 @@ def test_what_does_not_fit_is_refused(four):
     with pytest.raises(ValueError, match=r"updates_per_dispatch is 3: .* multiple of agent.policy_delay, which is 2"):
         FusedUpdates(make_learner(), 3)
     with pytest.raises(ValueError, match="not 4 of the shapes"):
-        four(four._learner.init(0), batches(0, 2))
+        four(four._agent.init(0), batches(0, 2))

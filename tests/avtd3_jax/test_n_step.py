@@ -9,8 +9,8 @@ from learner_cases import BOTH, copy_replay, make_learner, random_batch
 from test_replay import ACTION, EPISODES, SPEC, STACK, Recorder, identities
 
 from avtd3_jax.agent import losses
+from avtd3_jax.agent.frames import split_frames
 from avtd3_jax.agent.spaces import ObsSpec
-from avtd3_jax.agent.td3 import split_frames
 from avtd3_jax.replay.batch import make_batch
 from avtd3_jax.replay.replay import FrameReplay
 

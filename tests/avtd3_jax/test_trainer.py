@@ -1,6 +1,6 @@
 """What is saved at an episode's end is the run as it was then, although its last updates run on beside the reset."""
 
-import itertools
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,21 +12,76 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
-from avtd3_jax.training.learner_loop import LearnerLoop
+from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.telemetry import Telemetry
 from avtd3_jax.training.trainer import Trainer
 
 LENGTH = 6  # of every episode
 EXPLORATION = 8  # so an update is due with the first action of every later episode
+KEYS = SimpleNamespace(reward_terms_key="", episode_metrics_key="", speed_key="")
 
 
-class WatchedLoop(LearnerLoop):
+class WatchedLearner(Learner):
     """Says whether an update is under way."""
 
     @property
     def updating(self):
         return self._in_flight is not None
+
+
+class Environments:
+    """Counting environments: an observation tells its episode and step. `reset` is told of each reset as it is made."""
+
+    def __init__(self, size=1, reset=lambda episode: None, lengths=None):
+        self.size, self.on_reset, self.lengths = size, reset, lengths or [LENGTH] * size
+        self.asked, self.observations = {}, {}
+        self.episodes = 0
+        self.steps = [0] * size
+        self.seeds = []
+
+    def idle(self):
+        return [i for i in range(self.size) if i not in self.observations and i not in self.asked]
+
+    def waiting(self):
+        return {i: self.observations[i] for i in self.observations if i not in self.asked}
+
+    def reset(self, environment, seed):
+        self.asked[environment] = None
+        self.seeds.append(seed)
+
+    def step(self, actions):
+        self.asked.update(actions)
+
+    def receive(self):
+        began, transitions = [], []
+        for i, action in list(self.asked.items()):
+            del self.asked[i]
+            if action is None:
+                self.on_reset(self.episodes)
+                self.observations[i] = np.full(5, 10.0 * self.episodes, np.float32)
+                self.episodes += 1
+                self.steps[i] = 0
+                began.append(SimpleNamespace(environment=i, observation=self.observations[i]))
+                continue
+            before = self.observations.pop(i)
+            self.steps[i] += 1
+            ended = self.steps[i] == self.lengths[i]
+            if not ended:
+                self.observations[i] = before + 1.0
+            transitions.append(
+                SimpleNamespace(
+                    environment=i,
+                    action=action,
+                    reward=float(self.steps[i]),
+                    next_observation=before + 1.0,
+                    terminated=ended,
+                    truncated=False,
+                    info={},
+                )
+            )
+        return SimpleNamespace(began=began, transitions=transitions, lost=[], torn=[])
 
 
 def never():
@@ -39,89 +94,71 @@ def empty_replay(environments):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """(trainer, loop, checkpoints) of a run in `folder` with so many environments; all that it opens is closed."""
-    opened = []
+    """(trainer, learner, checkpoints) of a run in `folder` with so many environments; all that it opens is closed."""
+    with ExitStack() as stack:
 
-    def make(folder="run", environments=1, overlap=True, exploration=EXPLORATION):
-        learner = make_learner(VECTOR)
-        replay = empty_replay(environments)
-        batches = Prefetcher(lambda: replay.sample(8))
-        loop = WatchedLoop(learner, learner.init(0), batches, timer := PhaseTimer(), overlap=overlap)
-        checkpoints = Checkpoints(tmp_path / folder / "checkpoints")
-        log = RunLog(tmp_path / folder)
-        opened.extend([loop, checkpoints, log])
-        schedule = ScheduleConfig(
-            total_steps=1000,
-            exploration_steps=exploration,
-            updates_per_step=0.5,
-            updates_per_dispatch=1,
-            overlap=overlap,
-            batch_size=8,
-            log_every=1000,
-            eval_every=0,
-            eval_episodes=1,
-            checkpoint_every=0,
-            checkpoints_kept=3,
-            debug_every=1000,
-            warn_window=1000,
-        )
-        trainer = Trainer(
-            schedule=schedule,
-            exploration=ExplorationConfig(mean=(0.0, 0.5), std=(0.5, 0.5), correlation=0.5, policy_noise=0.1),
-            seed=0,
-            loop=loop,
-            replay=replay,
-            log=log,
-            checkpoints=checkpoints,
-            timer=timer,
-            evaluate=lambda policy, step: {},
-            description={},
-            monitors=Monitors(1000, 0.99, ("steer", "accel"), lambda sentence: None),
-            clock=lambda: 0.0,
-        )
-        return trainer, loop, checkpoints
+        def make(folder="run", environments=1, overlap=True, exploration=EXPLORATION):
+            agent = make_learner(VECTOR)
+            replay = empty_replay(environments)
+            batches = Prefetcher(lambda: replay.sample(8))
+            timer = PhaseTimer()
+            learner = WatchedLearner(agent, agent.init(0), batches, timer, overlap=overlap)
+            checkpoints = Checkpoints(tmp_path / folder / "checkpoints")
+            log = RunLog(tmp_path / folder)
+            for opened in (log, checkpoints, learner):
+                stack.callback(opened.close)
+            schedule = ScheduleConfig(
+                total_steps=1000,
+                exploration_steps=exploration,
+                updates_per_step=0.5,
+                updates_per_dispatch=1,
+                overlap=overlap,
+                batch_size=8,
+                log_every=1000,
+                eval_every=0,
+                eval_episodes=1,
+                checkpoint_every=0,
+                checkpoints_kept=3,
+                debug_every=1000,
+                warn_window=1000,
+            )
+            trainer = Trainer(
+                schedule=schedule,
+                exploration=ExplorationConfig(mean=(0.0, 0.5), std=(0.5, 0.5), correlation=0.5, policy_noise=0.1),
+                seed=0,
+                learner=learner,
+                replay=replay,
+                info_keys=KEYS,
+                log=log,
+                telemetry=Telemetry(schedule, log, timer, agent),
+                checkpoints=checkpoints,
+                timer=timer,
+                evaluate=lambda policy, step: {},
+                description={},
+                monitors=Monitors(1000, 0.99, ("steer", "accel"), lambda sentence: None),
+                clock=lambda: 0.0,
+                report=lambda sentence: None,
+            )
+            return trainer, learner, checkpoints
 
-    yield make
-    for each in opened:
-        each.close()
-
-
-def transition(observation, action, step, *, episode=0, environment=0):
-    return SimpleNamespace(
-        observation=observation,
-        action=action,
-        reward=float(step),
-        next_observation=observation + 1.0,
-        terminated=step == LENGTH - 1,
-        truncated=False,
-        info={},
-        episode=episode,
-        step=step,
-        environment=environment,
-    )
+        yield make
 
 
-def drive(trainer, reset=lambda episode: None):
-    """What the env loop does: a reset, then an action and a transition a step; `reset` is told of each."""
-    for episode in itertools.count(trainer.counters.episode):
-        trainer.begin_episode(episode)
-        reset(episode)
-        for step in range(LENGTH):
-            observation = np.full(5, 10.0 * episode + step, np.float32)
-            yield transition(observation, trainer.act(observation), step, episode=episode)
+def after(trainer, steps):
+    return lambda: trainer.counters.step >= steps
 
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_the_last_update_of_an_episode_runs_on_beside_the_reset(make_run, overlap):
-    trainer, loop, _ = make_run(overlap=overlap)
+    trainer, learner, _ = make_run(overlap=overlap)
     under_way = []
-    stream = drive(trainer, lambda episode: under_way.append(loop.updating))
-    trainer.run(itertools.islice(stream, 4 * LENGTH), never)
+    envs = Environments(reset=lambda episode: under_way.append(learner.updating))
+    trainer.run(envs, after(trainer, 4 * LENGTH))
     assert under_way == [False, False, True, True], "the first update is in the second episode"
 
 
-@pytest.mark.parametrize("ending", ["stopped", "stopped a step later", "stream over", "reset fails"])
-def test_a_run_that_ends_at_an_episodes_end_is_saved_as_it_was_then(make_run, ending):
+@pytest.mark.parametrize("ending", ["stopped", "stopped in the next episode", "reset fails", "step fails"])
+def test_a_run_that_ends_after_an_episodes_end_is_saved_as_it_was_then(make_run, ending):
     trainer, _, checkpoints = make_run()
     last = 3 * LENGTH
 
@@ -129,15 +166,14 @@ def test_a_run_that_ends_at_an_episodes_end_is_saved_as_it_was_then(make_run, en
         if ending == "reset fails" and episode == 3:
             raise RuntimeError("no simulator")
 
-    stream = drive(trainer, reset)
+    envs = Environments(reset=reset)
     if ending.startswith("stopped"):
-        end = last + (ending == "stopped a step later")
-        trainer.run(stream, lambda: trainer.counters.step == end)
-    elif ending == "stream over":
-        trainer.run(itertools.islice(stream, last), never)
+        trainer.run(envs, after(trainer, last + 2 * (ending != "stopped")))
     else:
-        with pytest.raises(RuntimeError, match="no simulator"):
-            trainer.run(stream, never)
+        if ending == "step fails":
+            inner, envs.step = envs.step, lambda actions: inner(actions) if envs.episodes < 4 else 1 / 0
+        with pytest.raises((RuntimeError, ZeroDivisionError)):
+            trainer.run(envs, never)
     checkpoints.wait()
     assert checkpoints.steps() == [last]
     saved = checkpoints.extras()["counters"]
@@ -148,24 +184,51 @@ def test_a_run_that_ends_at_an_episodes_end_is_saved_as_it_was_then(make_run, en
     assert int(state.step) == saved["update"] == (last - EXPLORATION - 1) // 2
 
 
-def test_another_environments_step_is_not_in_what_is_saved_at_an_episodes_end(make_run):
-    trainer, loop, checkpoints = make_run(environments=2, exploration=1000)
+@pytest.mark.parametrize("first", [False, True])
+def test_another_environments_step_is_not_in_what_is_saved_at_an_episodes_end(make_run, first):
+    trainer, learner, checkpoints = make_run(environments=2, exploration=1000)
+    envs = Environments(2, lengths=[LENGTH, 1000])
+    inner = envs.receive
 
-    def both():
-        observations = {i: np.full(5, float(i), np.float32) for i in range(2)}
-        for environment in range(2):
-            trainer.begin_episode(environment, environment)
-        for step in range(LENGTH):
-            actions = trainer.act_all(observations)
-            trainer.learn()
-            for i in range(2):  # the second one has answered too by the time that the first one's episode ends
-                done = step if i == 0 else min(step, LENGTH - 2)
-                yield transition(observations[i], actions[i], done, episode=i, environment=i)
+    def receive():
+        answers = inner()
+        answers.transitions.reverse()  # the one that ends its episode comes first, or last
+        return answers
 
-    trainer.run(both(), never)
+    envs.receive = receive if first else inner
+    trainer.run(envs, after(trainer, 2 * LENGTH + 1))
     checkpoints.wait()
-    end = 2 * LENGTH - 1
-    assert checkpoints.steps() == [end]
+    assert checkpoints.steps() == [2 * LENGTH]
     replay = empty_replay(2)
-    assert checkpoints.restore(loop.state, replay).extras["counters"]["step"] == end
-    assert [len(ring) for ring in replay.rings] == [LENGTH, LENGTH - 1]
+    assert checkpoints.restore(learner.state, replay).extras["counters"]["step"] == 2 * LENGTH
+    assert [len(ring) for ring in replay.rings] == [LENGTH, LENGTH]
+
+
+def test_a_run_makes_exactly_its_steps_and_numbers_its_episodes_once(make_run):
+    trainer, _, _ = make_run(environments=2, exploration=2000)
+    envs = Environments(2)
+    trainer._schedule = SimpleNamespace(**{**vars(trainer._schedule), "total_steps": 2 * LENGTH + 3})
+    trainer.run(envs, never)
+    assert trainer.counters.step == 2 * LENGTH + 3
+    assert trainer.counters.episode == envs.episodes == len(set(envs.seeds)) == 4
+
+
+def test_all_that_wait_are_served_by_one_call_of_the_policy_and_each_gets_its_own_action(make_run):
+    trainer, learner, _ = make_run(environments=3, exploration=0)
+    batches = []
+
+    def act(observations):
+        batches.append(observations["vector"].copy())
+        return observations["vector"][:, :2] / 1000.0
+
+    learner.act = act
+    learner.update = lambda number: None
+    trainer._exploration = ExplorationConfig(mean=(0.0,), std=(0.0,), correlation=0.0, policy_noise=0.0)
+    envs, given = Environments(3), []
+    inner = envs.step
+    envs.step = lambda actions: (given.append(dict(actions)), inner(actions))
+    trainer.run(envs, after(trainer, 9))
+    assert [batch.shape for batch in batches] == [(3, 5)] * len(batches)
+    for batch, actions in zip(batches, given, strict=True):
+        for environment, action in actions.items():
+            np.testing.assert_allclose(action, np.minimum(batch[environment, :2] / 1000.0, 1.0))

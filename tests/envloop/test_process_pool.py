@@ -8,6 +8,7 @@ import signal
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,7 +17,8 @@ from settings_of_record import of_record
 
 from envloop.config import SimulatorConfig
 from envloop.errors import SimulatorError
-from envloop.workers.fleet import Fleet
+from envloop.workers.pool import EnvPool
+from envloop.workers.process import CrashedError
 
 DRIVE = np.array([0.0, 0.6], np.float32)
 SIMULATOR = SimulatorConfig(timeout_s=1.0, backoff_s=0.1, backoff_max_s=0.2)
@@ -25,58 +27,69 @@ NOBODY = "127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
-def fleet():
+def pool():
     """Two environments; every test leaves both of them driving."""
-    made = Fleet([CONFIG] * 2)
+    made = EnvPool([CONFIG] * 2)
     pids = family(made)
     assert len(pids) == 4
     yield made
     pids |= family(made)
     made.close()
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=10)
-    assert not alive, "processes outlived their fleet"
+    assert not alive, "processes outlived their pool"
 
 
-def family(fleet):
+def family(pool):
     """Process ids of all workers and their servers."""
-    workers = [psutil.Process(member.process.pid) for member in fleet.members]
+    workers = [psutil.Process(member.backend.pid) for member in pool.members]
     return {process.pid for worker in workers for process in [worker, *worker.children(recursive=True)]}
 
 
 def server_of(member):
-    (server,) = psutil.Process(member.process.pid).children()
+    (server,) = psutil.Process(member.backend.pid).children()
     return server
 
 
+@dataclasses.dataclass
+class Step:
+    """A transition, with the number of its episode and of its step within it."""
+
+    episode: int
+    step: int
+    made: Any
+
+    def __getattr__(self, name):
+        return getattr(self.made, name)
+
+
 class Drive:
-    """Drives a fleet and remembers what happened."""
+    """Drives a pool and remembers what happened; the lives of episodes are numbered as they begin."""
 
-    def __init__(self, fleet, first_episode=0):
-        self.stopped = False
-        self.begun, self.torn, self.lost, self.batches = [], [], [], []
+    def __init__(self, pool):
+        self.pool = pool
+        self.begun, self.torn, self.lost = [], [], []
         self.transitions = []
-        self.stream = fleet.transitions(
-            self.policy,
-            self.begin,
-            lambda: None,
-            stop=lambda: self.stopped,
-            first_episode=first_episode,
-            on_lost=lambda environment, error: self.lost.append((environment, error)),
-            on_torn=self.torn.append,
-        )
+        self.running = {}  # environment -> (episode, next step)
 
-    def policy(self, observations):
-        self.batches.append(sorted(observations))
-        return dict.fromkeys(observations, DRIVE)
-
-    def begin(self, episode, environment):
-        self.begun.append((episode, environment))
-        return 100 + episode
+    def turn(self):
+        for environment in self.pool.idle():
+            episode = len(self.begun)
+            self.begun.append((episode, environment))
+            self.running[environment] = [episode, 0]
+            self.pool.reset(environment, seed=100 + episode)
+        self.pool.step(dict.fromkeys(self.pool.waiting(), DRIVE))
+        answers = self.pool.receive()
+        self.torn += [(*self.running[torn.environment], torn) for torn in answers.torn]
+        self.lost += answers.lost
+        for transition in answers.transitions:
+            running = self.running[transition.environment]
+            self.transitions.append(Step(*running, transition))
+            running[1] += 1
 
     def until(self, enough, limit_s=60.0):
         deadline = time.monotonic() + limit_s
         while not enough():
-            self.transitions.append(next(self.stream))
+            self.turn()
             assert time.monotonic() < deadline
         return self
 
@@ -85,13 +98,11 @@ class Drive:
 
 
 @pytest.fixture
-def drive(fleet):
+def drive(pool):
     """A drive that both environments have joined; it ends with nothing asked of either."""
-    made = Drive(fleet)
+    made = Drive(pool)
     yield made.until(lambda: made.steps(0) and made.steps(1))
-    made.stopped = True
-    list(made.stream)
-    for member in fleet.members:
+    for member in pool.members:
         member.interrupted()
 
 
@@ -111,7 +122,7 @@ def check_chains(transitions):
                 assert after.episode > before.episode
 
 
-def test_transitions_chain_within_each_environment_and_episodes_are_numbered_once(fleet, drive):
+def test_transitions_chain_within_each_environment_and_episodes_are_numbered_once(pool, drive):
     drive.until(lambda: len(drive.begun) >= 4, limit_s=120)
     check_chains(drive.transitions)
     assert [episode for episode, _ in drive.begun] == list(range(len(drive.begun)))
@@ -120,7 +131,7 @@ def test_transitions_chain_within_each_environment_and_episodes_are_numbered_onc
     assert all("episode_metrics" in t.info for t in ended)
 
 
-def test_an_episode_is_its_seed_s_whoever_drives_it(fleet, drive, env):
+def test_an_episode_is_its_seed_s_whoever_drives_it(pool, drive, env):
     first = [
         t for t in drive.until(lambda: len(drive.steps(1)) >= 20).steps(1) if t.episode == drive.steps(1)[0].episode
     ]
@@ -131,8 +142,8 @@ def test_an_episode_is_its_seed_s_whoever_drives_it(fleet, drive, env):
         assert reward == transition.reward
 
 
-def test_the_processes_know_no_jax(fleet):
-    for pid in family(fleet):
+def test_the_processes_know_no_jax(pool):
+    for pid in family(pool):
         assert "jax" not in Path(f"/proc/{pid}/maps").read_text()
 
 
@@ -145,29 +156,29 @@ def test_the_processes_know_no_jax(fleet):
         ("process", signal.SIGSTOP),
     ],
 )
-def test_one_that_dies_or_hangs_never_stops_the_other(fleet, drive, whose, blow):
-    member = fleet.members[0]
-    struck = server_of(member).pid if whose == "server" else member.process.pid
+def test_one_that_dies_or_hangs_never_stops_the_other(pool, drive, whose, blow):
+    member = pool.members[0]
+    struck = server_of(member).pid if whose == "server" else member.backend.pid
     before = len(drive.steps(0))
     others = len(drive.steps(1))
     os.kill(struck, blow)
     drive.until(lambda: drive.lost)
-    assert drive.lost[0][0] == 0
+    assert drive.lost[0].environment == 0
     drive.until(lambda: len(drive.steps(0)) >= before + 12)
     assert len(drive.steps(1)) > others + 20, "the other one waited"
     check_chains(drive.transitions)
-    (torn,) = drive.torn
+    ((episode, steps, torn),) = drive.torn
     assert torn.environment == 0
-    assert [t.step for t in drive.transitions if t.episode == torn.episode] == list(range(torn.steps))
-    assert not [t for t in drive.transitions if t.episode == torn.episode and (t.terminated or t.truncated)]
+    assert [t.step for t in drive.transitions if t.episode == episode] == list(range(steps))
+    assert not [t for t in drive.transitions if t.episode == episode and (t.terminated or t.truncated)]
     if whose == "process" or blow == signal.SIGKILL:
         assert not psutil.pid_exists(struck)
 
 
-def test_the_spare_environment_drives_without_disturbing_the_others(fleet, drive):
+def test_the_evaluation_environment_drives_without_disturbing_the_others(pool, drive):
     drive.until(lambda: drive.transitions[-1].terminated or drive.transitions[-1].truncated, limit_s=120)
     ended = drive.transitions[-1]
-    spare = fleet.spare()
+    spare = pool.evaluation_env()
     first, told = spare.reset(seed=7, options={"start": "beginning"})
     assert told["ego"]["x"] == pytest.approx(317.7, abs=6.0), "info comes over, as from an environment in this process"
     rewards = [spare.step(DRIVE)[1] for _ in range(5)]
@@ -178,36 +189,56 @@ def test_the_spare_environment_drives_without_disturbing_the_others(fleet, drive
     check_chains(drive.transitions)
 
 
-def test_a_spare_environment_whose_process_dies_says_so_and_comes_back(fleet):
-    spare = fleet.spare()
+def test_an_evaluation_environment_whose_process_dies_says_so_and_comes_back(pool):
+    spare = pool.evaluation_env()
     spare.reset(seed=7, options={"start": "beginning"})
-    os.kill(fleet.members[0].process.pid, signal.SIGKILL)
+    os.kill(pool.members[0].backend.pid, signal.SIGKILL)
     with pytest.raises(SimulatorError, match=r"process .* ended"):
         spare.step(DRIVE)
     spare.reset(seed=7, options={"start": "beginning"})
     spare.step(DRIVE)
 
 
-def test_a_fleet_that_cannot_start_says_why_and_leaves_nothing_behind():
+def test_a_pool_that_cannot_start_says_why_and_leaves_nothing_behind():
     children = set(psutil.Process().children(recursive=True))
     with pytest.raises(SimulatorError, match=re.escape(NOBODY)):
-        Fleet([CONFIG, of_record(simulator=SimulatorConfig(endpoint=NOBODY, timeout_s=0.5))])
+        EnvPool([CONFIG, of_record(simulator=SimulatorConfig(endpoint=NOBODY, timeout_s=0.5))])
     with pytest.raises(ValueError, match="route is 'nowhere'"):
-        Fleet([of_record(route="nowhere")])
+        EnvPool([of_record(route="nowhere")])
     _, alive = psutil.wait_procs(list(set(psutil.Process().children(recursive=True)) - children), timeout=10)
     assert not alive
 
 
 def test_without_any_environment_left_the_run_ends():
     simulator = dataclasses.replace(SIMULATOR, restart_attempts=1)
-    fleet = Fleet([of_record(simulator=simulator)])
+    pool = EnvPool([of_record(simulator=simulator)], in_processes=True)
     try:
-        drive = Drive(fleet)
-        next(drive.stream)
+        drive = Drive(pool)
+        drive.until(lambda: drive.transitions)
         away = of_record(simulator=dataclasses.replace(simulator, endpoint=NOBODY))
-        fleet.members[0].process.config = away  # what the next process will look for
-        os.kill(fleet.members[0].process.pid, signal.SIGKILL)
+        pool.members[0].backend.config = away  # what the next process will look for
+        os.kill(pool.members[0].backend.pid, signal.SIGKILL)
         with pytest.raises(SimulatorError, match="No environment can be brought back"):
             drive.until(lambda: False)
     finally:
-        fleet.close()
+        pool.close()
+
+
+def test_a_bug_in_a_process_reaches_the_run_with_its_traceback(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'envloop.workers.worker' in sys.orig_argv:\n"
+        "    from envloop.task.episode import Episode\n"
+        "    def broken(self, view):\n"
+        "        raise RuntimeError('a bug of ours')\n"
+        "    Episode.tick = broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    pool = EnvPool([CONFIG] * 2)
+    try:
+        drive = Drive(pool)
+        with pytest.raises(CrashedError, match=r"(?s)Traceback .*in broken.*RuntimeError: a bug of ours"):
+            drive.until(lambda: False)
+        assert not drive.lost
+    finally:
+        pool.close()

@@ -1,0 +1,31 @@
+"""The algorithms by name: another one of the family is a file beside td3.py and a line here."""
+
+from typing import Any, NamedTuple
+
+from avtd3_jax.agent.interface import Agent
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.agent.td3 import TD3, TD3Config
+from avtd3_jax.errors import ConfigError
+
+
+class Algorithm(NamedTuple):
+    """An agent's class, called with (obs_spec, action_spec, config), and its configuration's: TD3Config, or a child."""
+
+    agent: Any
+    config: type[TD3Config]
+
+
+ALGORITHMS = {"td3": Algorithm(TD3, TD3Config)}
+
+
+def algorithm(name: str) -> Algorithm:
+    """The algorithm of that name. Raises ConfigError for an unknown one."""
+    if name not in ALGORITHMS:
+        raise ConfigError(f"config.algorithm is {name!r}: choose one of {', '.join(ALGORITHMS)}.")
+    return ALGORITHMS[name]
+
+
+def make_agent(name: str, obs_spec: ObsSpec, action_spec: ActionSpec, config: TD3Config) -> Agent:
+    """The agent of algorithm `name`. Raises ConfigError or InputError where `config` does not fit."""
+    agent: Agent = algorithm(name).agent(obs_spec, action_spec, config)
+    return agent

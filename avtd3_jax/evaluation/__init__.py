@@ -1,0 +1,1 @@
+"""Driving a policy without noise, measuring it, and showing it."""

@@ -1,0 +1,97 @@
+"""Evaluation episodes: a policy without noise, from the beginning, in episodes that training never saw."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import gymnasium as gym
+import numpy as np
+
+from avtd3_jax.seeding import RunStream, episode_seed
+from envloop.baselines.policies import Policy, PolicyMaker
+from envloop.config import EnvConfig
+from envloop.drawing.birdseye import thin_track
+from envloop.errors import SimulatorError
+from envloop.make import AnyEnvConfig
+from envloop.suites import Suite
+
+StepHook = Callable[[gym.Env, np.ndarray, Mapping[str, Any]], None]
+Metrics = dict[str, Any]
+
+_LOST_LIMIT = 3  # times that one episode is begun again after its simulator died
+
+
+def always(policy: Policy) -> PolicyMaker:
+    """The same policy in every episode, for one without memory."""
+    return lambda env, seed: policy
+
+
+def evaluate(
+    env: gym.Env,
+    config: AnyEnvConfig,
+    make_policy: PolicyMaker,
+    episodes: int,
+    seed: int,
+    on_step: StepHook | None = None,
+    suite: Suite | None = None,
+) -> Iterator[Metrics]:
+    """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw.
+
+    With a suite, of as many on each of its routes, in rounds. The i-th episode is the same for every policy.
+    `config` is that of `env`.
+    """
+    routes: Sequence[str | None] = [None] if suite is None else suite.route_names()
+    for i in range(episodes * len(routes)):
+        of_episode = episode_seed(seed, RunStream.EVALUATION, i)
+        yield drive(env, config, make_policy, of_episode, on_step, routes[i % len(routes)])
+
+
+def drive(
+    env: gym.Env,
+    config: AnyEnvConfig,
+    make_policy: PolicyMaker,
+    seed: int,
+    on_step: StepHook | None = None,
+    route: str | None = None,
+) -> Metrics:
+    """One episode, its metrics. The driving task begins at the start of `route` (None: the environment's own), at rest.
+
+    An episode is a pure function of its seed, so one whose simulator dies is driven again from its beginning.
+
+    Raises:
+      SimulatorError: the simulator died in every attempt.
+    """
+    options = None
+    if isinstance(config, EnvConfig):
+        options = {"start": "beginning"} if route is None else {"start": "beginning", "route": route}
+    for attempt in range(_LOST_LIMIT):
+        try:
+            return _drive_once(env, make_policy, seed, on_step, options)
+        except SimulatorError:
+            if attempt == _LOST_LIMIT - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _drive_once(
+    env: gym.Env, make_policy: PolicyMaker, seed: int, on_step: StepHook | None, options: dict[str, Any] | None
+) -> Metrics:
+    obs, info = env.reset(seed=seed, options=options)
+    policy = make_policy(cast(Any, env), seed)  # a scripted one looks into its own environment
+    total, length, track = 0.0, 0, [_place(info)]
+    while True:
+        action = policy(obs)
+        obs, reward, terminated, truncated, info = env.step(action)
+        total, length = total + float(reward), length + 1
+        track.append(_place(info))
+        if on_step is not None:
+            on_step(env, action, info)
+        if terminated or truncated:
+            break
+    places = [place for place in track if place is not None]
+    driven = {"track": thin_track(places)} if places else {}
+    return {"seed": seed, "return": total, "length": length, **info.get("episode_metrics", {}), **driven}
+
+
+def _place(info: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Where the ego is on the map, where there is one."""
+    return (info["ego"]["x"], info["ego"]["y"]) if "ego" in info else None

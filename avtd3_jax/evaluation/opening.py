@@ -1,0 +1,134 @@
+"""From a command line to a policy and the environment that it is to drive in."""
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from absl import logging
+
+from avtd3_jax import runtime
+from avtd3_jax.agent.interface import Agent, Params
+from avtd3_jax.agent.registry import make_agent
+from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
+from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.errors import ConfigError
+from avtd3_jax.evaluation.episodes import always
+from avtd3_jax.evaluation.report import NETWORK
+from avtd3_jax.settings.config_file import load
+from avtd3_jax.settings.run_config import RunConfig, parse_saved
+from avtd3_jax.training.header import simulator_name
+from envloop.baselines.policies import SCRIPTED, PolicyMaker
+from envloop.config import EnvConfig
+from envloop.make import describe, make_env, simulator_of, spaces_of
+from envloop.suites import Suite
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A checkpoint's policy; `step` is the environment step that it was saved at."""
+
+    agent: Agent
+    params: Params
+    step: int
+
+    def act(self, obs: Any) -> np.ndarray:
+        """The action [A], without noise."""
+        return self.agent.act(self.params, obs)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A policy, and the environment that it is to drive in.
+
+    run: the run's configuration, with what the command line sets otherwise.
+    seed: of the episodes.
+    network: None where a scripted policy drives.
+    simulator: which one it is, for a file of results.
+    decision_s: simulated seconds from one action to the next.
+    """
+
+    run: RunConfig
+    seed: int
+    env: gym.Env
+    make_policy: PolicyMaker
+    network: Network | None
+    simulator: Mapping[str, Any]
+    decision_s: float
+
+
+@contextmanager
+def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None) -> Iterator[Opened]:
+    """Opens what the command line names, and says what runs where; the environment is closed afterwards.
+
+    Args:
+      args: `checkpoint`, `config` and its `changes`, `policy`, `route`, and the options of `add_shared_options`.
+
+    Raises:
+      Avtd3Error, EnvLoopError: with one plain sentence.
+    """
+    logging.set_verbosity(logging.ERROR)  # orbax warns of older checkpoints that they do not say where they were
+    with ExitStack() as stack:
+        checkpoints = None
+        if args.checkpoint is not None:
+            checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
+        told = parse_saved(checkpoints.extras(args.step)["config"]) if checkpoints else load(args.config, args.changes)
+        run = _overridden(told, args, suite)
+        seed = run.seed if args.seed is None else args.seed
+        network, driver = None, args.policy
+        if args.policy == NETWORK:
+            assert checkpoints is not None
+            device = runtime.setup(args.device).device
+            network = _network(run, checkpoints, args.step)
+            driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
+        env = make_env(run.env, render)
+        stack.callback(env.close)
+        description = describe(env)
+        simulator = simulator_of(description)
+        print(f"policy     {driver}")
+        print(f"simulator  {simulator_name(description.simulator)}")
+        scenario = f", scenario {run.env.scenario}" if isinstance(run.env, EnvConfig) else ""
+        print(f"task       {f'suite {suite.name}{scenario}' if suite else description.task}, seed {seed}", flush=True)
+        make_policy = always(network.act) if network else SCRIPTED[args.policy]
+        yield Opened(run, seed, env, make_policy, network, simulator, description.decision_s)
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """What every command that drives a checkpoint can be told."""
+    parser.add_argument("--step", type=int, help="which checkpoint (default: the last one)")
+    parser.add_argument("--seed", type=int, help="of the evaluation episodes (default: the run's)")
+    parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
+    parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
+    parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
+
+
+def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:
+    # What the run began with is in the checkpoint; the file need not be there any more.
+    config = dataclasses.replace(run.agent, encoder_weights="")
+    observations, actions = spaces_of(run.env)
+    specs = ObsSpec.from_space(observations), ActionSpec.from_space(actions)
+    agent = make_agent(run.algorithm, *specs, config)
+    found, params, _ = checkpoints.restore_params(agent.init(run.seed).params, step)
+    return Network(agent, params, found)
+
+
+def _overridden(run: RunConfig, args: argparse.Namespace, suite: Suite | None) -> RunConfig:
+    """The run's configuration with what the command line sets otherwise."""
+    simulator = {name: value for name in ("endpoint", "xodr") if (value := getattr(args, name)) is not None}
+    env = {name: value for name in ("scenario", "route") if (value := getattr(args, name)) is not None}
+    if suite is not None:
+        simulator["town"] = suite.town
+        env["route"] = suite.route_names()[0]
+    first = run.environments()[0]
+    if not isinstance(first, EnvConfig):
+        if simulator or env:
+            named = ", ".join(f"--{'sim.' if name in simulator else ''}{name}" for name in (*simulator, *env))
+            raise ConfigError(f"{named}: the run's environment is Gymnasium's {first.id}, which has no such setting.")
+        return run
+    changed = dataclasses.replace(first, simulator=dataclasses.replace(first.simulator, **simulator), **env)
+    changed.validate()
+    return dataclasses.replace(run, env=changed)

@@ -1,0 +1,211 @@
+"""N environments behind one interface: ask each for a reset or a step, then take what the first of them answer."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Protocol, cast
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.description import EnvDescription
+from envloop.errors import SimulatorError
+from envloop.make import AnyEnvConfig, spaces_of
+from envloop.workers.local import LocalEnv
+from envloop.workers.messages import Began, Observation, Reply, Stepped
+from envloop.workers.process import ProcessEnv
+from envloop.workers.supervised import EnvLost, EpisodeBegan, EpisodeTorn, SupervisedEnv, Transition
+
+_POLL_S = 0.2  # how late a stop or an overdue answer may be seen
+_GRACE_S = 10.0  # for an orderly end: a car and its traffic are removed from an external server
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the environments have answered: of each environment one thing at most."""
+
+    began: tuple[EpisodeBegan, ...] = ()
+    transitions: tuple[Transition, ...] = ()
+    lost: tuple[EnvLost, ...] = ()
+    torn: tuple[EpisodeTorn, ...] = ()
+
+
+class Timer(Protocol):
+    """Takes the time of phases."""
+
+    def __call__(self, phase: str) -> contextlib.AbstractContextManager[None]: ...
+    def add(self, phase: str, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True)
+class _NoTimer:
+    def __call__(self, phase: str) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def add(self, phase: str, seconds: float) -> None:
+        return None
+
+
+class EnvPool:
+    """The environments of a run. One alone runs in this process, in lock-step; several run in a process each.
+
+    One that dies or hangs, in its process or in its simulator, is started again while the others go on; only when all
+    of them stay away does `receive` raise.
+
+    Args:
+      configs: one per environment.
+      timer: told each environment's own seconds ("env_step", "env_reset"), and how long none had answered ("env_wait").
+      in_processes: whether they run in processes of their own; by default where there are several.
+
+    Raises:
+      TaskError: a configuration is wrong.
+      SimulatorError: one of them cannot be started.
+    """
+
+    def __init__(
+        self, configs: Sequence[AnyEnvConfig], timer: Timer | None = None, in_processes: bool | None = None
+    ) -> None:
+        kind = ProcessEnv if (len(configs) > 1 if in_processes is None else in_processes) else LocalEnv
+        self._timer = timer or _NoTimer()
+        self.members = [SupervisedEnv(index, config, kind(config)) for index, config in enumerate(configs)]
+        try:
+            for member in self.members:
+                member.backend.start()
+            for member in self.members:
+                member.handle(member.backend.wait())
+        except BaseException:
+            self.close(grace_s=0.0)
+            raise
+
+    @property
+    def size(self) -> int:
+        return len(self.members)
+
+    @property
+    def description(self) -> EnvDescription:
+        """What the first environment says of itself; "hosts" of its simulator names those of all."""
+        descriptions = [member.description for member in self.members]
+        simulator = descriptions[0].simulator
+        if simulator:
+            simulator = {**simulator, "hosts": [d.simulator["host"] for d in descriptions]}
+        return dataclasses.replace(descriptions[0], simulator=simulator)
+
+    def idle(self) -> list[int]:
+        """The environments between two episodes, which wait for `reset`."""
+        return [member.index for member in self.members if member.idle]
+
+    def waiting(self) -> dict[int, Observation]:
+        """The observations of the environments that wait for an action."""
+        return {member.index: member.observation for member in self.members if member.acting}
+
+    def reset(self, environment: int, seed: int) -> None:
+        """Asks for an episode; `receive` says when it began."""
+        self.members[environment].reset(seed)
+
+    def step(self, actions: Mapping[int, NDArray[np.float32]]) -> None:
+        """Asks for a step of each environment in `actions`; `receive` answers each with a transition."""
+        for environment, action in actions.items():
+            self.members[environment].step(action)
+
+    def receive(self) -> Answers:
+        """What the environments have answered by now, after waiting a while for the first answer.
+
+        An environment answers in order: that its episode began, then its transitions, up to one that ends the episode.
+        When it is lost, `lost` says why, the transition under way is dropped, and `torn` tells when it is back; all
+        earlier transitions stand, and the next episode begins.
+
+        Raises:
+          SimulatorError: no environment is left that can be brought back.
+          TaskError: an environment refuses what it is asked.
+          CrashedError: our own code failed in a process; what fails in this one is raised as it is.
+        """
+        self._supervise()
+        events = [member.handle(reply) for member, reply in self._replies()]
+        losses = [member.take_loss() for member in self.members]
+        return Answers(
+            tuple(event for event in events if isinstance(event, EpisodeBegan)),
+            tuple(event for event in events if isinstance(event, Transition)),
+            tuple(loss for loss in losses if loss is not None),
+            tuple(event for event in events if isinstance(event, EpisodeTorn)),
+        )
+
+    def evaluation_env(self) -> "EvaluationEnv":
+        """An environment between two episodes, for whoever drives it until the next `reset` or `step`."""
+        idle = [member for member in self.members if member.idle]
+        return EvaluationEnv(idle[0] if idle else self.members[0].interrupted())
+
+    def close(self, grace_s: float = _GRACE_S) -> None:
+        """Ends every environment; all of them at once. May be called twice."""
+        for member in self.members:
+            member.backend.hang_up()
+        for member in self.members:
+            member.backend.end(grace_s)
+
+    def _replies(self) -> Iterator[tuple[SupervisedEnv, Reply]]:
+        for member in self._answering():
+            try:
+                with self._timer(member.backend.phase) if member.backend.phase else contextlib.nullcontext():
+                    reply = member.backend.receive()
+            except SimulatorError as error:
+                member.down(error)
+                continue
+            if isinstance(reply, Stepped) and not isinstance(member.backend, LocalEnv):
+                self._timer.add("env_step", reply.seconds)
+            yield member, reply
+
+    def _answering(self) -> list[SupervisedEnv]:
+        """Those whose answer is there, or is made in this process when it is asked for."""
+        asked = [member for member in self.members if member.backend.waiting_for]
+        local = [member for member in asked if member.backend.connection is None]
+        if local:
+            return local
+        if not asked:
+            time.sleep(_POLL_S)
+            return []
+        connections = {member.backend.connection: member for member in asked}
+        with self._timer("env_wait"):
+            answered = wait([connection for connection in connections if connection is not None], _POLL_S)
+        return [connections[cast(Any, connection)] for connection in answered]
+
+    def _supervise(self) -> None:
+        for member in self.members:
+            member.look_after()
+        given_up = [member.error for member in self.members if member.given_up]
+        if len(given_up) == self.size:
+            raise SimulatorError(f"No environment can be brought back. {given_up[0]}")
+
+
+class EvaluationEnv(gym.Env):
+    """An idle environment of a pool as a Gymnasium environment: `reset`, then `step`, each waiting for the answer."""
+
+    def __init__(self, member: SupervisedEnv) -> None:
+        self._member = member
+        self.observation_space, self.action_space = spaces_of(member.backend.config)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """As the environment's own; brings a lost simulator or process back first."""
+        member = self._member
+        if member.error:
+            member.restart()
+        reply = self._call("reset", seed, options)
+        assert isinstance(reply, Began)
+        return reply.observation, reply.info
+
+    def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """As the environment's own."""
+        reply = self._call("step", action)
+        assert isinstance(reply, Stepped)
+        return reply.observation, reply.reward, reply.terminated, reply.truncated, reply.info
+
+    def _call(self, name: str, *arguments: Any) -> Reply:
+        try:
+            return self._member.backend.call(name, *arguments)
+        except SimulatorError as error:
+            self._member.down(error)
+            raise

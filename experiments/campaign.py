@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avtd3_jax.settings.keys import leaves
 from avtd3_jax.settings.run_config import changed_keys
 from avtd3_jax.training.logs import to_json, write_json
 from experiments import record
@@ -157,8 +158,12 @@ def _check_same(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _drift(row: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    """What has changed since a row was made; it stays as it is, and says itself what it was made with."""
-    changed = changed_keys(row["config"], to_json(config)) if row["config"] else []
+    """What has changed since a row was made; it stays as it is, and says itself what it was made with.
+
+    Keys that are gone do not count: nobody could set them to make the row again.
+    """
+    today = {name for name, _ in leaves(config)}
+    changed = [name for name in changed_keys(row["config"], to_json(config)) if name in today] if row["config"] else []
     return f", with another configuration than today's ({', '.join(changed)})" if changed else ""
 
 

@@ -103,6 +103,16 @@ def test_no_module_imports_itself_by_a_detour():
     assert cycles(import_graph(LEARNER + WORLD + SERVER)) == []
 
 
+def test_minicarlas_folders_use_each_other_one_way():
+    graph = nx.DiGraph()
+    for module, other in import_graph(SERVER).edges:
+        room, other_room = (name.split(".")[1:2] for name in (module, other))
+        if room and other_room and room != other_room:
+            graph.add_edge(*room, *other_room)
+    assert {"geometry", "handlers", "maps", "physics", "protocol", "render", "sensors", "world"} <= set(graph)
+    assert cycles(graph) == []
+
+
 @pytest.mark.parametrize(
     "files",
     [

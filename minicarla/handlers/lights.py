@@ -51,7 +51,7 @@ def freeze_all_traffic_lights(sim: Simulation, client: RpcConnection, frozen: bo
 
 @methods.void
 def freeze_traffic_light(sim: Simulation, client: RpcConnection, actor_id: int, frozen: bool) -> None:
-    """`TrafficLight.freeze` of other clients: as on CARLA all lights freeze together."""
+    """`TrafficLight.freeze` by its own RPC name, which the wheel does not use: all lights freeze together."""
     sim.state.find_light(actor_id)
     freeze_all_traffic_lights(sim, client, frozen)
 

@@ -1,11 +1,11 @@
 """RPC methods about vehicles: controls, physics, lights, telemetry."""
 
-from minicarla.physics import physics_control
 from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController, AckermannTarget
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection
 from minicarla.protocol.rpc_types import Wire
 from minicarla.simulation import Simulation
+from minicarla.world import physics_control
 
 methods = Methods()
 _FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
@@ -66,7 +66,7 @@ def get_physics_control(sim: Simulation, client: RpcConnection, actor_id: int) -
 
 @methods.void
 def apply_physics_control(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
-    """`Vehicle.apply_physics_control`: see `physics_control` for what has an effect."""
+    """`Vehicle.apply_physics_control`: mass, drag, steering and grip have an effect, engine and gears do not."""
     physics_control.apply(sim.state.find_vehicle(actor_id), control)
 
 

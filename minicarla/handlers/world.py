@@ -41,7 +41,10 @@ def get_sensor_token(sim: Simulation, client: RpcConnection, stream: int) -> Wir
 
 
 def get_episode_settings(sim: Simulation, client: RpcConnection) -> Wire:
-    """`World.get_settings`; a Traffic Manager asks while a tick may already be waiting for its question."""
+    """`World.get_settings`.
+
+    A Traffic Manager asks while a tick may already be waiting for its question, so it is answered at once.
+    """
     if client.reply_pacing is not None:
         client.reply_pacing.settings_asked()
     return sim.state.settings.wire()
@@ -52,7 +55,10 @@ methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, ove
 
 @methods.value
 def set_episode_settings(sim: Simulation, client: RpcConnection, settings: Wire) -> int:
-    """`World.apply_settings`: from the next tick on, so there is no frame to wait for but the last."""
+    """`World.apply_settings`: they hold from the next tick on.
+
+    So the frame that the client shall wait for is the last one.
+    """
     sim.state.settings = EpisodeSettings.parse(settings)
     sim.set_clock()
     return sim.state.frame

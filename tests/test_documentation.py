@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.settings.keys import keys
 from avtd3_jax.settings.run_config import RunConfig
 from envloop.config import EnvConfig, GymEnvConfig
@@ -20,7 +21,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for name in (*OURS, "docs", "results") for page in (ROOT / name).rglob("*.md"))]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-KEYS = {*keys(RunConfig, EnvConfig), *keys(RunConfig, GymEnvConfig)}
+KEYS = {key for env in (EnvConfig, GymEnvConfig) for key in keys(RunConfig, TD3Config, env)}
 COMMAND = re.compile(r"python -m ([\w.]+)([^\n`]*)")
 
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # the changelog names what is gone

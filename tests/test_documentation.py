@@ -10,10 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from avtd3_jax.agent.td3 import TD3Config
-from avtd3_jax.settings.keys import keys
-from avtd3_jax.settings.run_config import RunConfig
-from envloop.config import EnvConfig, GymEnvConfig
+from avtd3_jax.settings.keys import leaves
+from avtd3_jax.settings.run_config import default_config, keys_of
 
 ROOT = Path(__file__).parents[1]
 OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "reporting", "robustness")
@@ -21,7 +19,7 @@ PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for name in (*OURS, "docs", "results") for page in (ROOT / name).rglob("*.md"))]
 )
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-KEYS = {key for env in (EnvConfig, GymEnvConfig) for key in keys(RunConfig, TD3Config, env)}
+KEYS = {*keys_of({}), *keys_of({"env": {"id": "Pendulum-v1"}})}  # of the driving task, and of any other
 COMMAND = re.compile(r"python -m ([\w.]+)([^\n`]*)")
 
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]  # the changelog names what is gone
@@ -138,10 +136,21 @@ def test_options_told_of_in_tables_exist(page):
     """Options outside of a command, in the page's tables and text, belong to one of the three commands."""
     known = " ".join(help_of(f"avtd3_jax.{name}", "") for name in ("train", "evaluate", "explain"))
     for option in re.findall(r"`(--[\w.\[\]]+)", page.read_text()):
+        option = option.replace("--noconfig.", "--config.")
         if option.startswith("--config."):
             check_options("avtd3_jax.train", [option])
         else:
             assert option.removeprefix("--") in known, option
+
+
+def test_the_table_of_options_shows_the_defaults():
+    defaults = dict(leaves(default_config().to_dict()))
+    table = (ROOT / "docs" / "training.md").read_text().split("These are used most")[1].split("\n\n")[1]
+    shown = dict(re.findall(r"^\| `--config\.([\w.]+)=([^`]*)` \|", table, re.MULTILINE))
+    assert len(shown) > 10
+    for switch in ("debug", "profile"):  # shown as they are switched on
+        assert shown.pop(switch) == str(not defaults[switch])
+    assert shown == {key: str(defaults[key]) for key in shown}
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "library.md"], ids=lambda p: p.name)

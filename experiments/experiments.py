@@ -104,8 +104,7 @@ _TD3 = Variant("td3")
 _DDPG = Variant("ddpg", {"agent.num_critics": 1, "agent.target_noise": 0.0, "agent.policy_delay": 1})
 _PID, _RANDOM = Variant("pid", policy="follower"), Variant("random", policy="random")
 _UNTRAINED = (_PID, _RANDOM)
-# PID and pure pursuit know of no other vehicle, and the original's collided 2.8 times a kilometre; `pid` is told the
-# true gap besides.
+# PID and pure pursuit know of no other vehicle; `pid` is told the true gap to the one ahead besides.
 _UNTRAINED_IN_TRAFFIC = (Variant("pid-blind", policy="blind-follower"), _PID, _RANDOM)
 
 

@@ -1,4 +1,4 @@
-"""Fault 6 of the original: exploration that parks the car. Driven through a real server."""
+"""Exploration covers ground: uniform throttle and brake would cancel out and park the car. On a real server."""
 
 import numpy as np
 import pytest

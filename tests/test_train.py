@@ -96,7 +96,7 @@ def test_a_run_leaves_scalars_of_everything_that_was_promised(trained):
 
 
 def test_every_encoder_parameter_has_a_gradient_and_moves(trained):
-    """Fault 1 of the original: the encoder was frozen."""
+    """End to end: the encoder learns too."""
     workdir, done = trained
     events = EventAccumulator(str(workdir / "tensorboard")).Reload()
     for family in ("encoder_gradient_norm", "encoder_weight_change"):

@@ -12,11 +12,11 @@ from envloop.task.route import Projection, Route
 
 @dataclass(frozen=True, slots=True)
 class DriverConfig:
-    """Gains of the original's baseline: PID 0.50/0.30/0.13 with the integrator in 0..10, look-ahead max(6 m, 0.8 s *
-    v).
+    """Gains of the PID on speed, and the look-ahead of pure pursuit: max(`lookahead_min_m`, `lookahead_s` * speed).
 
-    The wheelbase is 3 m and full lock 70 deg (CARLA's Tesla Model 3). `stop_gap_m` and `braking` shape the approach
-    to an obstacle: v = sqrt(2 * braking * (gap - stop_gap)).
+    They are those of the PyTorch system that this project reimplements, so that the baselines compare. The wheelbase is
+    3 m and full lock 70 deg (CARLA's Tesla Model 3). `stop_gap_m` and `braking` shape the approach to an obstacle:
+    v = sqrt(2 * braking * (gap - stop_gap)).
     """
 
     kp: float = 0.50

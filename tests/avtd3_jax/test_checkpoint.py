@@ -65,7 +65,7 @@ def train(learner, state, replay, updates, first):
 
 
 def test_a_run_goes_on_exactly(tmp_path):
-    """Fault 12: targets, optimisers, keys, counters and the replay with its generator, bit for bit."""
+    """Targets, optimisers, keys, counters and the replay with its generator, bit for bit."""
     learner, replay = make_learner(), filled_replay()
     state = train(learner, learner.init(0), replay, 3, first=0)
     with Checkpoints(tmp_path / "with a space and ü") as checkpoints:

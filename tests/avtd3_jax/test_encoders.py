@@ -46,7 +46,7 @@ def test_parameter_counts_and_maps_of_record(name):
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_one_update_trains_every_parameter(name):
-    """Fault 1 of the original: the encoder was frozen."""
+    """End to end: the encoder learns too."""
     learner = make_learner(SMALL, encoder=name)
     state = once(lambda: learner.init(0))
     before = on_host(state.params["encoder"])

@@ -143,7 +143,7 @@ def test_last_observation_of_an_episode_starts_no_transition():
 
 
 def test_time_limit_is_stored_as_no_termination():
-    """Fault 2."""
+    """Else the target of an episode cut by time would leave out all that was still to come."""
     record = recorder(16)
     record.begin()
     record.step(truncated=True)
@@ -275,7 +275,7 @@ def test_adding_before_an_episode_is_refused():
 
 
 def test_a_transition_takes_one_frame():
-    """Fault 9: the original took 226 kB a transition."""
+    """7 kB. Both float32 stacks of a transition would take 226 kB."""
     spec = ObsSpec(image=(4, 84, 84), vector=23)
     assert 7.1e9 < FrameReplay.bytes_at_capacity(spec, ACTION, 1_000_000) < 7.2e9
     replay = FrameReplay(spec, ACTION, 50_000)

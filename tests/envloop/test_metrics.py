@@ -58,7 +58,7 @@ def test_a_finished_episode():
 
 
 def test_an_early_collision_stays_counted():
-    # Fault 11: counts were taken from the last step only.
+    # Counts are over the whole episode, not of its last step.
     metrics = EpisodeMetrics(203.0)
     cruise(metrics, 0.0, 50.0)
     metrics.event("vehicle", other_id=7)
@@ -77,7 +77,7 @@ def test_an_early_collision_stays_counted():
 
 
 def test_no_collision_is_not_success():
-    # Fault 11.
+    # A car that stands still until the time is up hits nothing.
     metrics = EpisodeMetrics(200.0)
     cruise(metrics, 0.0, 50.0)
     result = metrics.result(LATE)

@@ -58,7 +58,7 @@ def test_points_ahead_are_in_the_ego_frame():
 
 @pytest.mark.parametrize("lateral", [-2.0, 0.0, 2.0])
 def test_the_vector_is_never_zero_and_continuous_along_route_0(lateral):
-    # Faults 3 and 5.
+    # Neither the points ahead may vanish nor the heading jump between two nearby places.
     last = None
     for s in np.arange(0.0, ROUTE_0.length, 0.1):
         observed = vector(ego_at(float(s), lateral, turn_deg=5.0))
@@ -137,7 +137,7 @@ def frame(value: int) -> np.ndarray:
 
 
 def test_the_first_frame_is_repeated():
-    # Fault 7: no blank frames.
+    # No blank frames, which the policy would never see again.
     stack = FrameStack()
     assert (stack.reset(frame(9)) == 9).all()
     assert stack.push(frame(10))[:, 0, 0].tolist() == [9, 9, 9, 10]

@@ -32,14 +32,14 @@ def test_route_0_turns_where_town01_does(x, y):
 
 
 def test_points_right_of_the_route_have_positive_lateral_deviation():
-    # Fault 5. Driving west, north (smaller y) is right; driving north, east (larger x) is right.
+    # Driving west, north (smaller y) is right; driving north, east (larger x) is right.
     assert ROUTE_0.project(250.0, 128.49).lateral == pytest.approx(1.0)
     assert ROUTE_0.project(250.0, 130.49).lateral == pytest.approx(-1.0)
     assert ROUTE_0.project(93.34, 100.0).lateral == pytest.approx(1.0)
 
 
 def test_heading_is_the_routes_and_not_the_nearest_lanes():
-    # Fault 5: just beyond the centre line, where the nearest lane is the oncoming one.
+    # Just beyond the centre line, where the nearest lane is the oncoming one.
     assert abs(ROUTE_0.project(250.0, 131.6).heading_deg) == pytest.approx(180.0)
 
 
@@ -90,7 +90,7 @@ def test_a_hint_keeps_to_its_branch_where_the_route_crosses_itself():
 
 
 def test_a_projection_does_not_walk_the_route():
-    # Fault 10: the cost may not grow with the route, so the search ends near the hint even where the car is not.
+    # The cost may not grow with the route, so the search ends near the hint even where the car is not.
     assert ROUTE_0.project(92.34, 90.0, 10.0).s < 40.0
 
 
@@ -107,7 +107,7 @@ def test_points_ahead_go_on_past_the_goal():
 
 
 def test_points_ahead_are_spaced_along_the_route_and_continuous():
-    # Fault 3.
+    # Also where one resampled point is passed and the next becomes the first.
     last = None
     for s in np.arange(0.0, ROUTE_0.length + 5.0, 0.1):
         points = ROUTE_0.points_ahead(s, 10, 2.5)

@@ -50,7 +50,7 @@ def test_terminations(facts, reason):
     ("facts", "reason"), [({"elapsed_s": 50.0}, "time_limit"), ({"blocked_s": 5.0}, "blocked")], ids=["time", "blocked"]
 )
 def test_time_ends_are_truncations(facts, reason):
-    # Fault 2.
+    # A terminated episode has no future; these have one, so their values are bootstrapped.
     assert after(**facts) == Outcome(truncated=True, reason=reason)
 
 
@@ -67,7 +67,7 @@ def test_a_thousand_ticks_are_the_limit_of_route_0():
 
 
 def test_only_a_finished_route_without_collision_is_a_success():
-    # Fault 11: "no collision" is not success.
+    # Having hit nothing is not success.
     assert after(remaining_m=1.0).success
     assert not after(remaining_m=1.0, collided=True).success
     assert not after(remaining_m=1.0, lateral_m=3.0).success

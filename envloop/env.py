@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import gymnasium as gym
@@ -11,15 +11,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envloop.client.ego import Ego, start_pose
+from envloop.client.ego import EgoVehicle, start_pose
 from envloop.client.route_choice import RouteSelector
 from envloop.client.simulator import Simulator, weather_preset
 from envloop.client.traffic import Npc, Traffic
 from envloop.config import EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
-from envloop.task.episode import AT_REST, Episode, RouteTask, Start, TickView, plain_numbers, start_of_episode
-from envloop.task.lane_invasion import Body
+from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
+from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
 from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import RANDOM, npc_vehicles
@@ -34,6 +34,16 @@ _REWARD_TERMS, _EPISODE_METRICS, _SPEED = "reward_terms", "episode_metrics", "sp
 
 _LEAD_RANGE_M = 45.0
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What this environment has made in one connection to the simulator."""
+
+    generation: int
+    routes: RouteSelector
+    ego: EgoVehicle
+    traffic: Traffic
 
 
 class CarlaEnv(gym.Env):
@@ -84,20 +94,17 @@ class CarlaEnv(gym.Env):
         self.action_space = action_space()
         self._owns_simulator = simulator is None
         self.simulator = simulator or Simulator(self.config.simulator)
-        self.simulator.lend()
+        self.simulator.acquire()
         self.frame = -1  # of the simulator's tick that the last observation shows
-        self._generation = -1
         self._lost = False
+        self._scene: _Scene | None = None
         self._episode: Episode | None = None
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
-        self._ego: Ego | None = None
-        self._traffic: Traffic | None = None
-        self._route_selector: RouteSelector | None = None
         self.route_task: RouteTask
         self.description: EnvDescription
         try:
-            self._guarded(self._ensure_world)
+            self._guarded(self._ensure_scene)
         except BaseException:
             self.close()
             raise
@@ -141,19 +148,19 @@ class CarlaEnv(gym.Env):
 
     def recover(self) -> None:
         """Restarts (embedded) or reconnects to (external) a lost simulator; SimulatorError when it stays away."""
-        self._abandon_world()
+        self._abandon_scene()
         self.simulator.restart()
         self._lost = False
 
     def close(self) -> None:
         """Removes car and traffic, puts an external simulator back to how it was found. May be called twice."""
-        if self._ego is not None and not self._lost and self.simulator.healthy():
+        if self._scene is not None and not self._lost and self.simulator.healthy():
             self._ego.close()
             with contextlib.suppress(SimulatorError):
-                self._traffic_fleet.clear()
+                self._traffic.clear()
                 self.simulator.tick()
-        self._abandon_world()
-        self.simulator.give_back()
+        self._abandon_scene()
+        self.simulator.release()
         if self._owns_simulator:
             self.simulator.close()
 
@@ -172,7 +179,7 @@ class CarlaEnv(gym.Env):
     @property
     def npcs(self) -> list[Npc]:
         """NPC vehicles of this episode."""
-        return [] if self._traffic is None else self._traffic.vehicles
+        return [] if self._scene is None else self._traffic.vehicles
 
     def _checked_options(self, options: dict[str, Any]) -> dict[str, Any]:
         if set(options) - {"start", "route"} or options.get("start") not in (None, *STARTS):
@@ -183,10 +190,10 @@ class CarlaEnv(gym.Env):
             self.config.check_route(options["route"])
         return options
 
-    def _start(self, seed: int, start: str | None) -> Start:
+    def _initial_state(self, seed: int, start: str | None) -> InitialState:
         config = self.config
         fraction = {"beginning": 0.0, "random": 1.0}.get(start or "", config.random_start_fraction)
-        return start_of_episode(
+        return sample_initial_state(
             seed,
             self.route_task,
             config.termination.goal_m,
@@ -210,11 +217,10 @@ class CarlaEnv(gym.Env):
         raise SimulatorError(text)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[Observation, dict[str, Any]]:
-        self._ensure_world()
-        assert self._route_selector is not None
-        self.route_task = self._route_selector.of(options.get("route", self.config.route), seed)
-        start = self._start(seed, options.get("start"))
-        return self._observe_first(self._stage(seed, start), start)
+        scene = self._ensure_scene()
+        self.route_task = scene.routes.of(options.get("route", self.config.route), seed)
+        start = self._initial_state(seed, options.get("start"))
+        return self._observe_first(self._place_vehicles(seed, start), start)
 
     def _decide(self, episode: Episode, steer: float, accel: float) -> None:
         self._drive(steer, accel)
@@ -223,21 +229,21 @@ class CarlaEnv(gym.Env):
             if episode.outcome.ended:
                 break
 
-    def _ensure_world(self) -> None:
+    def _ensure_scene(self) -> _Scene:
         """Makes route, car, sensors and traffic for a new connection."""
         self.simulator.start()
-        if self._generation == self.simulator.generation:
-            return
-        self._route_selector = RouteSelector(self.config, self.simulator.map)
-        self.route_task = self._route_selector.of(self.config.route, seed=0)
-        self.simulator.claim()  # another environment may have come since the connection was made
+        if self._scene is not None and self._scene.generation == self.simulator.generation:
+            return self._scene
+        routes = RouteSelector(self.config, self.simulator.map)
+        self.route_task = routes.of(self.config.route, seed=0)
+        self.simulator.lock_world()  # another environment may have come since the connection was made
         self.simulator.set_weather(self.config.weather)
         watched = self._observes("image") or self.render_mode is not None
         pose = start_pose(self.route_task.route, AT_REST)
-        self._ego = Ego(self.simulator, self.config.camera if watched else None, pose)
-        self._traffic = Traffic(self.simulator)
+        ego = EgoVehicle(self.simulator, self.config.camera if watched else None, pose)
+        self._scene = _Scene(self.simulator.generation, routes, ego, Traffic(self.simulator))
         self.description = self._describe()
-        self._generation = self.simulator.generation
+        return self._scene
 
     def _describe(self) -> EnvDescription:
         if self.config.route == RANDOM:
@@ -255,64 +261,62 @@ class CarlaEnv(gym.Env):
             speed_key=_SPEED,
         )
 
-    def _stage(self, seed: int, start: Start) -> int:
+    def _place_vehicles(self, seed: int, start: InitialState) -> int:
         """Empties the road, puts the car and the NPCs in place; the frame of the first observation."""
         pose = start_pose(self.route_task.route, start)
-        self._traffic_fleet.clear()
-        self._ego_car.place(pose)
+        self._traffic.clear()
+        self._ego.place(pose)
         self.simulator.reset_traffic_lights()
         self.simulator.tick()
-        self._ego_car.release()
+        self._ego.release()
         position = (pose.location.x, pose.location.y)
-        self._traffic_fleet.spawn(npc_vehicles(self.config.scenario), seed, position, self.config.npc_clearance_m)
+        self._traffic.spawn(npc_vehicles(self.config.scenario), seed, position, self.config.npc_clearance_m)
         for _ in range(self.config.settle_ticks - 1):
             self.simulator.tick()
         if start.speed_mps > 0.0:
-            self._ego_car.launch(pose, start.speed_mps)
+            self._ego.launch(pose, start.speed_mps)
         frame = self.simulator.tick()
-        self._traffic_fleet.look_up()
+        self._traffic.look_up()
         return frame
 
-    def _observe_first(self, frame: int, start: Start) -> tuple[Observation, dict[str, Any]]:
+    def _observe_first(self, frame: int, start: InitialState) -> tuple[Observation, dict[str, Any]]:
         self.frame = frame
-        self._picture = self._ego_car.end_tick(frame)
-        self._ego_car.collisions(frame)  # what the teleport touched belongs to no episode
-        body = Body(self._ego_car.half_length_m, self._ego_car.half_width_m)
-        self._episode = Episode(self.config, self.route_task, body, start, self._ego_car.state())
+        self._picture = self._ego.end_tick(frame)
+        self._ego.collisions(frame)  # what the teleport touched belongs to no episode
+        box = BoundingBox(self._ego.half_length_m, self._ego.half_width_m)
+        self._episode = Episode(self.config, self.route_task, box, start, self._ego.state())
         return self._observation(self._stack.reset), self._info({})
 
     def _drive(self, steer: float, accel: float) -> None:
         throttle, brake = (accel, 0.0) if accel > 0.0 else (0.0, -accel)
-        if not self._traffic_fleet.control(self._ego_car.vehicle.id, steer, throttle, brake):
-            self._ego_car.control(steer, throttle, brake)
+        if not self._traffic.control(self._ego.vehicle.id, steer, throttle, brake):
+            self._ego.control(steer, throttle, brake)
 
     def _tick(self, episode: Episode) -> None:
         frame = self.simulator.tick()
         self.frame = frame
         # Awaited in every tick, looked at or not: with it all events of the tick have arrived.
-        self._picture = self._ego_car.end_tick(frame)
-        episode.tick(self._view(frame, episode))
+        self._picture = self._ego.end_tick(frame)
+        episode.tick(self._measure(frame, episode))
 
-    def _view(self, frame: int, episode: Episode) -> TickView:
-        car = self._ego_car
+    def _measure(self, frame: int, episode: Episode) -> Measurements:
+        car = self._ego
         ego = car.state()
         at_light, at_red = car.light()
-        off_road = abs(episode.projection.lateral) > self.route_task.lane.half_width_m and car.off_road(
-            self.simulator.map
-        )
-        return TickView(
+        off_lane = abs(episode.projection.lateral) > self.route_task.lane.half_width_m
+        return Measurements(
             ego=ego,
             collisions=car.collisions(frame),
             lead=self._lead(episode.projection.s, ego) if self.npcs else Lead(),
-            off_road=off_road,
+            off_road=off_lane and car.off_road(self.simulator.map),
             at_light=at_light,
             at_red=at_red,
         )
 
     def _lead(self, s: float, ego: EgoState) -> Lead:
         """The NPC ahead on the route."""
-        others = self._traffic_fleet.near(ego.x, ego.y, _LEAD_RANGE_M)
-        return lead_ahead(self.route_task.route, s, ego.speed_mps, others, ego_half_length=self._ego_car.half_length_m)
+        others = self._traffic.near(ego.x, ego.y, _LEAD_RANGE_M)
+        return lead_ahead(self.route_task.route, s, ego.speed_mps, others, ego_half_length=self._ego.half_length_m)
 
     def _observes(self, part: str) -> bool:
         return self.config.observation in ("both", part)
@@ -335,7 +339,7 @@ class CarlaEnv(gym.Env):
             "reason": self.episode.outcome.reason,
             "route_completion": self.episode.route_completion,
             _SPEED: self.episode.ego.speed_mps,
-            "ego": plain_numbers(self.episode),
+            "ego": ego_info(self.episode),
         }
 
     def _running_episode(self) -> Episode:
@@ -345,24 +349,22 @@ class CarlaEnv(gym.Env):
             raise gym.error.ResetNeeded("The episode is over; call reset() before step().")
         return self._episode
 
-    def _abandon_world(self) -> None:
+    def _abandon_scene(self) -> None:
         """Lets go of everything that belongs to this connection, without a call to a server that may be dead."""
-        if self._traffic is not None:
+        if self._scene is not None:
             self._traffic.close()
-        if self._ego is not None:
             self._ego.abandon()
-        self._ego = self._traffic = self._episode = self._picture = None
-        self._generation = -1
+        self._scene = self._episode = self._picture = None
 
     @property
-    def _ego_car(self) -> Ego:
-        assert self._ego is not None
-        return self._ego
+    def _ego(self) -> EgoVehicle:
+        assert self._scene is not None
+        return self._scene.ego
 
     @property
-    def _traffic_fleet(self) -> Traffic:
-        assert self._traffic is not None
-        return self._traffic
+    def _traffic(self) -> Traffic:
+        assert self._scene is not None
+        return self._scene.traffic
 
 
 def observation_space(config: EnvConfig) -> spaces.Dict:

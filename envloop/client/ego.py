@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envloop.client.errors import carla_calls
-from envloop.client.ownership import role_name
 from envloop.client.simulator import Simulator
+from envloop.client.world_lock import role_name
 from envloop.config import CameraConfig
 from envloop.errors import SimulatorError
-from envloop.task.episode import Start
+from envloop.task.episode import InitialState
 from envloop.task.observation import EgoState
 from envloop.task.route import Route
 
@@ -46,7 +46,7 @@ class _Inbox:
         self.collisions.clear()
 
 
-class Ego:
+class EgoVehicle:
     """A Tesla Model 3 with a collision sensor and a front camera, or without a camera where nobody looks.
 
     Each tick ends with what the last sensor sends of it: the picture, or a position that is of no interest in itself.
@@ -61,7 +61,7 @@ class Ego:
         self._camera = camera
         self._inbox = _Inbox()
         name = role_name("ego", simulator.owner)
-        with simulator.patience() as self._timeout_s:
+        with simulator.long_timeout() as self._timeout_s:
             with carla_calls(self._address):
                 library = self._world.get_blueprint_library()
                 blueprint = library.find(BLUEPRINT)
@@ -192,7 +192,7 @@ class Ego:
         return self._world.spawn_actor(blueprint, transform, attach_to=self.vehicle)
 
 
-def start_pose(route: Route, start: Start) -> carla.Transform:
+def start_pose(route: Route, start: InitialState) -> carla.Transform:
     """Where the car is put for a start on a route, half a metre above the road."""
     x, y, z = route.point_at(start.s)
     along_deg = route.heading_at(start.s)

@@ -9,7 +9,7 @@ from envloop.errors import TaskError
 from envloop.seeding import EpisodeStream, generator
 from envloop.suites import SHARED_MAX, load_suite, suite_names
 from envloop.task.episode import RouteTask
-from envloop.task.lane_invasion import Lane
+from envloop.task.lane_invasion import RouteLane
 from envloop.task.route import Route, SpeedProfile
 from envloop.task.scenario import RANDOM, ROUTE_OF_RECORD, npc_vehicles, route_ends
 from envloop.task.termination import time_limit_s
@@ -79,7 +79,7 @@ class RouteSelector:
             route=route,
             profile=SpeedProfile(route, config.speed),
             limit_s=time_limit_s(route.length, config.termination, of_record=of_record),
-            lane=Lane(plan.lane_width_m / 2.0, _marked(plan, route)),
+            lane=RouteLane(plan.lane_width_m / 2.0, _marked(plan, route)),
         )
 
 

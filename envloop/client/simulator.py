@@ -9,9 +9,9 @@ from typing import Any
 import carla
 
 from envloop.client.errors import carla_calls
-from envloop.client.handshake import CARLA_VERSION, require_carla
 from envloop.client.minicarla_process import EmbeddedServer
-from envloop.client.ownership import new_owner, take_over
+from envloop.client.version_check import CARLA_VERSION, require_carla
+from envloop.client.world_lock import lock_world, new_owner
 from envloop.config import EMBEDDED, SimulatorConfig
 from envloop.errors import SimulatorError, TaskError
 
@@ -37,8 +37,8 @@ class Simulator:
         self.generation = 0
         self.owner = new_owner()
         # Makes the ticks instead of this connection's client: (time-out in s) -> frame. See traffic.py.
-        self.ticker: Callable[[float], int] | None = None
-        self._lent = False
+        self.tick_override: Callable[[float], int] | None = None
+        self._acquired = False
         self._timeout_s = config.timeout_s
         self._embedded: EmbeddedServer | None = None
         self._host, self._port = _LOOPBACK, 0
@@ -87,22 +87,22 @@ class Simulator:
     def log_path(self) -> Path | None:
         return None if self._embedded is None else self._embedded.log_path
 
-    def lend(self) -> None:
+    def acquire(self) -> None:
         """Marks this simulator as one environment's. Raises SimulatorError when it already is another's."""
-        if self._lent:
+        if self._acquired:
             raise SimulatorError(
                 "This Simulator already serves another environment; make a second one, each serves one environment."
             )
-        self._lent = True
+        self._acquired = True
 
-    def give_back(self) -> None:
-        """The environment that borrowed this simulator is closed."""
-        self._lent = False
+    def release(self) -> None:
+        """The environment that had acquired this simulator is closed."""
+        self._acquired = False
 
-    def claim(self) -> None:
-        """Clears an external world of what dead owners left. Raises SimulatorError when a living one drives it."""
+    def lock_world(self) -> None:
+        """Takes an external world, see world_lock.py. Raises SimulatorError when another environment drives it."""
         if self._embedded is None:
-            take_over(self.client, self.world, self.owner, self.address)
+            lock_world(self.client, self.world, self.owner, self.address)
 
     def start(self) -> None:
         """Starts or finds the server, checks its version, loads the map, turns on synchronous mode."""
@@ -176,7 +176,7 @@ class Simulator:
             self.world.reset_all_traffic_lights()
 
     @contextlib.contextmanager
-    def patience(self) -> Iterator[float]:
+    def long_timeout(self) -> Iterator[float]:
         """Calls within may take `start_timeout_s`: loading a map or making a first camera takes longer than driving."""
         self._set_timeout(max(self.config.timeout_s, self.config.start_timeout_s))
         try:
@@ -191,10 +191,10 @@ class Simulator:
 
     def tick(self) -> int:
         """Advances the world by one step; the frame number of the new state."""
-        if self.ticker is None:
+        if self.tick_override is None:
             with carla_calls(self.address):
                 return int(self.world.tick(self._timeout_s))
-        frame = self.ticker(self._timeout_s)
+        frame = self.tick_override(self._timeout_s)
         self._await_state(frame)
         return frame
 
@@ -228,7 +228,7 @@ class Simulator:
         require_carla(self._host, self._port, self.config.timeout_s)
         with carla_calls(self.address):
             self._client = carla.Client(self._host, self._port, _STREAMING_THREADS)
-        with self.patience():
+        with self.long_timeout():
             with carla_calls(self.address):
                 self._world = self.client.get_world()
             if self._embedded is None:
@@ -247,7 +247,7 @@ class Simulator:
             self._found_settings = self.world.get_settings()
             if self._found_settings.synchronous_mode:
                 _wait_for_state(self.world)
-        self.claim()
+        self.lock_world()
         road_network = self._road_network()
         with carla_calls(self.address):
             if road_network:
@@ -267,7 +267,7 @@ class Simulator:
             raise TaskError(f"simulator.xodr: {self.config.xodr} is no OpenDRIVE file: it is not UTF-8 text.") from None
 
     def _drop(self, *, kill: bool) -> None:
-        self.ticker = None
+        self.tick_override = None
         if self._embedded is not None:
             self._embedded.stop(grace_s=0.0 if kill else 5.0)
             self._embedded = None

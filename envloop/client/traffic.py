@@ -17,8 +17,8 @@ import numpy as np
 
 from envloop.client.errors import carla_calls, process_start
 from envloop.client.minicarla_process import child_environment
-from envloop.client.ownership import role_name
 from envloop.client.simulator import Simulator
+from envloop.client.world_lock import role_name
 from envloop.errors import SimulatorError, TaskError
 from envloop.seeding import EpisodeStream, generator
 from envloop.task.route import Other
@@ -80,7 +80,7 @@ class Traffic:
             )
         if self._process is None:
             self._process = TrafficProcess(self._simulator)
-            self._simulator.ticker = self._process.tick
+            self._simulator.tick_override = self._process.tick
         rng = generator(seed, EpisodeStream.TRAFFIC, count)
         places = [free[i] for i in rng.permutation(len(free))[:count]]
         self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)))
@@ -126,7 +126,7 @@ class Traffic:
 
     def close(self) -> None:
         """Ends the Traffic Manager's process."""
-        self._simulator.ticker = None
+        self._simulator.tick_override = None
         if self._process is not None:
             self._process.close()
             self._process = None

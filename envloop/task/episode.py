@@ -5,7 +5,7 @@ from typing import Any
 
 from envloop.config import EnvConfig, StartNoise
 from envloop.seeding import EpisodeStream, generator
-from envloop.task.lane_invasion import Body, Lane, over_marking
+from envloop.task.lane_invasion import BoundingBox, RouteLane, over_marking
 from envloop.task.metrics import EpisodeMetrics, Event, TickFacts, jerk
 from envloop.task.observation import EgoState, heading_error_deg
 from envloop.task.reward import StepFacts, is_waiting, reward_terms
@@ -16,7 +16,7 @@ _RUN_UP_M = 10.0  # a random start leaves at least this much to drive before the
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class InitialState:
     """Where an episode begins: arc length (m), speed (m/s), offset to the right of the route (m) and of its tangent
     (degrees).
     """
@@ -27,8 +27,8 @@ class Start:
     heading_deg: float = 0.0
 
 
-NOTHING_AHEAD = Lead()
-AT_REST = Start(s=0.0, speed_mps=0.0)
+NO_LEAD = Lead()
+AT_REST = InitialState(s=0.0, speed_mps=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class RouteTask:
     route: Route
     profile: SpeedProfile
     limit_s: float
-    lane: Lane
+    lane: RouteLane
 
 
 @dataclass(frozen=True, slots=True)
-class TickView:
+class Measurements:
     """What the simulator showed after one tick.
 
     Attributes:
@@ -55,13 +55,13 @@ class TickView:
 
     ego: EgoState
     collisions: tuple[tuple[str, int], ...] = ()
-    lead: Lead = NOTHING_AHEAD
+    lead: Lead = NO_LEAD
     off_road: bool = False
     at_light: bool = False
     at_red: bool = False
 
 
-def start_of_episode(
+def sample_initial_state(
     seed: int,
     route_task: RouteTask,
     goal_m: float,
@@ -69,7 +69,7 @@ def start_of_episode(
     *,
     random_fraction: float,
     bend_fraction: float = 0.0,
-) -> Start:
+) -> InitialState:
     """Start drawn from `seed`: with `random_fraction` on the way, at any legal speed.
 
     That is anywhere on the route, or with `bend_fraction` in a bend or the run-up to one, where the route has any.
@@ -82,8 +82,8 @@ def start_of_episode(
         slow = route_task.profile.slow_s
         if slow.size and slow[0] <= last_s and rng.random() < bend_fraction:
             s = float(rng.choice(slow[slow <= last_s]))
-        return Start(s=s, speed_mps=rng.uniform(0.0, route_task.profile.at(s)))
-    return Start(
+        return InitialState(s=s, speed_mps=rng.uniform(0.0, route_task.profile.at(s)))
+    return InitialState(
         s=rng.uniform(0.0, min(noise.along_m, last_s)),
         speed_mps=0.0,
         lateral_m=rng.uniform(-noise.lateral_m, noise.lateral_m),
@@ -94,22 +94,24 @@ def start_of_episode(
 class Episode:
     """One episode: `begin_decision`, `tick` once or more until it returns an end, `end_decision`; all of it pure."""
 
-    def __init__(self, config: EnvConfig, route_task: RouteTask, body: Body, start: Start, ego: EgoState) -> None:
+    def __init__(
+        self, config: EnvConfig, route_task: RouteTask, box: BoundingBox, start: InitialState, ego: EgoState
+    ) -> None:
         self._config = config
         self._route_task = route_task
-        self._body = body
+        self._box = box
         self._dt = config.simulator.fixed_delta_s
         self._basis = config.reward_basis
         self.ego = ego
         # The first tick may have moved a launched car on, so the hint is the start and the search is local.
         self.projection: Projection = route_task.route.project(ego.x, ego.y, start.s)
         self.outcome: Outcome = RUNNING
-        self.lead = NOTHING_AHEAD
+        self.lead = NO_LEAD
         self._metrics = EpisodeMetrics(route_task.route.length, min(start.s, route_task.route.length - 1e-6))
         self._blocked = BlockedTimer(config.termination, self.projection.s)
         self._collided = False
         self._at_red = False
-        self._over_marking = over_marking(ego, self.projection, route_task.route, route_task.lane, body)
+        self._over_marking = over_marking(ego, self.projection, route_task.route, route_task.lane, box)
         self._ticks = 0
         self._pending: TickFacts | None = None
         self.begin_decision()
@@ -121,19 +123,19 @@ class Episode:
         self._jerk_sum = 0.0
         self._invaded = False
 
-    def tick(self, view: TickView) -> Outcome:
+    def tick(self, measured: Measurements) -> Outcome:
         """Adds one tick; the state of the episode after it."""
         # A launched car's acceleration in its first tick is the launch's, not the driver's.
-        rough = jerk(self.ego, view.ego, self._dt) if self._ticks else 0.0
-        self.ego, self.lead = view.ego, view.lead
-        self.projection = self._route_task.route.project(view.ego.x, view.ego.y, self.projection.s)
+        rough = jerk(self.ego, measured.ego, self._dt) if self._ticks else 0.0
+        self.ego, self.lead = measured.ego, measured.lead
+        self.projection = self._route_task.route.project(measured.ego.x, measured.ego.y, self.projection.s)
         self._ticks += 1
         self._decision_ticks += 1
         self._jerk_sum += rough
         self._flush()
-        self._count_events(view)
-        self._pending = self._facts(view, rough)
-        waiting = is_waiting(view.lead.gap_m, self._config.reward)
+        self._count_events(measured)
+        self._pending = self._facts(measured, rough)
+        waiting = is_waiting(measured.lead.gap_m, self._config.reward)
         self.outcome = outcome(
             remaining_m=self._route_task.route.length - self.projection.s,
             lateral_m=self.projection.lateral,
@@ -177,18 +179,18 @@ class Episode:
         driven = {"route": route_task.name, "route_m": route_task.route.length, "time_limit_s": route_task.limit_s}
         return {**driven, **self._metrics.result(self.outcome)}
 
-    def _facts(self, view: TickView, rough: float) -> TickFacts:
+    def _facts(self, measured: Measurements, rough: float) -> TickFacts:
         return TickFacts(
             dt_s=self._dt,
             s=self.projection.s,
-            speed_mps=view.ego.speed_mps,
+            speed_mps=measured.ego.speed_mps,
             lateral_m=self.projection.lateral,
-            heading_error_deg=heading_error_deg(view.ego, self.projection),
+            heading_error_deg=heading_error_deg(measured.ego, self.projection),
             jerk=rough,
-            lateral_accel=view.ego.lateral_accel,
-            ttc_s=view.lead.time_to_collision_s,
+            lateral_accel=measured.ego.lateral_accel,
+            ttc_s=measured.lead.time_to_collision_s,
             off_lane=abs(self.projection.lateral) > self._route_task.lane.half_width_m,
-            off_road=view.off_road,
+            off_road=measured.off_road,
         )
 
     def _flush(self, reward: float = 0.0) -> None:
@@ -197,19 +199,19 @@ class Episode:
             self._metrics.update(self._pending, reward)
             self._pending = None
 
-    def _count_events(self, view: TickView) -> None:
-        for type_id, actor_id in view.collisions:
+    def _count_events(self, measured: Measurements) -> None:
+        for type_id, actor_id in measured.collisions:
             self._metrics.event(collision_kind(type_id), actor_id)
             self._collided = True
-        over = over_marking(view.ego, self.projection, self._route_task.route, self._route_task.lane, self._body)
+        over = over_marking(measured.ego, self.projection, self._route_task.route, self._route_task.lane, self._box)
         if over and not self._over_marking:
             self._metrics.event("lane_invasion")
             self._invaded = True
         self._over_marking = over
         # Leaving the zone in front of a light that was red a tick ago, forwards, is driving through it.
-        if self._at_red and not view.at_light and view.ego.speed_mps > 0.0:
+        if self._at_red and not measured.at_light and measured.ego.speed_mps > 0.0:
             self._metrics.event("red_light")
-        self._at_red = view.at_red
+        self._at_red = measured.at_red
 
 
 def collision_kind(type_id: str) -> Event:
@@ -218,7 +220,7 @@ def collision_kind(type_id: str) -> Event:
     return "vehicle" if family == "vehicle" else "pedestrian" if family == "walker" else "static"
 
 
-def plain_numbers(episode: Episode) -> dict[str, float]:
+def ego_info(episode: Episode) -> dict[str, float]:
     """The ego for the info dict: world frame in m, deg, m/s; position along and across the route and gap ahead in m
     (inf where nothing is ahead)."""
     ego, projection, lead = episode.ego, episode.projection, episode.lead

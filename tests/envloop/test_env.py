@@ -11,7 +11,7 @@ from driving import driver_action, follow_route, real_town01
 from gymnasium.utils.env_checker import check_env
 from settings_of_record import of_record
 
-from envloop.client.ego import Ego
+from envloop.client.ego import EgoVehicle
 from envloop.client.simulator import Simulator
 from envloop.config import CameraConfig, RandomRouteConfig, SimulatorConfig, StartNoise
 from envloop.env import CarlaEnv
@@ -139,7 +139,7 @@ def test_the_picture_is_that_of_the_tick_just_made(env):
 
 
 def test_a_picture_that_does_not_come_is_an_error_not_a_stale_one(simulator, env):
-    car = env._ego_car
+    car = env._ego
     frame = simulator.tick()
     with pytest.raises(SimulatorError, match=f"skipped the picture of frame {frame - 1}"):
         car.end_tick(frame - 1)
@@ -150,7 +150,7 @@ def test_a_picture_that_does_not_come_is_an_error_not_a_stale_one(simulator, env
 
 def test_pictures_of_earlier_ticks_are_passed_over(simulator, env):
     frame = [simulator.tick() for _ in range(5)][-1]
-    assert env._ego_car.end_tick(frame).shape == (144, 256, 4)
+    assert env._ego.end_tick(frame).shape == (144, 256, 4)
 
 
 def test_the_first_frame_is_real_and_repeated(env):
@@ -474,7 +474,7 @@ def test_closing_removes_what_it_made(simulator):
 
 def test_sensors_are_made_once(env, monkeypatch):
     made = []
-    monkeypatch.setattr(Ego, "__init__", lambda *_: made.append(1))
+    monkeypatch.setattr(EgoVehicle, "__init__", lambda *_: made.append(1))
     for seed in range(3):
         env.reset(seed=seed)
     assert not made

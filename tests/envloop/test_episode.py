@@ -7,8 +7,9 @@ import pytest
 from settings_of_record import of_record
 
 from envloop.config import StartNoise
-from envloop.task.episode import AT_REST, Episode, RouteTask, Start, TickView, collision_kind, start_of_episode
-from envloop.task.lane_invasion import Body, Lane
+from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, collision_kind
+from envloop.task.episode import sample_initial_state as sampled
+from envloop.task.lane_invasion import BoundingBox, RouteLane
 from envloop.task.observation import EgoState
 from envloop.task.route import ROUTE_0, Route, SpeedProfile
 
@@ -18,25 +19,24 @@ DT = 0.05
 
 
 def route_task(route: Route = STRAIGHT) -> RouteTask:
-    lane = Lane(2.0, (True,) * len(route.points))
+    lane = RouteLane(2.0, (True,) * len(route.points))
     return RouteTask(name="test", route=route, profile=SpeedProfile(route), limit_s=50.0, lane=lane)
 
 
-def episode(start: Start = AT_REST, **config) -> Episode:
-    return Episode(of_record(**config), route_task(), Body(), start, EgoState(x=start.s, y=0.0, vx=start.speed_mps))
+def episode(start: InitialState = AT_REST, **config) -> Episode:
+    ego = EgoState(x=start.s, y=0.0, vx=start.speed_mps)
+    return Episode(of_record(**config), route_task(), BoundingBox(), start, ego)
 
 
 def drive(run: Episode, ticks: int, speed: float = 8.0, **view) -> None:
     """Straight on at constant speed."""
     for _ in range(ticks):
-        run.tick(TickView(ego=EgoState(x=run.ego.x + speed * DT, y=0.0, vx=speed), **view))
+        run.tick(Measurements(ego=EgoState(x=run.ego.x + speed * DT, y=0.0, vx=speed), **view))
 
 
 def test_a_start_comes_from_the_seed_alone():
-    places = [start_of_episode(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
-    assert places == [
-        start_of_episode(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)
-    ]
+    places = [sampled(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
+    assert places == [sampled(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0) for seed in range(300)]
     assert len(set(places)) == 300
     profile = SpeedProfile(ROUTE_0)
     assert all(0.0 <= place.speed_mps <= profile.at(place.s) for place in places)
@@ -47,15 +47,15 @@ def test_a_start_comes_from_the_seed_alone():
 
 
 def test_the_share_of_random_starts_is_the_configured_one():
-    starts = [start_of_episode(seed, route_task(), 3.0, STILL, random_fraction=0.7) for seed in range(1000)]
+    starts = [sampled(seed, route_task(), 3.0, STILL, random_fraction=0.7) for seed in range(1000)]
     assert sum(start != AT_REST for start in starts) / 1000 == pytest.approx(0.7, abs=0.05)
-    assert all(start_of_episode(seed, route_task(), 3.0, STILL, random_fraction=0.0) == AT_REST for seed in range(50))
+    assert all(sampled(seed, route_task(), 3.0, STILL, random_fraction=0.0) == AT_REST for seed in range(50))
 
 
 def test_starts_at_the_beginning_differ_by_the_noise_alone():
     noise = StartNoise(along_m=5.0, lateral_m=0.3, heading_deg=3.0)
-    starts = [start_of_episode(seed, route_task(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
-    assert starts == [start_of_episode(seed, route_task(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
+    starts = [sampled(seed, route_task(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
+    assert starts == [sampled(seed, route_task(), 3.0, noise, random_fraction=0.0) for seed in range(500)]
     assert len(set(starts)) == 500
     assert {start.speed_mps for start in starts} == {0.0}
     for name, low, high in (("s", 0.0, 5.0), ("lateral_m", -0.3, 0.3), ("heading_deg", -3.0, 3.0)):
@@ -70,7 +70,7 @@ def test_a_share_of_the_random_starts_is_in_bends_and_their_run_ups():
 
     def slow_share(bend_fraction: float) -> float:
         starts = [
-            start_of_episode(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0, bend_fraction=bend_fraction)
+            sampled(seed, route_task(ROUTE_0), 3.0, STILL, random_fraction=1.0, bend_fraction=bend_fraction)
             for seed in range(400)
         ]
         assert all(start.speed_mps <= profile.at(start.s) for start in starts)
@@ -84,16 +84,14 @@ def test_a_share_of_the_random_starts_is_in_bends_and_their_run_ups():
 
 
 def test_a_route_without_bends_is_started_anywhere():
-    starts = {
-        start_of_episode(seed, route_task(), 3.0, STILL, random_fraction=1.0, bend_fraction=1.0).s for seed in range(20)
-    }
+    starts = {sampled(seed, route_task(), 3.0, STILL, random_fraction=1.0, bend_fraction=1.0).s for seed in range(20)}
     assert len(starts) == 20
 
 
 def test_a_route_shorter_than_the_run_up_can_be_started_anyhow():
     short = route_task(Route([(0.0, 0.0), (8.0, 0.0)]))
-    assert start_of_episode(1, short, 3.0, STILL, random_fraction=1.0).s == 0.0
-    assert start_of_episode(1, short, 3.0, StartNoise(), random_fraction=0.0).s == 0.0
+    assert sampled(1, short, 3.0, STILL, random_fraction=1.0).s == 0.0
+    assert sampled(1, short, 3.0, StartNoise(), random_fraction=0.0).s == 0.0
 
 
 def test_returns_and_times_add_up_over_decisions():
@@ -117,7 +115,7 @@ def test_a_decision_is_paid_for_all_its_ticks():
 
 
 def test_a_launch_is_not_counted_as_jerk():
-    run = episode(Start(s=20.0, speed_mps=8.0))
+    run = episode(InitialState(s=20.0, speed_mps=8.0))
     run.ego = dataclasses.replace(run.ego, ax=160.0)  # rest to 8 m/s in the tick of the launch
     drive(run, 5)
     run.end_decision()
@@ -125,7 +123,7 @@ def test_a_launch_is_not_counted_as_jerk():
 
 
 def test_completion_counts_from_the_start_of_the_episode():
-    run = episode(Start(s=100.0, speed_mps=8.0))
+    run = episode(InitialState(s=100.0, speed_mps=8.0))
     drive(run, 125)
     assert run.route_completion == pytest.approx(0.5, abs=0.02)
 
@@ -170,8 +168,8 @@ def test_a_lane_invasion_in_any_tick_costs_the_decision_its_lane_term():
     clean, invading = episode(action_repeat=3), episode(action_repeat=3)
     drive(clean, 3)
     drive(invading, 1)
-    invading.tick(TickView(ego=EgoState(x=0.8, y=1.1, vx=8.0)))
-    invading.tick(TickView(ego=EgoState(x=1.2, y=0.2, vx=8.0)))
+    invading.tick(Measurements(ego=EgoState(x=0.8, y=1.1, vx=8.0)))
+    invading.tick(Measurements(ego=EgoState(x=1.2, y=0.2, vx=8.0)))
     assert invading.end_decision()["lane"] < 0.0 < clean.end_decision()["lane"]
     assert invading.result()["lane_invasions"] == 1
 
@@ -180,7 +178,7 @@ def test_off_lane_and_off_road_are_shares_of_the_way():
     run = episode()
     drive(run, 10)
     for _ in range(10):
-        run.tick(TickView(ego=EgoState(x=run.ego.x + 0.4, y=2.2, vx=8.0), off_road=True))
+        run.tick(Measurements(ego=EgoState(x=run.ego.x + 0.4, y=2.2, vx=8.0), off_road=True))
     run.end_decision()
     assert run.result()["off_lane"] == pytest.approx(0.5, abs=0.01)
     assert run.result()["off_road"] == pytest.approx(0.5, abs=0.01)
@@ -190,7 +188,7 @@ def test_waiting_for_nothing_is_cut_off_but_keeps_its_bootstrap():
     run = episode()
     for _ in range(200):
         run.begin_decision()
-        run.tick(TickView(ego=EgoState(x=0.0, y=0.0)))
+        run.tick(Measurements(ego=EgoState(x=0.0, y=0.0)))
         run.end_decision()
         if run.outcome.ended:
             break

@@ -52,7 +52,7 @@ def test_a_mistake_in_a_step_leaves_with_its_traceback_and_restarts_nothing(own_
 def test_so_does_one_in_a_reset(own_env, monkeypatch, mistake):
     before = own_env.simulator.generation, own_env.simulator.server_pid
     with monkeypatch.context() as patch:
-        patch.setattr(env_module, "start_of_episode", raising(mistake))
+        patch.setattr(env_module, "sample_initial_state", raising(mistake))
         with pytest.raises(type(mistake)) as caught:
             own_env.reset(seed=1)
     assert caught.value is mistake
@@ -63,7 +63,7 @@ def test_so_does_one_in_a_reset(own_env, monkeypatch, mistake):
 def test_one_in_the_traffic_managers_process_comes_over_with_its_traceback(make_env):
     env = make_env(scenario="0")
     env.reset(seed=1)
-    manager, generation = env._traffic_fleet._process, env.simulator.generation
+    manager, generation = env._traffic._process, env.simulator.generation
     with pytest.raises(
         RuntimeError, match=r"Traceback[\s\S]*list index out of range|Traceback[\s\S]*IndexError"
     ) as error:
@@ -76,7 +76,7 @@ def test_one_in_the_traffic_managers_process_comes_over_with_its_traceback(make_
     assert env.simulator.generation == generation
     env.reset(seed=2)
     env.step(DRIVE)
-    assert env._traffic_fleet._process is manager
+    assert env._traffic._process is manager
 
 
 def test_a_killed_server_is_a_lost_simulator_and_comes_back(own_env):

@@ -10,7 +10,7 @@ from envloop.baselines.route_follower import RouteFollower
 from envloop.client.ego import start_pose
 from envloop.env import CarlaEnv
 from envloop.errors import SimulatorError, TaskError
-from envloop.task.episode import Start
+from envloop.task.episode import InitialState
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 
@@ -77,7 +77,7 @@ def test_running_into_a_vehicle_ends_the_episode(make_env):
     """Full throttle from behind into a car that is held on the lane 15 m ahead."""
     env = make_env(scenario="0", random_start_fraction=0.0)
     env.reset(seed=2)
-    obstacle, place = env.npcs[0].actor, start_pose(env.route_task.route, Start(s=15.0, speed_mps=0.0))
+    obstacle, place = env.npcs[0].actor, start_pose(env.route_task.route, InitialState(s=15.0, speed_mps=0.0))
     for _ in range(120):
         obstacle.set_transform(place)
         _, _, terminated, truncated, info = env.step(np.array([0.0, 1.0], np.float32))
@@ -91,7 +91,7 @@ def test_running_into_a_vehicle_ends_the_episode(make_env):
 def test_a_lost_traffic_manager_is_an_error_and_comes_back(make_env):
     env = make_env(scenario="0")
     env.reset(seed=3)
-    manager = psutil.Process(env._traffic_fleet._process.pid)
+    manager = psutil.Process(env._traffic._process.pid)
     manager.kill()
     manager.wait(5.0)
     with pytest.raises(SimulatorError, match="Traffic Manager's process ended"):
@@ -104,7 +104,7 @@ def test_a_lost_traffic_manager_is_an_error_and_comes_back(make_env):
 def test_no_process_is_left_behind():
     with CarlaEnv(of_record(scenario="0")) as env:
         env.reset(seed=1)
-        children = [psutil.Process(env.simulator.server_pid), psutil.Process(env._traffic_fleet._process.pid)]
+        children = [psutil.Process(env.simulator.server_pid), psutil.Process(env._traffic._process.pid)]
         assert all(child.is_running() for child in children)
     assert not any(child.is_running() for child in children)
 
@@ -112,7 +112,7 @@ def test_no_process_is_left_behind():
 def test_an_interrupted_command_does_not_mix_up_answers(make_env):
     env = make_env(scenario="0")
     env.reset(seed=3)
-    env._traffic_fleet._process._answer_due = True  # what Ctrl-C in the middle of a tick leaves
+    env._traffic._process._answer_due = True  # what Ctrl-C in the middle of a tick leaves
     with pytest.raises(SimulatorError, match="interrupted"):
         env.step(BRAKE)
     env.reset(seed=3)

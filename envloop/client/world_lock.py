@@ -1,6 +1,7 @@
-"""One server, one environment: actors carry their owner's name, so that a second environment is refused.
+"""The lock on a server's world: one server serves one environment, and a second one is refused.
 
-An owner is one Simulator object of one process. What a dead owner left behind on an external server is removed.
+An environment's actors are its lock, for they carry its owner's name: one Simulator object of one process. As with any
+lock, what a dead owner left behind is stale and is removed.
 """
 
 import itertools
@@ -29,8 +30,8 @@ def role_name(kind: str, owner: str) -> str:
     return f"{_PREFIX}{kind}:{owner}"
 
 
-def take_over(client: carla.Client, world: carla.World, owner: str, address: str) -> None:
-    """Removes what `owner` or a dead owner left in the world.
+def lock_world(client: carla.Client, world: carla.World, owner: str, address: str) -> None:
+    """Takes the world for `owner`: removes what it or a dead owner left there.
 
     Raises:
       SimulatorError: another environment is using this simulator, or it is lost.

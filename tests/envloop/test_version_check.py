@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import msgpack
 import pytest
 
-from envloop.client.handshake import require_carla, server_version
 from envloop.client.simulator import Simulator
+from envloop.client.version_check import require_carla, server_version
 from envloop.config import SimulatorConfig
 from envloop.errors import SimulatorError
 

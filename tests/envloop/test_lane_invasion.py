@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from envloop.task.lane_invasion import Body, Lane, over_marking
+from envloop.task.lane_invasion import BoundingBox, RouteLane, over_marking
 from envloop.task.observation import EgoState
 from envloop.task.route import Route
 
@@ -18,11 +18,11 @@ BEND = Route(
         (9.0, 49.0),
     ]
 )
-BODY = Body(half_length_m=2.4, half_width_m=1.0)
+BODY = BoundingBox(half_length_m=2.4, half_width_m=1.0)
 
 
 def over(route: Route, ego: EgoState, marked: tuple[bool, ...] = (True,)) -> bool:
-    return over_marking(ego, route.project(ego.x, ego.y), route, Lane(2.0, marked), BODY)
+    return over_marking(ego, route.project(ego.x, ego.y), route, RouteLane(2.0, marked), BODY)
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def _main(argv: Sequence[str]) -> int:
     workdir = _checked(args)
     suite = load_suite(args.suite) if args.suite else None
     with opened(args, render=args.video is not None, suite=suite) as opening, ExitStack() as stack:
-        check_writable(workdir)  # before episodes are driven that could not be kept
+        check_writable(workdir / "evaluations")  # before episodes are driven that could not be kept
         run, network = opening.run, opening.network
         video = stack.enter_context(VideoWriter(args.video, fps=1.0 / opening.decision_s)) if args.video else None
         episodes = args.episodes or (1 if suite else _EPISODES)

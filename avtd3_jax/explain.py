@@ -35,7 +35,7 @@ _FORGETTING = 0.95  # per decision: a peak counts half after 14
 
 
 class ExplainedDrive:
-    """Policy and step hook of `evaluate.drive`, which add a frame a decision to `video`.
+    """Policy and step hook of `evaluation.episodes.drive`, which add a frame a decision to `video`.
 
     fastest: the observation at the highest speed so far, m/s, where the frames of a stack differ most.
     """

@@ -1,13 +1,17 @@
 """The evaluation command with policies that need no training."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from avtd3_jax.evaluate import NETWORK, evaluate, report, table
+from avtd3_jax.evaluate import main
+from avtd3_jax.evaluation.episodes import evaluate
+from avtd3_jax.evaluation.report import NETWORK, report, table
 from avtd3_jax.seeding import RunStream, episode_seed
 from envloop.baselines.policies import follower
 from envloop.config import EnvConfig, SimulatorConfig
@@ -69,6 +73,28 @@ def test_what_cannot_be_driven_is_refused(tmp_path, extra, names):
     assert names in done.stderr
 
 
+def test_a_directory_that_takes_no_result_is_refused_before_anything_is_driven(tmp_path):
+    (tmp_path / "evaluations").write_text("a file where the folder of the results belongs")
+    done = command(tmp_path, "--policy", "follower", "--episodes", "1000")
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"evaluate: {tmp_path / 'evaluations'} cannot be written (File exists): ")
+    assert "policy" in done.stdout
+    assert len(done.stderr.splitlines()) == 1, "no progress: nothing was driven"
+
+
+def test_the_table_is_printed_even_where_the_file_cannot_be_written(tmp_path, monkeypatch, capsys):
+    def full(path, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("avtd3_jax.evaluate.write_json", full)  # the disk fills while the episodes are driven
+    short = ["--config", "configs/town01.py", "--route", "92.4,120 -> 92.4,90", "--episodes", "1"]
+    monkeypatch.chdir(ROOT)
+    assert main([*short, "--policy", "follower", "--workdir", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "route_completion" in said.out
+    assert "No space left on device" in said.err
+
+
 def test_a_suite_is_driven_route_by_route():
     """On the generated town, where no policy was trained."""
     whole = load_suite("grid-nav")
@@ -76,7 +102,7 @@ def test_a_suite_is_driven_route_by_route():
     config = EnvConfig(simulator=SimulatorConfig(town=whole.town), route="grid-nav/0")
     env = CarlaEnv(config)
     try:
-        driven = list(evaluate(env, follower, 1, 5, suite=suite))
+        driven = list(evaluate(env, config, follower, 1, 5, suite=suite))
         identity = env.simulator.identity()
     finally:
         env.close()

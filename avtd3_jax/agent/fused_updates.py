@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from avtd3_jax.agent.interface import TrainState
+from avtd3_jax.errors import InputError
 from avtd3_jax.replay.batch import Batch
 
 
@@ -32,11 +33,11 @@ class FusedUpdates:
         """`count` updates a call.
 
         Raises:
-          ValueError: `count` is not a whole number of policy delays.
+          InputError: `count` is not a whole number of policy delays.
         """
         delay = agent.config.policy_delay
         if count < 1 or count % delay:
-            raise ValueError(
+            raise InputError(
                 f"updates_per_dispatch is {count}: it must be 1 or a multiple of agent.policy_delay, which is {delay}."
             )
         self.count = count
@@ -66,7 +67,7 @@ class FusedUpdates:
         try:
             return self._executable(state, tuple(batches))
         except TypeError as error:  # as in TD3.update
-            raise ValueError(
+            raise InputError(
                 f"The batches are not {self.count} of the shapes and types that were compiled for: keep their number "
                 "and size, or make another agent."
             ) from error

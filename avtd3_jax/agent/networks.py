@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from avtd3_jax.encoders import image_encoder
 from avtd3_jax.encoders.initializers import kaiming_normal
+from avtd3_jax.errors import InputError
 
 # Variance 1 / (3 * fan_in), as torch.nn.Linear: outputs start well inside tanh's linear part.
 output_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
@@ -46,13 +47,13 @@ class Encoder(nn.Module):
         """uint8 [B, S, H, W] -> the image encoder's last feature maps [B, h, w, F].
 
         Raises:
-          ValueError: the picture is too small for the encoder.
+          InputError: the picture is too small for the encoder.
         """
         chex.assert_rank(image, 4)
         chex.assert_type(image, jnp.uint8)
         maps = self.cnn(image)
         if 0 in maps.shape:
-            raise ValueError(f"Images of {image.shape[2]}x{image.shape[3]} are too small for {self.image_encoder!r}.")
+            raise InputError(f"Images of {image.shape[2]}x{image.shape[3]} are too small for {self.image_encoder!r}.")
         return cast(jax.Array, maps)
 
     def features_of_maps(self, maps: jax.Array | None, vector: jax.Array | None) -> jax.Array:

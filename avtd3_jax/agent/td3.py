@@ -31,7 +31,7 @@ from avtd3_jax.agent.networks import Actor, CriticEnsemble, Encoder
 from avtd3_jax.agent.optimizers import Optimizers
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.encoders import image_encoder, torchvision_weights
-from avtd3_jax.errors import ConfigError, NonFiniteError
+from avtd3_jax.errors import ConfigError, InputError, NonFiniteError
 from avtd3_jax.replay.batch import Batch
 
 GROUPS = ("encoder", "actor", "critic")
@@ -312,7 +312,7 @@ class TD3:
         try:
             return self._executables[update_actor](state, batch)
         except TypeError as error:  # a compiled program takes one shape; a new one must not silently compile again
-            raise ValueError(
+            raise InputError(
                 "The batch's shapes or types are not those that this learner compiled for: keep the batch size, or "
                 "make another TD3."
             ) from error

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from avtd3_jax.agent.interface import Agent, Params
 from avtd3_jax.encoders import image_encoder
+from avtd3_jax.errors import InputError
 
 FloatArray = NDArray[np.float32]
 
@@ -46,9 +47,9 @@ class GradCam:
     """
 
     def __init__(self, agent: Agent) -> None:
-        """Raises ValueError where the agent's observations have no image."""
+        """Raises InputError where the agent's observations have no image."""
         if agent.obs_spec.image is None:
-            raise ValueError("Grad-CAM needs an observation with an image.")
+            raise InputError("Grad-CAM needs an observation with an image.")
         self._agent = agent
         self._size = agent.obs_spec.image[1:]
         self._encoder = image_encoder(agent.config.encoder)

@@ -53,9 +53,7 @@ class Telemetry:
         self._profile = profile
         self._bar: tqdm[Any] | None = None
         self._window = (0.0, 0)  # time and updates at the last point
-        self._updates_per_s = 0.0
-        self._last_return = 0.0
-        self._success = "-"
+        self._shown: dict[str, str] = {}  # beside the bar
 
     def start(self, bar: Any, counts: Counts) -> None:
         """The run begins or goes on, with this progress bar."""
@@ -75,14 +73,15 @@ class Telemetry:
 
     def ended(self, episode_return: float, successes: Sequence[float]) -> None:
         """An episode ended; `successes` are those of the last episodes, where there is such a thing."""
-        self._last_return = episode_return
+        self._shown["return"] = f"{episode_return:.1f}"
         if successes:
-            self._success = f"{np.mean(successes):.0%} of {len(successes)}"
+            self._shown["success"] = f"{np.mean(successes):.0%} of {len(successes)}"
         self._show()
 
     def _log_learner(self, counts: Counts, learner: Updates, replay_fill: float, monitors: Monitors) -> None:
         now, (then, updates) = time.perf_counter(), self._window
-        self._updates_per_s = (counts.update - updates) / (now - then)
+        updates_per_s = (counts.update - updates) / (now - then)
+        self._shown["updates/s"] = f"{updates_per_s:.1f}"
         self._window = now, counts.update
         learned = learner.collect()
         self._log.scalars("learner", learned, counts.step)
@@ -91,14 +90,13 @@ class Telemetry:
         )
         self._log.scalars("monitor", monitors.check(counts.step, learned.get("q/pi_gap_abs"), gradients), counts.step)
         self._log.scalars("milliseconds", self._timer.collect(), counts.step)
-        rates = {"updates_per_s": self._updates_per_s, "steps_per_s": self._schedule.log_every / (now - then)}
+        rates = {"updates_per_s": updates_per_s, "steps_per_s": self._schedule.log_every / (now - then)}
         self._log.scalars("run", {**rates, "replay_fill": replay_fill, "updates": counts.update}, counts.step)
         self._show()
 
     def _show(self) -> None:
         if self._bar is not None:
-            shown = {"updates/s": f"{self._updates_per_s:.1f}", "return": f"{self._last_return:.1f}"}
-            self._bar.set_postfix({**shown, "success": self._success}, refresh=False)
+            self._bar.set_postfix(self._shown, refresh=False)
 
     def _look_inside(self, introspection: Introspection, counts: Counts, learner: Updates) -> None:
         batch = learner.last_batch

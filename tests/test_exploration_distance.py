@@ -16,7 +16,7 @@ def mean_distance_m(env: CarlaEnv, config: ExplorationConfig) -> float:
     driven = []
     for episode in range(EPISODES):
         env.reset(seed=episode, options={"start": "beginning"})
-        noise, ended = EpisodeNoise(config, seed=0, episode=episode), False
+        noise, ended = EpisodeNoise(config, 2, seed=0, episode=episode), False
         while not ended:
             *_, terminated, truncated, info = env.step(noise.explore())
             ended = terminated or truncated

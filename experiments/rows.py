@@ -7,9 +7,7 @@ from typing import Any
 
 from avtd3_jax.errors import ConfigError, InputError
 from avtd3_jax.settings.config_file import load, split_options, typed
-from avtd3_jax.settings.keys import keys
-from avtd3_jax.settings.run_config import RunConfig, file_values
-from envloop.config import EnvConfig
+from avtd3_jax.settings.run_config import file_values, keys_of
 from experiments.experiments import EXPERIMENTS, Changes, Experiment, Variant
 
 CONFIG_FILE = Path(__file__).parents[1] / "configs" / "town01.py"
@@ -106,7 +104,7 @@ def changes_of(arguments: Sequence[str]) -> dict[str, Any]:
     rest, changes = split_options(arguments)
     if rest:
         raise ConfigError(f"Unknown argument {rest[0]!r}: config keys are set as --config.KEY=VALUE.")
-    return typed(changes, keys(RunConfig, EnvConfig))
+    return typed(changes, keys_of({}))
 
 
 def _config_or_none(row: Row) -> dict[str, Any] | None:

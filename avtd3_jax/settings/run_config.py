@@ -54,7 +54,7 @@ class RunConfig(ScheduleConfig):
     debug: bool = False
     num_envs: int = 1
     profile: bool = False
-    algorithm: str = "td3"
+    algorithm: str = dataclasses.field(default="td3", metadata={"before": "td3"})
     agent: TD3Config = dataclasses.field(default_factory=TD3Config)
     exploration: ExplorationConfig = dataclasses.field(default_factory=ExplorationConfig)
     replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)

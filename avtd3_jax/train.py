@@ -49,7 +49,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     """
     began = time.perf_counter()
     run = parse(values)
-    info = runtime.setup(run.device)
+    info = runtime.setup(run.device, option="--config.device")
     with ExitStack() as stack:
         stack.enter_context(held(workdir, resume))
         stack.enter_context(tracebacks_kept(workdir, OWN_ERRORS))

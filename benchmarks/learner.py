@@ -42,7 +42,7 @@ def main() -> None:
             base = Spec("ours", batch=batch, encoder_grad=encoder_grad, device=args.device)
             specs = [replace(base, variant=variant) for variant in args.variants]
             rows += race(specs, args.rounds, args.seconds)
-    info = runtime.setup(args.device)
+    info = runtime.setup(args.device, option="--device")
     rates = floor_rates([row["compute"] for row in rows], info.platform, args.seconds)
     rows = [with_floor(row, rates) for row in rows] + rates
     publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)

@@ -81,7 +81,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
         network, driver = None, args.policy
         if args.policy == NETWORK:
             assert checkpoints is not None
-            device = runtime.setup(args.device).device
+            device = runtime.setup(args.device, option="--device").device
             network = _network(run, checkpoints, args.step)
             driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
         env = make_env(run.env, render)

@@ -45,7 +45,7 @@ def print_header(
         "task": env.task,
         "device": str(info),
         "observes": " and ".join(name for name in ("image", "vector") if getattr(agent.obs_spec, name)),
-        "encoder": _encoder(agent),
+        "encoder": _encoder(agent, on_cpu=info.platform == "cpu"),
         "parameters": ", ".join(f"{name} {g.parameters:,} (lr {g.learning_rate:g})" for name, g in groups.items()),
         "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full"
         + (f", and its frames on the device, {on_device / 1e9:.2f} GB" if on_device else ""),
@@ -82,13 +82,13 @@ def device_record(info: runtime.RuntimeInfo) -> dict[str, str]:
     }
 
 
-def _encoder(agent: Agent) -> str:
+def _encoder(agent: Agent, *, on_cpu: bool) -> str:
     if agent.obs_spec.image is None:
         return "none: the vector is used as it is"
     config = agent.config
     losses = "the critic's and the actor's loss" if config.encoder_grad == "both" else "the critic's loss"
     weights = f" with the weights of {config.encoder_weights}" if config.encoder_weights else ""
     module = image_encoder(config.encoder).module(dtype=jnp.dtype(config.compute_dtype))
-    own = isinstance(module, ConvStack) and module.has_own_kernels(agent.obs_spec.image)
+    own = on_cpu and isinstance(module, ConvStack) and module.has_own_kernels(agent.obs_spec.image)
     convolutions = f"own CPU convolutions ({registers().bits}-bit vectors)" if own else "XLA's convolutions"
     return f"{config.encoder}{weights}, trained by {losses}, {convolutions}"

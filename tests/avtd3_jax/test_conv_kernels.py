@@ -134,7 +134,7 @@ def test_many_calls_at_once_do_not_disturb_each_other():
 
 def test_wrong_types_and_shapes_are_refused():
     frames, weights, strides = random_stack(STACKS["one layer"], 2)
-    with pytest.raises(AssertionError):
+    with pytest.raises(TypeError, match="frames are float32: the convolutions take uint8"):
         conv_stack(frames.astype(jnp.float32), weights, strides)
     with pytest.raises(AssertionError):
         conv_stack(frames, ((weights[0][0], weights[0][1][:-1]),), strides)

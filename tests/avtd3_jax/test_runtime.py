@@ -1,6 +1,7 @@
 """Process set-up; what must hold before JAX starts is tested in processes of its own."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,14 +45,50 @@ def test_setup_works_after_jax_is_imported_and_fills_the_cache(tmp_path):
     assert list(cache.glob("jit_*"))
 
 
-def test_a_missing_gpu_is_named():
+@pytest.mark.parametrize(
+    ("device", "platforms", "sentence"),
+    [
+        ("gpu", "", "'gpu' was asked for and JAX has none: install the extra 'cuda'.* or set --config.device=cpu."),
+        (
+            "gpu",
+            "cpu",
+            "device is 'gpu', but JAX_PLATFORMS is 'cpu', .*unset JAX_PLATFORMS, or set --config.device=cpu",
+        ),
+        ("auto", "cuda", "JAX_PLATFORMS is 'cuda', and JAX finds none of that here: unset .* --config.device=cpu"),
+        ("gpu", "cuda", "device is 'gpu', but JAX_PLATFORMS is 'cuda'"),
+        ("auto", "nonsense", "JAX_PLATFORMS is 'nonsense', and JAX finds none of that here"),
+    ],
+)
+def test_a_device_that_is_not_there_is_named_with_the_option_that_chooses_another(device, platforms, sentence):
     code = (
         "from avtd3_jax import errors, runtime\n"
-        "try: runtime.setup('gpu')\nexcept errors.RuntimeSetupError as e: print(e)"
+        f"try: runtime.setup({device!r}, None, option='--config.device')\n"
+        "except errors.RuntimeSetupError as e: print(e)"
     )
-    done = python(code, JAX_PLATFORMS="", CUDA_VISIBLE_DEVICES="")
+    done = python(code, JAX_PLATFORMS=platforms, CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 0, done.stderr
-    assert "asked for and JAX has none: install the extra 'cuda'" in done.stdout
+    assert re.search(sentence, done.stdout), done.stdout
+    assert done.stdout.count("\n") == 1
+
+
+def test_a_cpu_that_is_asked_for_is_used_whatever_the_environment_says():
+    done = python("from avtd3_jax import runtime\nprint(runtime.setup('cpu', None).device)", JAX_PLATFORMS="cuda")
+    assert done.stdout == "cpu:0\n", done.stderr
+
+
+def test_the_command_says_it_in_one_sentence(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "avtd3_jax.train", "--config", "configs/town01.py", "--workdir", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert "JAX_PLATFORMS is 'cuda'" in done.stderr
+    assert "set --config.device=cpu" in done.stderr
 
 
 def test_an_unknown_device_is_refused():

@@ -27,11 +27,12 @@ class SimulatorConfig:
         A run with several environments takes as many of these, separated by commas.
       town: map to drive on.
       xodr: path of an OpenDRIVE file to drive on instead of `town`; "" for none.
-      fixed_delta_s: simulated seconds per tick.
+      fixed_delta_s: simulated seconds per tick; CARLA allows 0.1 at most.
       timeout_s: how long one call, one tick or one camera frame may take before the simulator counts as lost.
       start_timeout_s: how long a server may take to start or to load a map.
       restart_attempts: how often a lost simulator is started or called again before giving up.
-      backoff_s, backoff_max_s: wait before the next attempt; doubles from the one up to the other.
+      backoff_s: wait before the next attempt, s; doubles each time.
+      backoff_max_s: the longest such wait, s.
       log_dir: folder for the embedded server's standard error; "" for the system's temporary folder.
     """
 
@@ -80,9 +81,11 @@ class CameraConfig:
     """The front camera.
 
     Attributes:
-      width, height: of the picture, pixels.
+      width: of the picture, pixels.
+      height: of the picture, pixels.
       fov_deg: horizontal field of view, degrees.
-      x, z: mounting point, m ahead of the car's centre and above the ground.
+      x: mounting point, m ahead of the car's centre.
+      z: mounting point, m above the ground.
     """
 
     width: int = 256
@@ -106,7 +109,8 @@ class RandomRouteConfig:
     """Lengths of randomly drawn routes: uniform between two bounds.
 
     Attributes:
-      min_m, max_m: bounds, m.
+      min_m: the shortest, m.
+      max_m: the longest, m.
     """
 
     min_m: float = 100.0

@@ -48,7 +48,9 @@ class TD3Config:
       trunk_width: width of the LayerNorm and tanh trunk in place of the encoder's Dense(512); 0 for none.
       hidden: widths of the hidden layers of actor and critics.
       num_critics: critics whose smallest value is the target; 2 in TD3, 1 in DDPG.
-      encoder_lr, actor_lr, critic_lr: Adam's learning rate of each group of parameters.
+      encoder_lr: Adam's learning rate of the image encoder.
+      actor_lr: Adam's learning rate of the actor.
+      critic_lr: Adam's learning rate of the critics.
       lr_decay_updates: over so many updates every learning rate falls linearly, and then stays; 0 for constant rates.
       lr_final_fraction: what of each learning rate is left after them.
       gamma: discount per decision. 0.95 looks 2 s ahead at 10 decisions a second: the legal speed falls well before a

@@ -36,8 +36,8 @@ class RunConfig(ScheduleConfig):
     """Everything a run is told.
 
     Attributes:
-      seed: of parameters, exploration, replay, every episode.
-      device: "auto", "cpu" or "gpu".
+      seed: of parameters, exploration, replay and every episode: one seed, one run.
+      device: what the learner computes on; "auto" takes a GPU where there is one.
       debug: look inside the network every `debug_every` steps.
       num_envs: environments, each with its own simulator; several run in a process each.
       profile: write a trace of 200 steps once learning has begun.

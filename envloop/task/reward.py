@@ -61,19 +61,23 @@ class RewardConfig:
 
     Attributes:
       kind: "five_terms", or "progress": metres along the route and the goal, nothing else, to compare with.
-      progress, efficiency, lane: earned per credited metre at the legal speed on the centre line.
+      progress: earned per credited metre.
+      efficiency: earned per credited metre at the legal speed, less of it at any other.
+      lane: earned per credited metre on the centre line, less of it beside.
       invasion: cost per metre, in place of what the lane earns, in a decision that crosses a lane marking.
       comfort: cost per metre at a jerk of `jerk_max` or more; none up to `jerk_free`.
       proximity: cost per metre when about to hit the vehicle ahead.
       parked_value: discounted value of standing for ever.
       crash: cost of a collision or of leaving the route, at rest.
-      crash_speed: so much more at the speed limit.
+      crash_speed: so much more a crash costs at the speed limit, proportionally less below it.
       goal_factor: worth of the goal, in values of driving at the limit for ever.
       creep_mps: speed at which the standing cost has faded out, m/s.
       lane_half_m: lateral deviation at which the lane term is zero, m; at twice that it is as much below.
-      jerk_free, jerk_max: jerk up to which comfort costs nothing, and from which it costs all, m/s^3.
+      jerk_free: jerk up to which comfort costs nothing, m/s^3.
+      jerk_max: jerk from which comfort costs all, m/s^3.
       ttc_s: time to collision below which closing in is charged, s.
-      min_gap_m, headway_s: so is a gap below min_gap_m + headway_s * speed.
+      headway_s: a gap below `min_gap_m` + `headway_s` * speed is charged too, s.
+      min_gap_m: see `headway_s`, m.
       wait_gap_m: a car standing this close behind another, m, is waiting, not parked. At 8 m one that stopped 9 m
         behind a queue was "blocked".
 

@@ -62,13 +62,13 @@ def typed(changes: Changes, known: Mapping[str, Key]) -> dict[str, Any]:
     return read
 
 
-def split_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def split_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str | bool]]:
     """Command-line arguments without those that set configuration keys, and what those set, the last one of each.
 
     --config.KEY=VALUE, --config.KEY VALUE, and for a key that is on or off --config.KEY and --noconfig.KEY.
     """
     rest: list[str] = []
-    changes: dict[str, str] = {}
+    changes: dict[str, str | bool] = {}
     waiting = list(arguments)
     while waiting:
         argument = waiting.pop(0)
@@ -79,14 +79,12 @@ def split_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             rest.append(argument)
             continue
         no, name, text = found.groups()
-        if no:
-            if text is not None:
-                raise ConfigError(f"{argument} says no and gives a value: leave one of them out.")
-            text = "false"
-        elif text is None:
-            text = waiting.pop(0) if waiting and not waiting[0].startswith("--") else "true"
+        if no and text is not None:
+            raise ConfigError(f"{argument} says no and gives a value: leave one of them out.")
+        if text is None and not no and waiting and not waiting[0].startswith("--"):
+            text = waiting.pop(0)
         changes.pop(name, None)  # what comes last is set last
-        changes[name] = text
+        changes[name] = not no if text is None else text
     return rest, changes
 
 

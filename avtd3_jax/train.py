@@ -149,7 +149,7 @@ def _check_resumable(values: Mapping[str, Any], checkpoints: Checkpoints, workdi
         )
 
 
-def _main(argv: list[str], changes: Mapping[str, str]) -> int:
+def _main(argv: list[str], changes: Mapping[str, str | bool]) -> int:
     logging.set_verbosity(logging.WARNING)  # jax tells which accelerators there are not otherwise
     if len(argv) > 1:
         raise app.UsageError(f"Unknown argument {argv[1]!r}: options begin with --.")
@@ -177,7 +177,7 @@ def _main(argv: list[str], changes: Mapping[str, str]) -> int:
 
 def main() -> None:
     """The command."""
-    changes: dict[str, str] = {}
+    changes: dict[str, str | bool] = {}
 
     def parse_flags(argv: list[str]) -> list[str]:
         """absl's parsing, without the configuration's keys, and with one sentence for what cannot be parsed."""

@@ -1,14 +1,11 @@
 """The rules that the house stands on, read off the sources."""
 
 import ast
-import dataclasses
 import typing
 from pathlib import Path
 
 import networkx as nx
 import pytest
-
-from avtd3_jax.settings.run_config import RunConfig
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("avtd3_jax", "envloop", "minicarla")
@@ -204,30 +201,3 @@ def test_nothing_executes_what_it_loads(path):
         assert not imported(path) & UNPICKLERS
     if path in LEARNER + WORLD and name_of(path) not in PRIVATE_PICKLES:
         assert "multiprocessing" not in imported(path)
-
-
-def config_classes(cls: type) -> list[type]:
-    found = [cls]
-    for hint in typing.get_type_hints(cls).values():
-        if dataclasses.is_dataclass(hint):
-            found += config_classes(typing.cast(type, hint))
-    return found
-
-
-def attributes_read() -> set[str]:
-    """Names read as attributes anywhere but where a config checks itself."""
-    names: set[str] = set()
-    for path in LEARNER + WORLD:
-        tree = ast.parse(path.read_text())
-        checks = [
-            n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name in ("__post_init__", "validate")
-        ]
-        inside = {id(n) for check in checks for n in ast.walk(check)}
-        names |= {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and id(n) not in inside}
-    return names
-
-
-@pytest.mark.parametrize("cls", config_classes(RunConfig), ids=lambda c: c.__name__)
-def test_every_config_key_is_read_somewhere(cls):
-    """Fault 13 of the original: config keys that nothing reads."""
-    assert {field.name for field in dataclasses.fields(cls)} <= attributes_read()

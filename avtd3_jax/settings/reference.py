@@ -8,14 +8,13 @@ import itertools
 import re
 import sys
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from avtd3_jax.settings.build import as_values, has_default
-from avtd3_jax.settings.keys import NOT_SET, Key, keys
-from avtd3_jax.settings.run_config import RunConfig
-from envloop.config import EnvConfig, GymEnvConfig
+from avtd3_jax.settings.keys import NOT_SET, Key
+from avtd3_jax.settings.run_config import keys_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 _HEAD = """\
@@ -58,7 +57,7 @@ def attributes(cls: type) -> dict[str, str]:
 
 def page() -> str:
     """The text of docs/configuration.md."""
-    driving, other = keys(RunConfig, EnvConfig), keys(RunConfig, GymEnvConfig)
+    driving, other = _both()
     parts = [_HEAD]
     for group, found in itertools.groupby(sorted(driving.values(), key=_group_order), key=_group):
         title = _TITLES.get(group) or f"The driving task: `{group}`"
@@ -71,6 +70,11 @@ def page() -> str:
     reasons = "".join(f"| `{name}` | {reason.replace('config.', '')} |\n" for name, reason in NOT_SET.items())
     parts.append(f"## What cannot be set\n\n| name | why |\n| --- | --- |\n{reasons}")
     return "\n".join(parts)
+
+
+def _both() -> tuple[Mapping[str, Key], Mapping[str, Key]]:
+    """The keys of a run in the driving task, and in an environment of Gymnasium's."""
+    return keys_of({}), keys_of({"env": {"id": "any"}})
 
 
 def _group(key: Key) -> str:
@@ -108,7 +112,8 @@ def _type(hint: Any) -> str:
 
 def undescribed() -> Iterator[str]:
     """Fields that no docstring speaks of."""
-    for key in {**keys(RunConfig, EnvConfig), **keys(RunConfig, GymEnvConfig)}.values():
+    driving, other = _both()
+    for key in {**driving, **other}.values():
         if key.field.name not in attributes(key.owner):
             yield f"{key.owner.__name__}.{key.field.name}"
 

@@ -77,7 +77,7 @@ def changed(before, after):
 
 @pytest.mark.parametrize("update_actor", [False, True])
 def test_every_encoder_parameter_is_trained(learner, update_actor):
-    """Fault 1: the original stored features, so its encoder never moved."""
+    """A replay of features, in place of pictures, would leave the encoder as it was made."""
     state = learner.init(0)
     before = on_host(state.params["encoder"])
     state, packed = learner.update(state, random_batch(), update_actor=update_actor)
@@ -139,7 +139,7 @@ def test_each_group_steps_at_its_own_rate(learner):
 
 
 def test_a_time_limit_keeps_its_bootstrap():
-    """Fault 2: the original stored time limits as terminal."""
+    """A time limit is no end of the task: the value after it still counts."""
     learner = make_learner(VECTOR)
     means = {}
     for terminated in (False, True):
@@ -151,7 +151,7 @@ def test_a_time_limit_keeps_its_bootstrap():
 
 
 def test_actor_and_critics_agree_on_the_scale_of_q(learner):
-    """Fault 4: without shared features and a target encoder the actor's Q ran to 1e13 over a batch's Q of 100."""
+    """Without shared features and a target encoder the actor's Q ran to 1e13 over a batch's Q of 100."""
     state = learner.init(0)
     batches = [random_batch(seed=seed) for seed in range(8)]
     for update in range(300):

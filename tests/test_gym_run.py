@@ -4,10 +4,11 @@ import json
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+from orbax.checkpoint import StandardCheckpointer
 from test_train import ROOT, run
-
-from avtd3_jax.checkpoints.checkpoint import Checkpoints
 
 
 def command(workdir, *options, **config):
@@ -38,7 +39,7 @@ def test_pendulum_learns_is_evaluated_and_resumed(tmp_path):
 
     done = run(command(workdir, "--resume", total_steps=3200, exploration_steps=600, eval_every=1200, eval_episodes=4))
     assert done.returncode == 0, done.stderr
-    assert "3200 steps, 2600 updates" in done.stdout
+    assert "3200 steps, 2599 updates" in done.stdout
 
     done = evaluate("--checkpoint", workdir, "--episodes", 3, "--video", tmp_path / "swing.mp4")
     assert done.returncode == 0, done.stderr
@@ -59,12 +60,8 @@ def test_one_seed_is_one_run(tmp_path):
     for name in ("one", "two"):
         done = run(command(tmp_path / name, total_steps=500, exploration_steps=200, eval_every=0, seed=3))
         assert done.returncode == 0, done.stderr
-        with Checkpoints(tmp_path / name / "checkpoints", read_only=True) as checkpoints:
-            (step,) = checkpoints.steps()[-1:]
-        files = sorted((tmp_path / name / "checkpoints" / str(step)).glob("checkpoint.json"))
-        index = json.loads(files[0].read_text())
-        params.append(json.dumps(index["items"]["params"], sort_keys=True))
-    assert params[0] == params[1]
+        params.append(StandardCheckpointer().restore(tmp_path / name / "checkpoints" / "500" / "params"))
+    jax.tree.map(np.testing.assert_array_equal, *params)
 
 
 def test_pictures_are_learned_from_and_filmed(tmp_path):
@@ -79,7 +76,7 @@ def test_pictures_are_learned_from_and_filmed(tmp_path):
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines() if line)
     assert lines["observes"] == "image"
-    assert "60 steps, 20 updates" in done.stdout
+    assert "60 steps, 19 updates" in done.stdout
 
 
 def test_two_environments_in_processes(tmp_path):

@@ -191,7 +191,8 @@ class Trainer:
         for began in answers.began:
             self._replay.begin_episode(began.observation, began.environment)
         for lost in answers.lost:
-            self._report(f"environment {lost.environment} is lost and started again ({lost.error})")
+            others = ", the others go on" if len(self._replay.rings) > 1 else ""
+            self._report(f"environment {lost.environment} is lost and started again{others} ({lost.error})")
         for torn in answers.torn:
             self._tear(torn)
         # Those that end an episode last: nothing is recorded between an episode's end and its saving.
@@ -237,8 +238,12 @@ class Trainer:
     def _tear(self, torn: EpisodeTorn) -> None:
         self._replay.end_torn_episode(torn.environment)
         episode = self._episodes.pop(torn.environment, None)
-        lost = "" if episode is None else f"; episode {episode.number} keeps its {episode.length} steps and ends"
-        self._report(f"environment {torn.environment} is back after {torn.recovery_s:.1f} s{lost} ({torn.error})")
+        back = f"back after {torn.recovery_s:.1f} s ({torn.error})"
+        if episode is None:  # lost between two episodes, or in an evaluation
+            self._report(f"environment {torn.environment} is {back}")
+        else:
+            lost = f"episode {episode.number} lost its simulator after {episode.length} steps, which are kept"
+            self._report(f"{lost}; {back}")
 
     def _save_ended_episode(self) -> None:
         """Takes the run as it was at the end of the last episode, if that has not been done.

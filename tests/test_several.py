@@ -14,8 +14,8 @@ from test_train import ROOT, command, run
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings.config_file import load
+from avtd3_jax.settings.migration import put
 from avtd3_jax.settings.run_config import changed_keys, file_values, parse
-from avtd3_jax.settings.saved_config import put
 
 
 def config(**changes):

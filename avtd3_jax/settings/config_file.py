@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from avtd3_jax.errors import ConfigError
-from avtd3_jax.settings import saved_config
+from avtd3_jax.settings import migration
 from avtd3_jax.settings.build import plain
 from avtd3_jax.settings.keys import Key, refuse_unknown
 from avtd3_jax.settings.run_config import RunConfig, keys_of, parse
@@ -40,7 +40,7 @@ def load(path: Path, changes: Changes | None = None) -> RunConfig:
     for name, value in typed(changes or {}, known).items():
         key, index = _parts(name, known)
         if index is None:
-            saved_config.put(values, key.name, value)
+            migration.put(values, key.name, value)
         else:
             _set_item(values, key, index, value)
     return parse(values)
@@ -97,7 +97,7 @@ def _read(path: Path) -> dict[str, Any]:
             values = json.loads(path.read_text())
         except ValueError as error:
             raise ConfigError(f"{path} is no JSON ({error}): give a run's config.json, or a Python file.") from error
-        return saved_config.completed(_mapping(values, str(path)), keys_of(values))
+        return migration.completed(_mapping(values, str(path)), keys_of(values))
     function = runpy.run_path(str(path)).get("get_config")
     if not callable(function):
         raise ConfigError(f"{path} has no function get_config: let it return the configuration, see configs/town01.py.")
@@ -129,7 +129,7 @@ def _set_item(values: dict[str, Any], key: Key, index: int, value: Any) -> None:
         raise ConfigError(f"config.{key.name}[{index}] is not there: config.{key.name} is one value, {held!r}.")
     if index >= len(held):
         raise ConfigError(f"config.{key.name}[{index}] is not there: config.{key.name} has {len(held)}, from [0] on.")
-    saved_config.put(values, key.name, [*held[:index], value, *held[index + 1 :]])
+    migration.put(values, key.name, [*held[:index], value, *held[index + 1 :]])
 
 
 def _of_type(hint: Any, text: str) -> Any:

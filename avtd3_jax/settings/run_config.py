@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from avtd3_jax.agent.registry import Algorithm, algorithm
 from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.errors import ConfigError
-from avtd3_jax.settings import saved_config
+from avtd3_jax.settings import migration
 from avtd3_jax.settings.build import as_values, build, convert, plain
 from avtd3_jax.settings.keys import Key, in_keys, keys, leaves, refuse_unknown
 from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, ScheduleConfig
@@ -175,7 +175,7 @@ def parse_saved(saved: Mapping[str, Any]) -> RunConfig:
     Raises:
       ConfigError: it lacks a key whose value from before is unknown, or has one that there is no more.
     """
-    return parse(saved_config.completed(saved, keys_of(saved)))
+    return parse(migration.completed(saved, keys_of(saved)))
 
 
 def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -185,7 +185,7 @@ def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     Raises:
       ConfigError: the saved one lacks a key whose value from before is unknown.
     """
-    before = dict(leaves(saved_config.completed(saved, keys_of(saved))))
+    before = dict(leaves(migration.completed(saved, keys_of(saved))))
     now = dict(leaves(plain(wanted)))
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     return [name for name in changed if name.partition(".")[0] not in CHANGEABLE_ON_RESUME]

@@ -16,7 +16,8 @@ import multiprocessing
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -202,21 +203,22 @@ class Growth:
 
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
-        frames = rng.integers(0, 256, (64, 84, 84), np.uint8)
-        vectors = rng.random((64, 23), np.float32)
-        first = {"image": np.repeat(frames[:1], 4, axis=0), "vector": vectors[0]}
-        places = [[max(place - back, 0) for back in (3, 2, 1, 0)] for place in range(64)]
-        self._first = first
-        self._next = [{"image": frames[place], "vector": v} for place, v in zip(places, vectors, strict=True)]
+        self._frames = rng.integers(0, 256, (64, 84, 84), np.uint8)
+        self._vectors = rng.random((64, 23), np.float32)
         self._action = rng.uniform(-1, 1, 2).astype(np.float32)
 
     def __call__(self, replay: FrameReplay, steps: int) -> None:
+        window = deque([0] * 4, maxlen=4)  # the pictures of a stack, oldest first
         for step in range(steps):
             if step % _EPISODE == 0:
-                replay.begin_episode(self._first)
-            # Only the newest picture is stored; the first step alone must show the one before it.
-            shown = self._next[1 + step % _EPISODE % 63]
-            replay.add(self._action, float(step), shown, False, step % _EPISODE == _EPISODE - 1 or step == steps - 1)
+                window.extend([0] * 4)
+                replay.begin_episode(self._shown(window))
+            window.append(1 + step % _EPISODE % 63)
+            last = step % _EPISODE == _EPISODE - 1 or step == steps - 1
+            replay.add(self._action, float(step), self._shown(window), False, last)
+
+    def _shown(self, window: Sequence[int]) -> dict[str, np.ndarray]:
+        return {"image": self._frames[list(window)], "vector": self._vectors[window[-1]]}
 
 
 class Memory:

@@ -15,7 +15,8 @@ import carla
 import numpy as np
 import psutil
 
-from benchmarks.common import repeat, seconds
+from avtd3_jax.settings.config_file import load
+from benchmarks.common import OF_RECORD, repeat, seconds
 from envloop.baselines.route_follower import RouteFollower
 from envloop.client.simulator import Simulator
 from envloop.config import EnvConfig, SimulatorConfig
@@ -77,7 +78,7 @@ def spawned(world: carla.World, camera: bool) -> Iterator[tuple[carla.Vehicle, "
 
 def environment(scenario: str, steps: int, repetitions: int) -> dict[str, Any]:
     """CarlaEnv, driven along route 0 by the scripted follower, a tick a step; resets are timed apart."""
-    with closing(CarlaEnv(EnvConfig(scenario=scenario, action_repeat=1))) as env:
+    with closing(CarlaEnv(load(OF_RECORD, {"scenario": scenario}).driving)) as env:
         follower = RouteFollower()
         resets: list[float] = []
 

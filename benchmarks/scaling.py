@@ -29,8 +29,8 @@ from avtd3_jax import runtime
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.replay.replay import FrameReplay
-from benchmarks.common import repeat, seconds
-from envloop.config import EnvConfig
+from avtd3_jax.settings.config_file import load
+from benchmarks.common import OF_RECORD, repeat, seconds
 from envloop.workers.pool import EnvPool
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
@@ -120,7 +120,7 @@ def replay(capacity: int, args: argparse.Namespace) -> dict[str, Any]:
 def environments(count: int, args: argparse.Namespace) -> dict[str, Any]:
     """Steps per second of `count` environments, a tick each, asked as the training loop asks them."""
     before = psutil.Process().memory_info().rss
-    pool, seeds = EnvPool([EnvConfig(action_repeat=1)] * count), itertools.count()
+    pool, seeds = EnvPool([load(OF_RECORD).driving] * count), itertools.count()
     try:
 
         def drive() -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from avtd3_jax.train import _new_directory
+from avtd3_jax.training.run_directory import new_directory
 
 ROOT = Path(__file__).parents[1]
 DRIVE = (*(sys.executable, "-m", "avtd3_jax.evaluate", "--config", "configs/town01.py"), "--policy", "random")
@@ -121,7 +121,7 @@ def test_a_user_without_a_home_gets_a_warning_and_no_compile_cache():
 def test_runs_that_begin_in_the_same_second_have_directories_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(_new_directory, ["town01"] * 8))
+        made = list(threads.map(new_directory, ["town01"] * 8))
     assert len({path.absolute() for path in made}) == 8
     assert {path.parent for path in made} == {Path("runs")}
     assert all(path.is_dir() and path.name.startswith("town01-") for path in made)

@@ -96,7 +96,7 @@ def test_dead_encoder_parameters_are_named(learner):
             batch = batch._replace(frames=np.zeros_like(batch.frames))
         for number in range(2):
             state, _ = learner.step(state, batch, number)
-        means = diagnostics.encoder_mean_gradients(state)
+        means = diagnostics.encoder_mean_gradients(learner, state)
         assert len(means) == len(jax.tree.leaves(state.params["encoder"]))
         warnings[frames] = gradient_warning(means)
     assert warnings["pictures"] is None
@@ -107,7 +107,7 @@ def test_the_mean_gradient_is_the_updates_own_and_dies_with_it(learner):
     state, batch = learner.init(0), random_batch(BOTH)._replace(terminated=np.ones(8, bool))
     norms = diagnostics.encoder_gradient_norms(learner, state, batch)
     state, _ = learner.update(state, batch, update_actor=True)
-    means = diagnostics.encoder_mean_gradients(state)
+    means = diagnostics.encoder_mean_gradients(learner, state)
     assert means.keys() == norms.keys()
     for path, norm in norms.items():
         assert 0.0 < means[path] <= 0.1 * norm * (1 + 1e-4)  # a tenth of the gradient after one step of Adam
@@ -117,7 +117,8 @@ def test_the_mean_gradient_is_the_updates_own_and_dies_with_it(learner):
 
 
 def test_a_vector_alone_has_no_encoder_to_watch():
-    assert diagnostics.encoder_mean_gradients(make_learner(VECTOR).init(0)) == {}
+    blind = make_learner(VECTOR)
+    assert diagnostics.encoder_mean_gradients(blind, blind.init(0)) == {}
     assert gradient_warning({}) is None
 
 

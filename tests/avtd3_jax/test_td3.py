@@ -280,11 +280,11 @@ def test_act_names_the_wrong_shape(learner):
         learner.act(params, {"image": np.zeros((4, 84, 84), np.uint8), "vector": np.zeros(5, np.float32)})
 
 
-def test_group_summary_counts_every_parameter(learner):
+def test_groups_count_every_parameter(learner):
     params = learner.init(0).params
-    summary = learner.group_summary(params)
-    assert [rate for _, rate in summary.values()] == [1e-4, 3e-4, 3e-4]
-    assert sum(count for count, _ in summary.values()) == sum(leaf.size for leaf in jax.tree.leaves(params))
+    groups = learner.groups(params)
+    assert [rate for _, rate in groups.values()] == [1e-4, 3e-4, 3e-4]
+    assert sum(count for count, _ in groups.values()) == sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def test_ddpg_is_a_configuration():

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from avtd3_jax.errors import RunDirectoryError
@@ -86,6 +86,6 @@ def tracebacks_kept(workdir: Path, own_errors: tuple[type[BaseException], ...]) 
     except own_errors:
         raise
     except Exception:
-        with (workdir / ERROR_FILE).open("a") as file:
+        with suppress(OSError), (workdir / ERROR_FILE).open("a") as file:  # a full disk must not hide what happened
             file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}\n{traceback.format_exc()}\n")
         raise

@@ -34,9 +34,17 @@ def test_the_tables_of_a_page_are_those_of_its_results(page):
     assert pages.filled(text, pages.PAGES[page]) == text, "run python -m reporting"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "robustness" / "results").glob("*.json")), ids=lambda p: p.name)
+RESULTS = [path for folder in ("benchmarks/results", "robustness/results") for path in (ROOT / folder).glob("*.json")]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS), ids=lambda path: path.name)
 def test_a_result_names_a_commit(path):
     assert not json.loads(path.read_text())["machine"]["commit"].endswith("-dirty")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").rglob("*.json")), ids=lambda path: path.name)
+def test_no_row_of_a_training_comes_from_changes_that_no_commit_has(path):
+    assert "-dirty" not in path.read_text()
 
 
 @pytest.fixture

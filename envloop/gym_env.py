@@ -1,5 +1,6 @@
 """Gymnasium's environments as the learner wants to see them: grey frames in a stack, one vector, actions in [-1, 1]."""
 
+import os
 from typing import Any
 
 import gymnasium as gym
@@ -29,6 +30,7 @@ def make_gym_env(config: GymEnvConfig, render_mode: str | None = None) -> gym.En
     Raises:
       TaskError: there is no such environment, it cannot be made, or its spaces are none that TD3 can learn with.
     """
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # pygame draws for a video, not for a screen
     try:
         env = gym.make(config.id, render_mode=render_mode)
     except (gym.error.Error, ImportError) as error:  # an unknown id, or a package that it needs

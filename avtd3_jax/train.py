@@ -143,9 +143,9 @@ def _check_resumable(values: Mapping[str, Any], checkpoints: Checkpoints, workdi
     if not checkpoints.steps():
         print(f"resume     {workdir} has no checkpoint yet, its run begins anew", flush=True)
     if changed := changed_keys(json.loads(begun.read_text()), to_json(values)):
+        differing = ", ".join(f"config.{key} (was {was!r}, now {now!r})" for key, (was, now) in changed.items())
         raise ConfigError(
-            f"--resume: {', '.join(f'config.{key}' for key in changed)} differ from the run in {workdir}: give "
-            "the same values, or start another run."
+            f"--resume: {differing} differ from the run in {workdir}: give the same values, or start another run."
         )
 
 
@@ -155,6 +155,8 @@ def _main(argv: list[str], changes: Mapping[str, str | bool]) -> int:
         raise app.UsageError(f"Unknown argument {argv[1]!r}: options begin with --.")
     if _CONFIG.value is None:
         raise app.UsageError("--config is missing: for example --config configs/town01.py")
+    if _WORKDIR.value == "":
+        raise app.UsageError("--workdir is empty: name a directory, or leave it out.")
     if _RESUME.value and _WORKDIR.value is None:
         raise app.UsageError("--resume needs --workdir: the directory of the run to go on with.")
     stop, config = StopSignal(), Path(_CONFIG.value).expanduser()

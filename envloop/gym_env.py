@@ -1,6 +1,7 @@
 """Gymnasium's environments as the learner wants to see them: grey frames in a stack, one vector, actions in [-1, 1]."""
 
 import os
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
@@ -37,6 +38,8 @@ def make_gym_env(config: GymEnvConfig, render_mode: str | None = None) -> gym.En
         raise TaskError(f"env.id {config.id!r} cannot be made: {error}") from error
     if not (isinstance(env.action_space, spaces.Box) and len(env.action_space.shape) == 1):
         raise TaskError(f"env.id {config.id!r} acts in {env.action_space}: TD3 needs a Box of one dimension.")
+    if not (np.isfinite(env.action_space.low).all() and np.isfinite(env.action_space.high).all()):
+        raise TaskError(f"env.id {config.id!r} acts in {env.action_space}: every action needs a finite least and most.")
     if not (np.all(env.action_space.low == -1.0) and np.all(env.action_space.high == 1.0)):
         env = RescaleAction(env, np.float32(-1.0), np.float32(1.0))
     return _Described(_observed(env, config), config)
@@ -132,12 +135,16 @@ def _observed(env: gym.Env, config: GymEnvConfig) -> gym.Env:
         low, high = np.float32(space.low), np.float32(space.high)  # type: ignore[attr-defined]
         flat = spaces.Box(low.ravel(), high.ravel(), dtype=np.float32)
         return TransformObservation(env, lambda o: np.asarray(o, np.float32).ravel(), flat)
-    raise TaskError(f"env.id {config.id!r} observes {space}: TD3 learns from a picture, a vector, or a Dict of both.")
+    raise TaskError(
+        f"env.id {config.id!r} observes {space}: TD3 learns from a picture (uint8 [H, W], [H, W, 1] or [H, W, 3]), "
+        "from a vector of one dimension, or from a Dict of both; wrap the environment before it is registered."
+    )
 
 
 def _stacked(env: gym.Env, config: GymEnvConfig) -> gym.Env:
     """Grey frames [S, H, W] of pictures [H, W] or [H, W, 1 or 3]."""
     shape = env.observation_space.shape or ()
+    env = TransformObservation(env, partial(_of_bytes, config.id), env.observation_space)
     if len(shape) == 3 and shape[2] == 3:
         env = GrayscaleObservation(env)
     elif len(shape) == 3:
@@ -146,6 +153,14 @@ def _stacked(env: gym.Env, config: GymEnvConfig) -> gym.Env:
     if env.observation_space.shape != (config.frame_size, config.frame_size):
         env = ResizeObservation(env, (config.frame_size, config.frame_size))
     return FrameStackObservation(env, config.frame_stack, padding_type="reset")
+
+
+def _of_bytes(name: str, picture: Any) -> Any:
+    """A picture as it is; TaskError where it is not what its space says: what follows would cast it in silence."""
+    kind = getattr(picture, "dtype", type(picture).__name__)
+    if kind != np.uint8:
+        raise TaskError(f"env.id {name!r} shows pictures of {kind}, and its space says uint8: give 0 to 255 as uint8.")
+    return picture
 
 
 def _is_picture(space: spaces.Space) -> bool:
@@ -158,4 +173,4 @@ def _is_picture(space: spaces.Space) -> bool:
 
 
 def _is_numbers(space: spaces.Space) -> bool:
-    return isinstance(space, spaces.Box) and (np.issubdtype(space.dtype, np.floating) or len(space.shape) == 1)
+    return isinstance(space, spaces.Box) and len(space.shape) <= 1

@@ -128,5 +128,5 @@ def test_every_environment_has_its_endpoint():
 
 
 def test_a_resumed_run_keeps_its_number_of_environments_and_may_be_traced():
-    assert changed_keys(config(), config(profile=True)) == []
-    assert changed_keys(config(), config(num_envs=2)) == ["num_envs"]
+    assert changed_keys(config(), config(profile=True)) == {}
+    assert changed_keys(config(), config(num_envs=2)) == {"num_envs": (1, 2)}

@@ -20,7 +20,7 @@ ALGORITHMS = {"td3": Algorithm(TD3, TD3Config)}
 
 def algorithm(name: str) -> Algorithm:
     """The algorithm of that name. Raises ConfigError for an unknown one."""
-    if name not in ALGORITHMS:
+    if not isinstance(name, str) or name not in ALGORITHMS:
         raise ConfigError(f"config.algorithm is {name!r}: choose one of {', '.join(ALGORITHMS)}.")
     return ALGORITHMS[name]
 

@@ -1,6 +1,7 @@
 """From nested values to frozen, typed dataclasses and back: what a file says becomes what the program reads."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -104,7 +105,9 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         return value
     if origin is tuple:
         return _convert_tuple(args, value, where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ConfigError(f"{where} is {value!r}: it must be a finite number.")
         return float(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         raise ConfigError(f"{where} is {value!r}: it must be {_KINDS[hint]}.")

@@ -62,8 +62,8 @@ class RunConfig(ScheduleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.seed < 0:
-            raise ConfigError(f"seed is {self.seed}: it must not be negative.")
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed is {self.seed}: it must be 0 to {2**32 - 1}.")
         if self.num_envs < 1:
             raise ConfigError(f"num_envs is {self.num_envs}: it must be at least 1.")
         if self.updates_per_dispatch > 1 and self.updates_per_dispatch % self.agent.policy_delay:
@@ -178,8 +178,8 @@ def parse_saved(saved: Mapping[str, Any]) -> RunConfig:
     return parse(migration.completed(saved, keys_of(saved)))
 
 
-def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Dotted names of the keys in which a saved configuration and another differ; not those that a resumed run may
+def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys in which a saved configuration and another differ, with both values; not those that a resumed run may
     change.
 
     Raises:
@@ -188,4 +188,8 @@ def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[st
     before = dict(leaves(migration.completed(saved, keys_of(saved))))
     now = dict(leaves(plain(wanted)))
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
-    return [name for name in changed if name.partition(".")[0] not in CHANGEABLE_ON_RESUME]
+    return {
+        name: (before.get(name), now.get(name))
+        for name in changed
+        if name.partition(".")[0] not in CHANGEABLE_ON_RESUME
+    }

@@ -13,6 +13,7 @@ import numpy as np
 from avtd3_jax.agent.spaces import Observation, ObsSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress
+from avtd3_jax.errors import NonFiniteError
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.seeding import RunStream, episode_seed
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
@@ -175,6 +176,11 @@ class Trainer:
             if self.counters.step < self._schedule.exploration_steps:
                 return {environment: noise[environment].explore() for environment in observations}
             actions = self._learner.act(self._batch.filled(observations))
+            if not np.isfinite(actions).all():
+                raise NonFiniteError(
+                    "The policy's action is non-finite: its parameters have run away. Start anew with a lower "
+                    "agent.actor_lr and agent.critic_lr."
+                )
             for environment in observations:
                 self._monitors.acted(actions[environment])
             return {environment: noise[environment].perturb(actions[environment]) for environment in observations}

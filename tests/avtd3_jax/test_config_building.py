@@ -63,6 +63,7 @@ def test_what_is_not_given_has_its_default():
         ({"inner": {"kind": "a"}}, r"config\.inner\.rate is missing and has no default"),
         ({"inner": 5}, r"config\.inner is 5: it must hold the keys rate, kind"),
         ({"inner": {"rate": 1.0, "kind": "c"}}, r"config\.inner\.kind is 'c': choose one of a, b"),
+        ({"inner": {"rate": float("inf")}}, r"config\.inner\.rate is inf: it must be a finite number"),
         ({"count": 1.5}, r"config\.count is 1\.5: it must be a whole number"),
         ({"count": True}, r"config\.count is True"),
         ({"count": None}, r"config\.count has no value: give it one"),

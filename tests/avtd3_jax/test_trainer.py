@@ -9,6 +9,7 @@ from learner_cases import VECTOR, make_learner
 
 from avtd3_jax.agent.spaces import ActionSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
+from avtd3_jax.errors import NonFiniteError
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
@@ -232,3 +233,10 @@ def test_all_that_wait_are_served_by_one_call_of_the_policy_and_each_gets_its_ow
     for batch, actions in zip(batches, given, strict=True):
         for environment, action in actions.items():
             np.testing.assert_allclose(action, np.minimum(batch[environment, :2] / 1000.0, 1.0))
+
+
+def test_a_policy_that_has_run_away_is_told_of_before_the_environment_is_blamed(make_run):
+    trainer, learner, _ = make_run(exploration=0)
+    learner.act = lambda observations: np.full((1, 2), np.nan, np.float32)
+    with pytest.raises(NonFiniteError, match="The policy's action is non-finite"):
+        trainer.run(Environments(), never)

@@ -123,11 +123,24 @@ def test_numbers_in_a_dict_become_one_vector(make):
         ({"observation_space": spaces.Discrete(3)}, "observes Discrete"),
         ({"observation_space": spaces.Dict({"a": PICTURE, "b": PICTURE})}, "one picture and vectors at most"),
         ({"observation_space": NUMBERS, "action_space": spaces.Discrete(2)}, "acts in Discrete"),
+        ({"observation_space": spaces.Box(0.0, 1.0, (32, 32, 3), np.float32)}, "observes Box"),
+        ({"observation_space": spaces.Box(0, 255, (3, 32, 32), np.uint8)}, "observes Box"),
+        (
+            {"observation_space": NUMBERS, "action_space": spaces.Box(-np.inf, np.inf, (2,), np.float32)},
+            "acts in Box.*finite least and most",
+        ),
     ],
 )
 def test_what_td3_cannot_learn_is_refused_by_its_id(make, kwargs, sentence):
     with pytest.raises(TaskError, match=rf"env.id 'Odd0-v0' {sentence}|{sentence}"):
         make(**kwargs)
+
+
+def test_a_picture_that_is_not_what_its_space_says_is_refused_before_it_is_cast(make):
+    env = make(observation_space=PICTURE)
+    env.unwrapped._like = lambda space: np.full(space.shape, 0.5, np.float32)
+    with pytest.raises(TaskError, match="shows pictures of float32, and its space says uint8"):
+        env.reset(seed=0)
 
 
 def test_an_unknown_id_is_one_sentence():

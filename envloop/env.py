@@ -1,7 +1,9 @@
 """CarlaEnv: the driving task as a Gymnasium environment, on any simulator that speaks CARLA 0.9.16."""
 
+import atexit
 import contextlib
 import math
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -44,6 +46,16 @@ class _Scene:
     routes: RouteSelector
     ego: EgoVehicle
     traffic: Traffic
+
+
+_NOT_CLOSED: "weakref.WeakSet[CarlaEnv]" = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """The client's sensors, left to the interpreter's end, can abort the process."""
+    for env in list(_NOT_CLOSED):
+        env.close()
 
 
 class CarlaEnv(gym.Env):
@@ -103,6 +115,7 @@ class CarlaEnv(gym.Env):
         self._picture: NDArray[np.uint8] | None = None
         self.route_task: RouteTask
         self.description: EnvDescription
+        _NOT_CLOSED.add(self)
         try:
             self._guarded(self._ensure_scene)
         except BaseException:
@@ -154,6 +167,7 @@ class CarlaEnv(gym.Env):
 
     def close(self) -> None:
         """Removes car and traffic, puts an external simulator back to how it was found. May be called twice."""
+        _NOT_CLOSED.discard(self)
         if self._scene is not None and not self._lost and self.simulator.healthy():
             self._ego.close()
             with contextlib.suppress(SimulatorError):

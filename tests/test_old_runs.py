@@ -84,7 +84,7 @@ def test_it_goes_on_with_the_values_of_before(old_run, tmp_path):
     assert done.returncode == 0, done.stderr
     other = as_of_later(command(old_run, "--resume", total_steps=220))
     assert other.returncode == 1
-    assert "config.env.termination.min_time_limit_s differ" in other.stderr
+    assert "config.env.termination.min_time_limit_s (was 3.0, now 50.0) differ" in other.stderr
     same = {"env.termination.min_time_limit_s": 3.0}
     done = as_of_later(command(old_run, "--resume", total_steps=220, **same))
     assert done.returncode == 0, done.stderr

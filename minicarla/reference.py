@@ -14,6 +14,8 @@ from minicarla.handlers import actor, batch, lights, scene, unsupported, vehicle
 from minicarla.protocol.rpc import Methods
 from minicarla.sensors.factory import SENSORS, sensor_class
 from minicarla.world import blueprints
+from minicarla.world.blueprint import Blueprint
+from minicarla.world.sensor_blueprints import sensors
 
 BEGIN, END = "<!-- the tables of minicarla.reference -->", "<!-- their end -->"
 # A handler's docstring begins with the client calls that it serves, in backticks and separated by commas.
@@ -25,19 +27,6 @@ _GROUPS = (
     ("Vehicles", vehicle.methods),
     ("Traffic lights", lights.methods),
     ("Batches", batch.methods),
-)
-# Of CARLA 0.9.16; they are not in the blueprint library.
-MISSING_SENSORS = (
-    "sensor.camera.dvs",
-    "sensor.camera.instance_segmentation",
-    "sensor.camera.normals",
-    "sensor.camera.optical_flow",
-    "sensor.lidar.ray_cast",
-    "sensor.lidar.ray_cast_semantic",
-    "sensor.other.radar",
-    "sensor.other.rss",
-    "sensor.other.v2x",
-    "sensor.other.v2x_custom",
 )
 
 
@@ -70,11 +59,18 @@ def tables() -> str:
     lines += [f"| `{sensor}` | {_first_line(sensor_class(sensor))} |" for sensor in SENSORS]
     lines += [
         "",
-        f"CARLA's other sensors are not in the blueprint library: {_code(MISSING_SENSORS)}.",
+        "CARLA's other sensors are in the blueprint library, and to spawn one raises an error:",
+        "",
+        *(f"- `{blueprint.id}`: {blueprint.refused}" for blueprint in refused_sensors()),
         "",
         _blueprints(),
     ]
     return "\n".join(lines) + "\n"
+
+
+def refused_sensors() -> list[Blueprint]:
+    """Sensors that clients can look at and not spawn."""
+    return [blueprint for blueprint in sensors() if blueprint.refused is not None]
 
 
 def _refused() -> list[str]:

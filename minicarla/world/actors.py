@@ -13,7 +13,7 @@ from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
 from minicarla.physics.walkers import WALKER_EXTENT, WALKER_MASS, WalkerControl, WalkerState, walker_at
 from minicarla.protocol import wire
 from minicarla.protocol.rpc_types import Description, Wire, bounding_box
-from minicarla.world.blueprints import Tag
+from minicarla.world.blueprint import Tag
 from minicarla.world.traffic_lights import LightState
 
 Motion = tuple[float, ...]

@@ -15,6 +15,7 @@ from minicarla.protocol.streams import Streams
 from minicarla.render.weather import Weather
 from minicarla.world import blueprints
 from minicarla.world.actors import Actor, Prop, TrafficLight, Vehicle, Walker
+from minicarla.world.blueprint import Blueprint, Tag
 from minicarla.world.sensor import Sensor
 from minicarla.world.traffic_lights import TrafficLightSystem
 
@@ -145,6 +146,8 @@ class SimulationState:
         blueprint = blueprints.library().get(description.type_id)
         if blueprint is None:
             raise RpcError(f"minicarla has no blueprint '{description.type_id}': see world.get_blueprint_library()")
+        if blueprint.refused is not None:
+            raise RpcError(f"'{blueprint.id}' cannot be spawned: {blueprint.refused}")
         self._check_room(description.type_id)
         description = described(blueprint, description)
         parent = self.find(parent_id) if parent_id else None
@@ -174,7 +177,7 @@ class SimulationState:
             if count >= limit:
                 raise RpcError(f"there are {limit} {what} already: destroy some first")
 
-    def _make(self, description: Description, place: Pose, tag: blueprints.Tag | None, parent: Actor | None) -> Actor:
+    def _make(self, description: Description, place: Pose, tag: Tag | None, parent: Actor | None) -> Actor:
         kind, actor_id = description.type_id, self._next_id
         if kind.startswith("vehicle."):
             actor: Actor = Vehicle(actor_id, description, place, tag)
@@ -227,7 +230,7 @@ def world_box(actor: Actor) -> OrientedBox:
     return OrientedBox(*centre, pose.yaw, ex, ey, ez)
 
 
-def described(blueprint: blueprints.Blueprint, sent: Description) -> Description:
+def described(blueprint: Blueprint, sent: Description) -> Description:
     """What a client has sent, checked against the blueprint and with its defaults filled in.
 
     Other clients get this array: it must not contain anything that they cannot decode.

@@ -152,7 +152,14 @@ def test_unknown_blueprint_attribute_and_image_size(sync: SyncWorld):
     with pytest.raises(RuntimeError, match="attribute that cannot be"):
         sync.spawn("sensor.camera.rgb", carla.Transform(), fov=400.0)
     with pytest.raises(IndexError):
-        sync.blueprints.find("sensor.lidar.ray_cast")
+        sync.blueprints.find("sensor.lidar.none")
+
+
+@pytest.mark.parametrize("sensor", ["sensor.other.rss", "sensor.other.v2x", "sensor.other.v2x_custom"])
+def test_what_can_only_be_looked_at_says_so_when_it_is_spawned(sync: SyncWorld, sensor: str):
+    assert sync.blueprints.find(sensor).has_attribute("role_name")
+    with pytest.raises(RuntimeError, match=f"{sensor}' cannot be spawned: "):
+        sync.spawn(sensor, carla.Transform())
 
 
 def test_walker_walks_where_it_is_told(sync: SyncWorld):

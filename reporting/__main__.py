@@ -13,6 +13,7 @@ from reporting.machine import ROOT
 # Each with the folder of its results.
 PAGES = {
     ROOT / "benchmarks" / "README.md": ROOT / "benchmarks" / "results",
+    ROOT / "conformance" / "README.md": ROOT / "conformance" / "results",
     ROOT / "robustness" / "faults" / "README.md": ROOT / "robustness" / "results",
     ROOT / "robustness" / "fuzz" / "README.md": ROOT / "robustness" / "results",
 }

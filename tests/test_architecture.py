@@ -148,10 +148,11 @@ def test_only_the_client_side_calls_carla(path):
 
 
 ROOMS = {
-    "benchmarks": {"experiments", "robustness"},
-    "experiments": {"benchmarks", "robustness"},
-    "robustness": {"benchmarks", "experiments"},
-    "reporting": {"avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "robustness"},
+    "benchmarks": {"conformance", "experiments", "robustness"},
+    "conformance": {"avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "robustness"},
+    "experiments": {"benchmarks", "conformance", "robustness"},
+    "robustness": {"benchmarks", "conformance", "experiments"},
+    "reporting": {"avtd3_jax", "envloop", "minicarla", "benchmarks", "conformance", "experiments", "robustness"},
 }
 
 
@@ -168,7 +169,7 @@ EVERYTHING = (
     + SERVER
     + [
         path
-        for folder in ("benchmarks", "configs", "examples", "experiments", "reporting", "robustness")
+        for folder in ("benchmarks", "configs", "conformance", "examples", "experiments", "reporting", "robustness")
         for path in sources(folder)
     ]
 )

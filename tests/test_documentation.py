@@ -14,7 +14,7 @@ from avtd3_jax.settings.keys import leaves
 from avtd3_jax.settings.run_config import default_config, keys_of
 
 ROOT = Path(__file__).parents[1]
-OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "experiments", "reporting", "robustness")
+OURS = ("avtd3_jax", "envloop", "minicarla", "benchmarks", "conformance", "experiments", "reporting", "robustness")
 PAGES = sorted(
     [*ROOT.glob("*.md"), *(page for name in (*OURS, "docs", "results") for page in (ROOT / name).rglob("*.md"))]
 )

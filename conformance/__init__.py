@@ -1,0 +1,1 @@
+"""CARLA's own tests, examples and agents, run unmodified against minicarla."""

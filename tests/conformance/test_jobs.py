@@ -1,0 +1,110 @@
+"""What is found in a folder like CARLA's, and a whole run of it against a real server."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conformance import agents, scripts, smoke
+
+ROOT = Path(__file__).parents[2]
+PYTHON_API, MAPS = os.environ.get("CARLA_PYTHONAPI", ""), os.environ.get("CARLA_MAPS", "")
+
+CONNECTS = """
+import carla, unittest
+from . import TESTING_ADDRESS
+
+class TestClient(unittest.TestCase):
+    def test_version(self):
+        client = carla.Client(*TESTING_ADDRESS)
+        client.set_timeout(20.0)
+        self.assertEqual(client.get_client_version(), client.get_server_version())
+
+    def test_that_fails(self):
+        self.fail("as it should")
+
+    def helper(self):
+        pass
+
+class Scenario:
+    def test_scenario(self, client):
+        pass
+"""
+
+
+def free_port() -> int:
+    """One whose neighbour is free too, as a moment ago."""
+    for _ in range(50):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            if second.connect_ex(("127.0.0.1", port + 1)):
+                return port
+    raise AssertionError("no free pair of ports")
+
+
+@pytest.fixture
+def python_api(tmp_path: Path) -> Path:
+    smoke_folder = tmp_path / "PythonAPI" / "test" / "smoke"
+    smoke_folder.mkdir(parents=True)
+    (smoke_folder / "__init__.py").write_text(f"TESTING_ADDRESS = ('localhost', {free_port()})\n")
+    (smoke_folder / "test_client.py").write_text(CONNECTS)
+    (tmp_path / "PythonAPI" / "examples").mkdir()
+    for name in ("manual_control.py", "V2XDemo.py"):
+        (tmp_path / "PythonAPI" / "examples" / name).write_text("raise RuntimeError('started')")
+    return tmp_path / "PythonAPI"
+
+
+def test_every_test_method_and_script_is_a_job(python_api):
+    assert [job.name for job in smoke.jobs(python_api)] == [
+        "smoke test_client.TestClient.test_version",
+        "smoke test_client.TestClient.test_that_fails",
+    ]
+    assert [job.name for job in scripts.jobs(python_api)] == ["examples/V2XDemo.py", "examples/manual_control.py"]
+    assert list(agents.jobs(python_api)) == []
+    (python_api / "carla" / "agents").mkdir(parents=True)
+    assert len(list(agents.jobs(python_api))) == len(agents.AGENTS)
+
+
+def test_what_cannot_run_is_skipped_and_not_started(python_api, tmp_path):
+    (job,) = (job for job in scripts.jobs(python_api) if job.name.endswith("V2XDemo.py"))
+    ending = job.run(tmp_path)
+    assert ending.verdict == "skipped"
+    assert "V2X" in ending.reason
+
+
+def test_the_command_runs_them_against_a_server_and_counts(python_api, tmp_path):
+    result = tmp_path / "result.json"
+    command = [sys.executable, "-m", "conformance", python_api, "--suites", "smoke", "--json", result]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "smoke: 1 of 2 passed, 1 failed, 0 skipped" in done.stdout
+    rows = json.loads(result.read_text())["rows"]
+    assert [(row["verdict"], row["why"]) for row in rows] == [
+        ("passed", ""),
+        ("failed", "AssertionError: as it should"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["{tmp}"], "has no folder 'examples'"), (["{api}", "--only", "nothing"], "leave out --only")],
+)
+def test_a_wrong_folder_is_refused_in_a_sentence(python_api, tmp_path, arguments, says):
+    words = [word.format(tmp=tmp_path, api=python_api) for word in arguments]
+    command = [sys.executable, "-m", "conformance", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+@pytest.mark.skipif(not PYTHON_API, reason="CARLA_PYTHONAPI names no copy of CARLA's PythonAPI folder")
+@pytest.mark.timeout(3600)
+def test_carlas_own_code():
+    command = [sys.executable, "-m", "conformance", PYTHON_API, *(["--maps", MAPS] if MAPS else [])]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

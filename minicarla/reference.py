@@ -81,12 +81,14 @@ def _refused() -> list[str]:
 
 
 def _blueprints() -> str:
-    ids = list(blueprints.library())
-    counts = {kind: sum(name.startswith(f"{kind}.") for name in ids) for kind in ("vehicle", "walker.pedestrian")}
-    props = [name for name in ids if name.startswith("static.prop.")]
+    library = blueprints.library()
+    kinds = ("vehicle.", "walker.pedestrian.", "static.prop.")
+    vehicles, walkers, props = (sum(name.startswith(kind) for name in library) for kind in kinds)
+    refused = [f"`{name}` ({blueprint.refused})" for name, blueprint in library.items() if blueprint.refused]
+    others = [entry for entry in refused if not entry.startswith("`sensor.")]
     return (
-        f"There are blueprints for {counts['vehicle']} vehicles, {counts['walker.pedestrian']} pedestrians, "
-        f"`controller.ai.walker` and these props: {_code(props)}."
+        f"There are blueprints for all of CARLA's {vehicles} vehicles, {walkers} pedestrians and {props} props, for "
+        f"`controller.ai.walker` and for `util.actor.empty`. These cannot be spawned: {', '.join(others)}."
     )
 
 

@@ -16,7 +16,7 @@ from envloop.config import EMBEDDED, SimulatorConfig
 from envloop.errors import SimulatorError, TaskError
 
 _LOOPBACK = "127.0.0.1"
-_MINICARLA_BLUEPRINT = "static.minicarla"
+_MINICARLA_BLUEPRINT = "static.minicarla.mark"
 
 # With one streaming thread the client handles messages in the order of the wire, so whoever holds the camera frame of
 # a tick has already been given every event of that tick.

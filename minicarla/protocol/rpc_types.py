@@ -179,7 +179,8 @@ class Description:
 
 def finite(value: str | float) -> float:
     """A number that other numbers can be computed with; ValueError for any other text."""
-    number = float(value)
+    # CARLA's own defaults are C++ literals in places: "3.5f".
+    number = float(value.removesuffix("f") if isinstance(value, str) else value)
     if not abs(number) <= MAX_MAGNITUDE:
         raise ValueError(f"a number must be finite and at most {MAX_MAGNITUDE:.0e}, not {value!r}")
     return number

@@ -19,6 +19,10 @@ _SKIN: Colour = (206, 160, 128)
 _TROUSERS: Colour = (52, 58, 78)
 _JACKET: Colour = (70, 84, 120)
 _WHITE: Colour = (255, 255, 255)
+_FURNITURE: Colour = (136, 126, 112)
+_BARK: Colour = (92, 74, 56)
+_LEAVES: Colour = (62, 98, 48)
+_WARNING = ("barrier", "barrel", "warning")
 
 Size = tuple[float, float, float]
 Point = tuple[float, float, float]
@@ -29,10 +33,25 @@ def actor_mesh(blueprint_id: str, extent: Size) -> Mesh:
     """Mesh of a blueprint, as large as its half sizes `extent` (m). PAINT faces take the actor's own colour."""
     if blueprint_id.startswith("walker."):
         return _walker(extent)
-    if blueprint_id.startswith("static."):
-        return box((0.0, 0.0, extent[2]), extent, _WHITE, Tag.STATIC, Material.PAINT)
     model = blueprint_id.rsplit(".", 1)[-1]
+    if blueprint_id.startswith("static."):
+        return _prop(model, extent)
     return next((build for words, build in _BUILDERS if any(word in model for word in words)), _car)(extent)
+
+
+def _prop(model: str, extent: Size) -> Mesh:
+    """A cone, a tree, or a box; what warns drivers is in the actor's colour."""
+    ex, ey, ez = extent
+    if model.endswith(("tree", "palm")):
+        trunk = box((0.0, 0.0, ez), (0.3, 0.3, ez), _BARK, Tag.VEGETATION)
+        return merge([trunk, box((0.0, 0.0, 1.4 * ez), (0.8 * ex, 0.8 * ey, 0.6 * ez), _LEAVES, Tag.VEGETATION)])
+    if "cone" in model:
+        foot = np.array([(ex, -ey, 0.0), (ex, ey, 0.0), (-ex, ey, 0.0), (-ex, -ey, 0.0)])
+        tip = foot * (0.12, 0.12, 0.0) + (0.0, 0.0, 2.0 * ez)
+        return prism(foot, tip, _WHITE, Tag.STATIC, Material.PAINT)
+    if any(word in model for word in _WARNING):
+        return box((0.0, 0.0, ez), extent, _WHITE, Tag.STATIC, Material.PAINT)
+    return box((0.0, 0.0, ez), extent, _FURNITURE, Tag.STATIC)
 
 
 def _loft(stations: Sequence[tuple[float, float, float, float]], size: Size, tag: Tag) -> Mesh:
@@ -52,7 +71,7 @@ def _loft(stations: Sequence[tuple[float, float, float, float]], size: Size, tag
     return merge(parts)
 
 
-def _car(size: Size) -> Mesh:
+def _car(size: Size, tag: Tag = Tag.CAR) -> Mesh:
     ex, ey, ez = size
     height = 2.0 * ez
     body = _loft(
@@ -65,23 +84,23 @@ def _car(size: Size) -> Mesh:
             (-1.0, 0.84, 0.20, 0.58),
         ],
         size,
-        Tag.CAR,
+        tag,
     )
     base = np.array([(0.46, -0.88), (0.46, 0.88), (-0.72, 0.86), (-0.72, -0.86)]) * (ex, ey)
     roof = np.array([(0.08, -0.68), (0.08, 0.68), (-0.40, 0.66), (-0.40, -0.66)]) * (ex, ey)
     low = np.column_stack([base, np.full(4, 0.61 * height)])
     high = np.column_stack([roof, np.full(4, height)])
-    cabin = prism(low, high, _GLASS, Tag.CAR, lid=False)
-    top = quads(high[None], _WHITE, Tag.CAR, Material.PAINT, facing=(0.0, 0.0, 1.0))
+    cabin = prism(low, high, _GLASS, tag, lid=False)
+    top = quads(high[None], _WHITE, tag, Material.PAINT, facing=(0.0, 0.0, 1.0))
     plates = [
-        _plate(-ex, (0.0, 0.24 * height), (0.80 * ey, 0.06 * height), _TRIM, Tag.CAR),
-        _plate(ex, (0.0, 0.26 * height), (0.62 * ey, 0.07 * height), _TRIM, Tag.CAR),
+        _plate(-ex, (0.0, 0.24 * height), (0.80 * ey, 0.06 * height), _TRIM, tag),
+        _plate(ex, (0.0, 0.26 * height), (0.62 * ey, 0.07 * height), _TRIM, tag),
     ]
     for side in (-1.0, 1.0):
         tail, headlamp = (side * 0.68 * ey, 0.50 * height), (side * 0.62 * ey, 0.40 * height)
-        plates.append(_plate(-ex, tail, (0.20 * ey, 0.055 * height), _TAIL, Tag.CAR, glows=True))
-        plates.append(_plate(ex, headlamp, (0.18 * ey, 0.045 * height), _HEADLAMP, Tag.CAR, glows=True))
-    wheels = _wheels((0.62 * ex, -0.60 * ex), ey, 0.235 * height, Tag.CAR)
+        plates.append(_plate(-ex, tail, (0.20 * ey, 0.055 * height), _TAIL, tag, glows=True))
+        plates.append(_plate(ex, headlamp, (0.18 * ey, 0.045 * height), _HEADLAMP, tag, glows=True))
+    wheels = _wheels((0.62 * ex, -0.60 * ex), ey, 0.235 * height, tag)
     return merge([_shadow(ex, ey), wheels, body, cabin, top, *plates])
 
 
@@ -212,9 +231,12 @@ def _walker(size: Size) -> Mesh:
 _BUILDERS: tuple[tuple[tuple[str, ...], Callable[[Size], Mesh]], ...] = (
     (("fusorosa",), lambda size: _box_car(size, Tag.BUS, bonnet=0.02, windows=True)),
     (
-        ("carlacola", "truck", "hgv", "ambulance", "sprinter", "t2"),
+        ("carlacola", "firetruck", "hgv"),
         lambda size: _box_car(size, Tag.TRUCK, bonnet=0.14, windows=False),
     ),
+    # CARLA's class "car" is that of cars and vans.
+    (("ambulance", "sprinter", "t2"), lambda size: _box_car(size, Tag.CAR, bonnet=0.14, windows=False)),
+    (("cybertruck",), lambda size: _car(size, Tag.TRUCK)),
     (("low_rider", "ninja", "yzf", "zx125"), lambda size: _two_wheeler(size, Tag.MOTORCYCLE)),
     (("crossbike", "century", "omafiets"), lambda size: _two_wheeler(size, Tag.BICYCLE)),
 )

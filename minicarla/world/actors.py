@@ -10,16 +10,19 @@ from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController
 from minicarla.physics.collision import Body
 from minicarla.physics.vehicle import Control, VehicleState, halt, teleport, vehicle_at
 from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
-from minicarla.physics.walkers import WALKER_EXTENT, WALKER_MASS, WalkerControl, WalkerState, walker_at
+from minicarla.physics.walkers import WALKER_MASS, WalkerControl, WalkerState, walker_at
 from minicarla.protocol import wire
 from minicarla.protocol.rpc_types import Description, Wire, bounding_box
 from minicarla.world.blueprint import Tag
+from minicarla.world.prop_blueprints import PROP_EXTENTS, PROP_SOLIDS
 from minicarla.world.traffic_lights import LightState
+from minicarla.world.walker_blueprints import WALKER_EXTENTS
 
 Motion = tuple[float, ...]
 _AT_REST = (0.0,) * 9
 DEFAULT_PAINT = (180, 180, 180)
 DEFAULT_SPEED_LIMIT_KMH = 30.0  # what CARLA's vehicles have before they pass a sign
+GROUND_CLEARANCE_M = 0.15  # of a passenger car
 NO_LIGHT = (LightState.GREEN, False, 0)  # CARLA reports green to a vehicle that no light holds
 
 
@@ -71,18 +74,22 @@ class Actor:
 
 
 class Prop(Actor):
-    """A static object: it stands where it is put and stops what runs into it."""
+    """A static object: it stands where it is put and stops what runs into it.
+
+    What is lower than a car's ground clearance (litter, tiles) stops nothing: a box that does would be a wall.
+    """
 
     tag = Tag.STATIC
-    extent = (0.25, 0.25, 0.4)
-    box_centre = (0.0, 0.4)
 
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         super().__init__(actor_id, description, pose)
-        self.collides = True
+        self.extent = PROP_EXTENTS[self.type_id]
+        self.box_centre = (0.0, self.extent[2])
+        self.collides = 2.0 * self.extent[2] > GROUND_CLEARANCE_M
         self.state = vehicle_at(pose)
         self.state.simulate_physics = False
-        self.body = Body(self.id, self.state, self.extent, self.box_centre)
+        solid = PROP_SOLIDS.get(self.type_id, self.extent)
+        self.body = Body(self.id, self.state, solid, (0.0, solid[2]))
 
     def move_to(self, pose: Pose) -> None:
         """Teleport."""
@@ -160,11 +167,11 @@ class Walker(Actor):
     """A pedestrian."""
 
     tag = Tag.PEDESTRIAN
-    extent = WALKER_EXTENT
 
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         super().__init__(actor_id, description, pose)
-        self.state: WalkerState = walker_at(pose)
+        self.extent = WALKER_EXTENTS[self.type_id]
+        self.state: WalkerState = walker_at(pose, self.extent[2])
         self.control = WalkerControl()
         self.jump = False
         self.collides = True

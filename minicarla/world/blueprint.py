@@ -1,9 +1,10 @@
 """What a blueprint is: a kind of actor with its attributes, as `World.get_blueprint_library` lists it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from minicarla.protocol.rpc_types import Wire
+from minicarla.protocol.rpc_types import Wire, finite, shown
 
 
 class AttributeType(IntEnum):
@@ -23,6 +24,7 @@ class Tag(IntEnum):
     PEDESTRIAN = 12
     CAR = 14
     TRUCK = 15
+    BUS = 16
     MOTORCYCLE = 18
     BICYCLE = 19
     STATIC = 20
@@ -43,6 +45,18 @@ class Attribute:
         recommended = [] if self.constant else list(self.values)
         return [self.id, int(self.type), self.values[0], recommended, not self.constant, self.restricted]
 
+    def check(self, value: str) -> None:
+        """ValueError, with a sentence, for a value that the attribute cannot have."""
+        if value == self.values[0]:
+            return
+        if self.constant:
+            raise ValueError(f"{self.id} is always {self.values[0]!r}, not {shown(value)}")
+        if self.restricted and value not in self.values:
+            raise ValueError(f"{self.id} must be one of {', '.join(self.values)}, not {shown(value)}")
+        holds, what = _FORMS[self.type]
+        if not holds(value):
+            raise ValueError(f"{self.id} must be {what}, not {shown(value)}")
+
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
@@ -60,6 +74,32 @@ class Blueprint:
     def defaults(self) -> dict[str, str]:
         """The attributes as a client that sets nothing sends them."""
         return {attribute.id: attribute.values[0] for attribute in self.attributes}
+
+
+def _is_number(value: str) -> bool:
+    try:
+        finite(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_whole(value: str) -> bool:
+    return _is_number(value) and finite(value).is_integer()
+
+
+def _is_colour(value: str) -> bool:
+    channels = value.split(",")
+    return len(channels) == 3 and all(_is_whole(channel) and 0 <= finite(channel) <= 255 for channel in channels)
+
+
+_FORMS: dict[AttributeType, tuple[Callable[[str], bool], str]] = {
+    AttributeType.BOOL: (lambda value: value.lower() in ("true", "false"), "true or false"),
+    AttributeType.INT: (_is_whole, "a whole number"),
+    AttributeType.FLOAT: (_is_number, "a finite number"),
+    AttributeType.STRING: (lambda value: True, "a text"),
+    AttributeType.RGB: (_is_colour, "a colour like 255,128,0"),
+}
 
 
 def constant(name: str, value: str, kind: AttributeType = AttributeType.STRING) -> Attribute:

@@ -19,6 +19,7 @@ from minicarla.world.actors import Vehicle
 NOMINAL_FRICTION = 3.5  # CARLA's default tire_friction: the grip of the parameters
 MAX_STEERING_FACTOR = 10.0  # of the steering curve; more would turn the wheels round
 FRONTAL_AREA_SHARE = 0.85  # of width times height; Gillespie, Fundamentals of Vehicle Dynamics, ch. 4
+TANDEM_AXLE_M = 1.35  # behind the driven axle of a vehicle with six wheels: the usual distance
 _MASS, _DRAG, _STEERING_CURVE, _WHEELS, _LENGTH = 11, 12, 14, 15, 17
 _FRICTION, _MAX_STEER, _RADIUS = 0, 2, 3  # of a wheel
 _WHEEL_TELEMETRY = 11  # numbers
@@ -31,12 +32,14 @@ def _frontal_area(params: VehicleParams) -> float:
     return FRONTAL_AREA_SHARE * 4.0 * ey * ez
 
 
-def _wheel_places(vehicle: Vehicle) -> list[tuple[float, float]]:
-    """Forward and right of the vehicle's origin (m): front left, front right, back left, back right; or front, back."""
-    half_base, half_track = 0.5 * vehicle.params.wheelbase, 0.5 * vehicle.params.track
-    if vehicle.params.wheels == 2:
-        return [(half_base, 0.0), (-half_base, 0.0)]
-    return [(forward, right) for forward in (half_base, -half_base) for right in (-half_track, half_track)]
+def wheel_places(params: VehicleParams) -> list[tuple[float, float]]:
+    """Forward and right of the vehicle's origin (m): left and right wheel of each axle, from the front to the back.
+
+    As on CARLA, whose two-wheelers have four wheels for their physics: here each pair of them is in one place.
+    """
+    half_base, half_track = 0.5 * params.wheelbase, 0.5 * params.track
+    axles = [half_base, -half_base, -half_base - TANDEM_AXLE_M][: max(params.wheels // 2, 2)]
+    return [(forward, right) for forward in axles for right in (-half_track, half_track)]
 
 
 def _world_cm(vehicle: Vehicle, forward: float, right: float) -> Wire:
@@ -50,7 +53,7 @@ def describe(vehicle: Vehicle) -> Wire:
     """The array of `get_physics_control`: what a client has set, or the defaults."""
     control = vehicle.physics_control or _default(vehicle)
     wheels = control[_WHEELS]
-    for wheel, place in zip(wheels, _wheel_places(vehicle), strict=False):
+    for wheel, place in zip(wheels, wheel_places(vehicle.params), strict=False):
         wheel[-1] = _world_cm(vehicle, *place)
     return control
 
@@ -58,7 +61,7 @@ def describe(vehicle: Vehicle) -> Wire:
 def _default(vehicle: Vehicle) -> Wire:
     params = vehicle.params
     wheels = []
-    for forward, _ in _wheel_places(vehicle):
+    for forward, _ in wheel_places(params):
         front = forward > 0.0
         friction = [NOMINAL_FRICTION, 0.25, params.max_steer if front else 0.0, params.wheel_radius * 100.0]
         torque = [1500.0, 0.0 if front else 3000.0]
@@ -102,11 +105,12 @@ def _points(value: Any, size: int, what: str) -> list[list[float]]:
 def apply(vehicle: Vehicle, control: Any) -> None:
     """Take over a client's physics control; ArgumentError, and no change, if it cannot be."""
     base = vehicle_params(vehicle.type_id)
-    fields = _checked(control, base.wheels)
+    count = len(wheel_places(base))
+    fields = _checked(control, count)
     wheels, curve, mass, drag = fields[_WHEELS], fields[_STEERING_CURVE], fields[_MASS], fields[_DRAG]
-    friction = sum(wheel[_FRICTION] for wheel in wheels) / base.wheels
-    radius = sum(wheel[_RADIUS] for wheel in wheels) / base.wheels / 100.0
-    max_steer = max(wheel[_MAX_STEER] for wheel in wheels[: base.wheels // 2])
+    friction = sum(wheel[_FRICTION] for wheel in wheels) / count
+    radius = sum(wheel[_RADIUS] for wheel in wheels) / count / 100.0
+    max_steer = max(wheel[_MAX_STEER] for wheel in wheels[:2])
     if not MIN_MASS_KG <= mass <= MAX_MASS_KG:
         raise ArgumentError(f"mass must lie in [{MIN_MASS_KG:g}, {MAX_MASS_KG:g}] kg, not {mass}")
     if not 0.0 < friction <= MAX_FRICTION:
@@ -139,4 +143,4 @@ def telemetry(vehicle: Vehicle) -> Wire:
     wheel = [friction, 0.0, 0.0, speed / params.wheel_radius, *[0.0] * (_WHEEL_TELEMETRY - 4)]
     drag = params.aero * params.mass * speed * speed  # N
     pedals = [vehicle.control.steer, vehicle.control.throttle, vehicle.control.brake]
-    return [speed, *pedals, 0.0, vehicle.shown_gear, drag, [wheel] * params.wheels]
+    return [speed, *pedals, 0.0, vehicle.shown_gear, drag, [wheel] * len(wheel_places(params))]

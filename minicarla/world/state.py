@@ -239,6 +239,11 @@ def described(blueprint: Blueprint, sent: Description) -> Description:
     if unknown:
         raise RpcError(f"'{blueprint.id}' has no attribute {min(unknown)!r}")
     values = blueprint.defaults() | sent.attributes
+    for attribute in blueprint.attributes:
+        try:
+            attribute.check(values[attribute.id])
+        except ValueError as error:
+            raise RpcError(f"'{blueprint.id}' has an attribute that cannot be: {error}") from None
     array = [[attribute.id, int(attribute.type), values[attribute.id]] for attribute in blueprint.attributes]
     return Description(blueprint.id, values, [sent.uid, blueprint.id, array], sent.uid)
 

@@ -24,7 +24,7 @@ def test_figures_are_of_a_real_vehicle(blueprint: str) -> None:
     assert params.wheelbase < 2.0 * params.extent[0]
     assert params.track < 2.0 * params.extent[1]
     assert params.brake_decel <= params.grip
-    assert params.wheels == (2 if params.base_type in ("bicycle", "motorcycle") else 4)
+    assert (params.wheels == 2) == (params.base_type in ("bicycle", "motorcycle"))
     assert params.box_centre[1] - params.extent[2] > -0.2  # no box is buried
 
 

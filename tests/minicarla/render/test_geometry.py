@@ -31,7 +31,7 @@ HILL = """<OpenDRIVE><header revMajor="1" revMinor="4"/>
         ("vehicle.tesla.model3", (2.396, 1.081, 0.744), Tag.CAR),
         ("vehicle.nissan.micra", (1.817, 0.923, 0.750), Tag.CAR),
         ("vehicle.carlamotors.carlacola", (2.601, 1.307, 1.233), Tag.TRUCK),
-        ("vehicle.mercedes.sprinter", (2.958, 0.994, 1.280), Tag.TRUCK),
+        ("vehicle.mercedes.sprinter", (2.958, 0.994, 1.280), Tag.CAR),
         ("vehicle.mitsubishi.fusorosa", (5.136, 1.971, 2.126), Tag.BUS),
         ("vehicle.yamaha.yzf", (1.105, 0.434, 0.626), Tag.MOTORCYCLE),
         ("vehicle.bh.crossbike", (0.744, 0.430, 0.540), Tag.BICYCLE),

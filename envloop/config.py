@@ -27,6 +27,8 @@ class SimulatorConfig:
         A run with several environments takes as many of these, separated by commas.
       town: map to drive on.
       xodr: path of an OpenDRIVE file to drive on instead of `town`; "" for none.
+      maps: folder of OpenDRIVE files from which the embedded simulator takes the `town`, such as CARLA's Town02.xodr;
+        "" for none.
       fixed_delta_s: simulated seconds per tick; CARLA allows 0.1 at most.
       timeout_s: how long one call, one tick or one camera frame may take before the simulator counts as lost.
       start_timeout_s: how long a server may take to start or to load a map.
@@ -39,6 +41,7 @@ class SimulatorConfig:
     endpoint: str = EMBEDDED
     town: str = "Town01"
     xodr: str = ""
+    maps: str = field(default="", metadata={"before": ""})
     fixed_delta_s: float = 0.05
     timeout_s: float = 10.0
     start_timeout_s: float = 60.0
@@ -55,6 +58,8 @@ class SimulatorConfig:
             raise TaskError("simulator.town is empty; name a town such as Town01, or give simulator.xodr.")
         if self.xodr and not Path(self.xodr).is_file():
             raise TaskError(f"simulator.xodr: there is no file {self.xodr!r}; give the path of an OpenDRIVE file.")
+        if self.maps and not Path(self.maps).is_dir():
+            raise TaskError(f"simulator.maps: there is no folder {self.maps!r}; give one with OpenDRIVE files.")
         if not 0.0 < self.fixed_delta_s <= 0.1:
             raise TaskError(
                 f"simulator.fixed_delta_s is {self.fixed_delta_s}; CARLA's physics needs more than 0, at most 0.1."

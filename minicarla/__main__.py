@@ -14,6 +14,7 @@ from minicarla import __version__
 from minicarla.logs import Throttle
 
 PORT_IN_USE_OR_BAD_MAP = 2
+MAPS_VARIABLE = "MINICARLA_MAPS"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,8 +26,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--town", default="Town01", help="one of the project's own towns (default: Town01)")
+    place.add_argument("--town", default="Town01", help="an own town or one of --maps (default: Town01)")
     place.add_argument("--xodr", type=Path, help="any OpenDRIVE file instead")
+    parser.add_argument(
+        "--maps",
+        default=os.environ.get(MAPS_VARIABLE, ""),
+        help="folder of .xodr files that clients can load by name, such as CARLA's Town02.xodr; a file goes before an "
+        f"own town of its name (default: ${MAPS_VARIABLE}, or none)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' noise (default: 0)")
     parser.add_argument("--parent-pid", type=int, help="end when this process does")
     parser.add_argument("--version", action="version", version=f"minicarla {__version__}")
@@ -54,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for handler in logging.getLogger().handlers:
         handler.addFilter(Throttle())
     # Only now: a wrong option should not have to wait for these.
-    from minicarla.maps import MapError, load_town, load_xodr
+    from minicarla.maps import MapError, TownLibrary, load_xodr
     from minicarla.server import ServerError, serve
 
     def ready(port: int) -> None:
@@ -68,8 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
     try:
-        town = load_xodr(options.xodr) if options.xodr else load_town(options.town)
-        _run(serve(town, options.host, options.port, options.seed, options.parent_pid, ready))
+        towns = TownLibrary(Path(options.maps) if options.maps else None)
+        town = load_xodr(options.xodr) if options.xodr else towns.read(options.town)
+        _run(serve(town, towns, options.host, options.port, options.seed, options.parent_pid, ready))
     except (MapError, ServerError) as error:
         print(f"minicarla: {error}", file=sys.stderr)
         return PORT_IN_USE_OR_BAD_MAP

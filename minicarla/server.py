@@ -10,7 +10,7 @@ import psutil
 
 from minicarla import limits
 from minicarla.handlers.registry import METHODS
-from minicarla.maps import Town
+from minicarla.maps import Town, TownLibrary
 from minicarla.protocol.rpc import RpcConnection
 from minicarla.protocol.streams import reader_factory
 from minicarla.simulation import Simulation
@@ -31,9 +31,11 @@ class Server:
 
     methods = METHODS
 
-    def __init__(self, town: Town, seed: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, town: Town, seed: int, loop: asyncio.AbstractEventLoop, towns: TownLibrary | None = None
+    ) -> None:
         self.loop = loop
-        self.simulation = Simulation(town, seed, loop)
+        self.simulation = Simulation(town, towns or TownLibrary(), seed, loop)
         self._clients: dict[RpcConnection, None] = {}  # the oldest first
 
     def connected(self, client: RpcConnection) -> bool:
@@ -103,9 +105,17 @@ def listen_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
 
 
 async def serve(
-    town: Town, host: str, port: int, seed: int, parent_pid: int | None, ready: Callable[[int], None]
+    town: Town,
+    towns: TownLibrary,
+    host: str,
+    port: int,
+    seed: int,
+    parent_pid: int | None,
+    ready: Callable[[int], None],
 ) -> None:
-    """Serve until SIGTERM, SIGINT or the end of the parent process; `ready` gets the RPC port.
+    """Serve `town`, and on demand any of `towns`, until SIGTERM, SIGINT or the end of the parent process.
+
+    `ready` gets the RPC port.
 
     Raises:
       ServerError: the ports are taken, or there is no such parent process.
@@ -116,7 +126,7 @@ async def serve(
     except psutil.NoSuchProcess:
         raise ServerError(f"there is no process {parent_pid}: give --parent-pid a running one") from None
     rpc_socket, stream_socket = listen_pair(host, port)
-    server = Server(town, seed, loop)
+    server = Server(town, seed, loop, towns)
     server.simulation.streams.port = stream_socket.getsockname()[1]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -131,7 +141,7 @@ async def serve(
         watch.cancel()
     rpc_server.close()
     stream_server.close()
-    # The one kind of child there is tries an OpenDRIVE text for a client; the event loop's end would wait for it.
+    # The one kind of child there is tries an OpenDRIVE map for a client; the event loop's end would wait for it.
     for child in psutil.Process().children():
         child.kill()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from minicarla import limits
-from minicarla.maps import MapError, Town, available_towns, load_town, load_xodr
+from minicarla.maps import MapError, Town, TownLibrary, load_xodr
 from minicarla.protocol.rpc import RpcConnection, RpcError
 from minicarla.protocol.streams import Streams
 from minicarla.sensors.factory import SensorFactory
@@ -26,15 +26,17 @@ log = logging.getLogger(__name__)
 class Simulation:
     """One simulation. Everything runs on one event loop, so nothing here needs a lock."""
 
-    def __init__(self, town: Town, seed: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, town: Town, towns: TownLibrary, seed: int, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.streams = Streams()
         self.state = SimulationState(town, self.streams, seed, SensorFactory(town))
         self.traffic_managers: dict[int, list[str | int]] = {}  # host and port, by port
         self.opendrive_town: Town | None = None  # the last one that a client sent
         self._snapshots = SnapshotPacker()
-        self._towns = {town.name: town}
-        self._reads_opendrive = False
+        self.map_name = town.name  # as a client has asked for it: Town01_Opt is Town01
+        self._towns = towns
+        self._towns.add(town)
+        self._reads_map = False
         self._timer: asyncio.Handle | None = None
 
     def set_clock(self) -> None:
@@ -78,25 +80,39 @@ class Simulation:
 
     def town_names(self) -> list[str]:
         """The towns that can be loaded."""
-        return sorted({*available_towns(), *self._towns})
+        return self._towns.names()
 
-    def load(self, name: str, reset_settings: bool) -> None:
+    def load(self, name: str, reset_settings: bool) -> "asyncio.Task[None] | None":
         """Begin a new episode on a town; the empty name is the current one.
 
+        It is a task where the town has yet to be read: a thread does that, and other clients notice nothing.
+
         Raises:
-          RpcError: there is no such town.
+          RpcError: there is no such town, or another one is being read.
         """
+        name = name or self.map_name
         if name == OPENDRIVE_MAP and self.opendrive_town is not None:
-            town = self.opendrive_town
-        elif name in ("", self.state.town.name):
+            town: Town | None = self.opendrive_town
+        elif name == self.map_name:
             town = self.state.town
-        elif name in self._towns:
-            town = self._towns[name]
-        elif name in available_towns():
-            town = self._towns[name] = load_town(name)
         else:
-            raise RpcError(f"there is no map {name!r:.80}: choose one of {', '.join(self.town_names())}")
+            town = self._towns.known(name)
+        if town is None:
+            return self.loop.create_task(self._read_and_begin(name, reset_settings))
+        self._begin(town, name, reset_settings)
+        return None
+
+    async def _read_and_begin(self, name: str, reset_settings: bool) -> None:
+        self._begin(await self._in_thread(partial(self._read_town, name)), name, reset_settings)
+
+    def _read_town(self, name: str) -> Town:
+        town = self._towns.read(name)
+        self.state.prepare(town)
+        return town
+
+    def _begin(self, town: Town, name: str, reset_settings: bool) -> None:
         self.state.load(town, reset_settings)
+        self.map_name = name
         if self._timer is not None:
             self._timer.cancel()  # the new episode's first tick comes at once
             self._timer = None
@@ -110,21 +126,27 @@ class Simulation:
         """
         if len(xodr.encode()) > limits.MAX_XODR_BYTES:
             raise RpcError(f"an OpenDRIVE text must not be longer than {limits.MAX_XODR_BYTES} bytes")
-        if self._reads_opendrive:
-            raise RpcError("another client's OpenDRIVE text is being read: try again in a moment")
-        self._reads_opendrive = True
+        self.opendrive_town = await self._in_thread(partial(self._read_opendrive, xodr))
+
+    async def _in_thread(self, read: Callable[[], Town]) -> Town:
+        """What `read` gives, in a thread of its own; one map at a time."""
+        if self._reads_map:
+            raise RpcError("another client's map is being read: try again in a moment")
+        self._reads_map = True
         try:
-            self.opendrive_town = await self.loop.run_in_executor(None, partial(self._read_opendrive, xodr))
+            return await self.loop.run_in_executor(None, read)
         except MapError as error:
             raise RpcError(str(error)) from None
         finally:
-            self._reads_opendrive = False
+            self._reads_map = False
 
     def _read_opendrive(self, xodr: str) -> Town:
         with tempfile.TemporaryDirectory(prefix="minicarla-") as folder:
             path = Path(folder) / f"{OPENDRIVE_MAP}.xodr"
             path.write_text(xodr, encoding="utf-8")
             try:
-                return load_xodr(path)
+                town = load_xodr(path)
             except MapError as error:
                 raise MapError(str(error).replace(str(path), "the OpenDRIVE text")) from None
+        self.state.prepare(town)
+        return town

@@ -221,6 +221,7 @@ class Simulator:
     def _connect(self) -> None:
         if self.config.endpoint == EMBEDDED:
             source = ["--xodr", self.config.xodr] if self.config.xodr else ["--town", self.config.town]
+            source += ["--maps", self.config.maps]  # "" too: what a run drives on is not for the environment to say
             self._embedded = EmbeddedServer(source, self.config.start_timeout_s, self.config.log_dir)
             self._port = self._embedded.port
         else:

@@ -42,6 +42,16 @@ def get_names_of_all_objects(sim: Simulation, client: RpcConnection) -> list[str
     return [_name(index) for index in range(len(sim.state.town.buildings))]
 
 
+@methods.void
+def load_map_layer(sim: Simulation, client: RpcConnection, layers: int) -> None:
+    """`World.load_map_layer`: nothing, as on CARLA where a map has no layers."""
+
+
+@methods.void
+def unload_map_layer(sim: Simulation, client: RpcConnection, layers: int) -> None:
+    """`World.unload_map_layer`: nothing, as on CARLA where a map has no layers."""
+
+
 @methods.value
 def project_point(sim: Simulation, client: RpcConnection, start: Wire, direction: Wire, distance: float) -> Wire:
     """`World.project_point`, `World.ground_projection`: the first solid thing on a ray."""

@@ -36,8 +36,6 @@ _VALUE: dict[str, str | None] = {
     "get_wheel_pitch_angle": "Vehicle.get_wheel_pitch_angle",
 }
 _VOID: dict[str, str | None] = {
-    "load_map_layer": "World.load_map_layer",
-    "unload_map_layer": "World.unload_map_layer",
     "apply_color_texture_to_objects": "World.apply_color_texture_to_objects",
     "apply_float_color_texture_to_objects": "World.apply_float_color_texture_to_objects",
     "stop_recorder": "Client.stop_recorder",

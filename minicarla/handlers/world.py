@@ -73,8 +73,7 @@ def tick_cue(sim: Simulation, client: RpcConnection) -> "int | asyncio.Task[int]
 @methods.value
 def get_map_info(sim: Simulation, client: RpcConnection) -> Wire:
     """`World.get_map`: name and spawn points."""
-    town = sim.state.town
-    return [MAP_FOLDER + town.name, [rpc_types.transform(point) for point in town.spawn_points]]
+    return [MAP_FOLDER + sim.map_name, [rpc_types.transform(point) for point in sim.state.town.spawn_points]]
 
 
 @methods.value
@@ -98,12 +97,12 @@ def get_available_maps(sim: Simulation, client: RpcConnection) -> Wire:
 @methods.void
 def load_new_episode(
     sim: Simulation, client: RpcConnection, name: str, reset_settings: bool = True, layers: int = 0
-) -> None:
-    """`Client.load_world`, `Client.reload_world`: map layers mean nothing here.
+) -> "asyncio.Task[None] | None":
+    """`Client.load_world`, `Client.reload_world`: no map has layers; `Town01_Opt` is Town01.
 
     To reload, the client sends an empty name.
     """
-    sim.load(rpc_types.text(name, "map name").rpartition("/")[2], bool(reset_settings))
+    return sim.load(rpc_types.text(name, "map name").rpartition("/")[2], bool(reset_settings))
 
 
 @methods.void

@@ -1,6 +1,7 @@
 """Road networks: the project's own towns, and any OpenDRIVE file."""
 
 from minicarla.geometry.types import Building, LightSpec, OrientedBox, Pose
+from minicarla.maps.library import TownLibrary
 from minicarla.maps.loader import MapError, available_towns, load_town, load_xodr
 from minicarla.maps.town import Town
 
@@ -11,6 +12,7 @@ __all__ = [
     "OrientedBox",
     "Pose",
     "Town",
+    "TownLibrary",
     "available_towns",
     "load_town",
     "load_xodr",

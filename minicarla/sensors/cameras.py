@@ -32,15 +32,23 @@ class CameraRenderer:
     def __init__(self, town: Town) -> None:
         self._town = town
         self._renderer = Renderer(town)
+        self._prepared: tuple[Town, Renderer] | None = None
         self._drawn: tuple[int, int] | None = None  # episode and frame of what the renderer has been fed
+
+    def prepare(self, town: Town) -> None:
+        """Make a town's renderer for the `load` to come; a thread may call it."""
+        if town is not self._town:
+            self._prepared = (town, Renderer(town))
 
     def load(self, town: Town) -> None:
         """Go over to a town; staying in the same one costs nothing."""
         self._drawn = None
         if town is not self._town:
-            renderer = Renderer(town)  # if that fails, the old one stays
+            prepared = self._prepared
+            # If that fails, the old one stays.
+            renderer = prepared[1] if prepared is not None and prepared[0] is town else Renderer(town)
             self._renderer.close()
-            self._town, self._renderer = town, renderer
+            self._town, self._renderer, self._prepared = town, renderer, None
 
     def add_camera(self, kind: CameraKind, width: int, height: int, fov_deg: float) -> int:
         """A new camera's handle."""

@@ -33,6 +33,10 @@ class SensorFactory:
     def __init__(self, town: Town) -> None:
         self._renderer = CameraRenderer(town)
 
+    def prepare(self, town: Town) -> None:
+        """Do what takes long of `load` beforehand; a thread may call it."""
+        self._renderer.prepare(town)
+
     def load(self, town: Town) -> None:
         """Go over to a town; if that fails, the old one stays."""
         self._renderer.load(town)

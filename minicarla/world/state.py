@@ -30,6 +30,9 @@ _COUNT_STEP_NS = 100_000
 class SensorMaker(Protocol):
     """Makes the sensors. They read the state, so the state knows of them only this and `Sensor`."""
 
+    def prepare(self, town: Town) -> None:
+        """Do what takes long of `load` beforehand; a thread may call it."""
+
     def load(self, town: Town) -> None:
         """Go over to a town; what fails here leaves everything as it was."""
 
@@ -51,6 +54,10 @@ class SimulationState:
         self._sensor_factory = sensor_factory
         self._statics: tuple[Town, CollisionWorld] | None = None
         self._populate(town)
+
+    def prepare(self, town: Town) -> None:
+        """Do what takes long of `load` beforehand. Nothing of it shows, so a thread may call it."""
+        self._sensor_factory.prepare(town)
 
     def load(self, town: Town, reset_settings: bool) -> None:
         """Begin a new episode. Actor ids start anew, so that an episode does not depend on those before it."""

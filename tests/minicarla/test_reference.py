@@ -54,8 +54,8 @@ def test_every_sensor_is_either_made_or_refused():
 
 
 def test_a_refused_call_raises_the_error_that_the_readme_promises(sync: SyncWorld):
-    with pytest.raises(RuntimeError, match="minicarla does not have 'load_map_layer'"):
-        sync.world.load_map_layer(carla.MapLayer.All)
+    with pytest.raises(RuntimeError, match="minicarla does not have 'apply_color_texture_to_objects'"):
+        sync.world.apply_color_texture_to_object("Wall", carla.MaterialParameter.Diffuse, carla.TextureColor(1, 1))
 
 
 def test_docstrings_are_read():

@@ -52,6 +52,7 @@ def test_maps_that_cannot_be(tmp_path: Path):
         (("--xodr", str(broken)), "broken.xodr"),
         (("--xodr", str(tmp_path / "none.xodr")), "there is no file"),
         (("--town", "Town99"), "Town99"),
+        (("--maps", str(tmp_path / "none")), "there is no folder"),
     ):
         code, output, errors = outcome("--port", "0", *options)
         assert (code, output) == (2, "")

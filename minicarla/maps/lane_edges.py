@@ -1,13 +1,22 @@
-"""Lane surfaces of a road network as sampled edges, read through `carla.Map`."""
+"""Lane surfaces of a road network as sampled edges, read through `carla.Map`.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+Its waypoints have the elevation of the road, and none of its superelevation: that is added here (`superelevation`). On
+roads with `rule="LHT"` its lanes of positive id are driven along the road and those of negative id against it, and left
+and right of a waypoint are as the driver sees them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import carla
 import numpy as np
 
+from minicarla.maps.superelevation import Banking
+
 SAMPLE_STEP_M = 2.0
 _END_TOLERANCE_M = 0.01
+_LEVEL: Mapping[int, Banking] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -38,13 +47,20 @@ class Lane:
     right_marks: tuple[Marking, ...]
 
 
-def read_lanes(carla_map: carla.Map) -> list[Lane]:
-    """All lanes of the road sections that have a driving lane, ordered by road, section and lane."""
+def read_lanes(carla_map: carla.Map, banked: Mapping[int, Banking] = _LEVEL) -> list[Lane]:
+    """All lanes of the road sections that have a driving lane, ordered by road, section and lane.
+
+    `banked` has the tilted roads by their ids.
+    """
     sections: dict[tuple[int, int], dict[int, list[carla.Waypoint]]] = {}
     for waypoint in carla_map.generate_waypoints(SAMPLE_STEP_M):
         section = sections.setdefault((waypoint.road_id, waypoint.section_id), {})
         section.setdefault(waypoint.lane_id, []).append(waypoint)
-    return [lane for key in sorted(sections) for lane in _section_lanes(carla_map, sections[key])]
+    lanes: list[Lane] = []
+    for road_id, section_id in sorted(sections):
+        beside = list(_section_lanes(carla_map, sections[road_id, section_id]))
+        lanes += _tilted(beside, banked[road_id]) if road_id in banked else beside
+    return lanes
 
 
 def _section_lanes(carla_map: carla.Map, driving: dict[int, list[carla.Waypoint]]) -> Iterator[Lane]:
@@ -93,8 +109,12 @@ def _lane(points: list[carla.Waypoint], s: np.ndarray) -> Lane:
     yaw_rad = np.deg2rad([t.rotation.yaw for t in transforms])
     rightwards = np.stack([-np.sin(yaw_rad), np.cos(yaw_rad), np.zeros_like(yaw_rad)], axis=1)
     half_width = 0.5 * np.array([point.lane_width for point in points])[:, None]
-    # A waypoint on a lane of positive id looks against the road: its right is away from the middle, as on the others.
+    left_marks = tuple(_marking(point.left_lane_marking) for point in points)
+    right_marks = tuple(_marking(point.right_lane_marking) for point in points)
     start = points[0]
+    # A waypoint looks the way that is driven. Where one keeps to the right, its right is away from the road's middle.
+    if _drives_on_the_left(centre, yaw_rad, start.lane_id):
+        rightwards, left_marks, right_marks = -rightwards, right_marks, left_marks
     return Lane(
         road_id=start.road_id,
         lane_id=start.lane_id,
@@ -103,9 +123,31 @@ def _lane(points: list[carla.Waypoint], s: np.ndarray) -> Lane:
         s=s,
         left=centre - half_width * rightwards,
         right=centre + half_width * rightwards,
-        left_marks=tuple(_marking(point.left_lane_marking) for point in points),
-        right_marks=tuple(_marking(point.right_lane_marking) for point in points),
+        left_marks=left_marks,
+        right_marks=right_marks,
     )
+
+
+def _drives_on_the_left(centre: np.ndarray, yaw_rad: np.ndarray, lane_id: int) -> bool:
+    """Whether the lane, sampled with rising s, is driven against the road on its right side or along it on its left."""
+    along, aside = centre[1, :2] - centre[0, :2]
+    with_the_road = along * np.cos(yaw_rad[0]) + aside * np.sin(yaw_rad[0]) > 0.0
+    return bool(with_the_road == (lane_id > 0))
+
+
+def _tilted(section: list[Lane], banking: Banking) -> Iterator[Lane]:
+    """The lanes of one section with the height that the road's roll gives them."""
+    for lane in section:
+        side = 1.0 if lane.lane_id > 0 else -1.0
+        inner = [other for other in section if 0.0 < other.lane_id * side < lane.lane_id * side]
+        width = np.linalg.norm(lane.right - lane.left, axis=1)
+        passed = sum((np.interp(lane.s, other.s, np.linalg.norm(other.right - other.left, axis=1)) for other in inner),
+                     np.zeros(len(width)))  # fmt: skip
+        rise, start = banking.rise(lane.s), banking.lane_offset.at(lane.s)
+        left, right = lane.left.copy(), lane.right.copy()
+        left[:, 2] += rise * (start + side * passed)
+        right[:, 2] += rise * (start + side * (passed + width))
+        yield replace(lane, left=left, right=right)
 
 
 def _marking(mark: carla.LaneMarking | None) -> Marking:

@@ -12,8 +12,8 @@ import math
 import numpy as np
 from numba import njit
 
+from minicarla.numba_cache import CACHE
 from minicarla.render.mesh import Material
-from minicarla.render.numba_cache import CACHE
 
 NEAR_M = 0.1
 NOTHING = -1

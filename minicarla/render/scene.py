@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 
 from minicarla.maps import Town
-from minicarla.maps.lane_edges import read_lanes
 from minicarla.render import roads, scenery
 from minicarla.render.encodings import Tag
 from minicarla.render.mesh import Material, Mesh, merge
@@ -43,7 +42,7 @@ class StaticScene:
 
 def build_scene(town: Town) -> StaticScene:
     """Geometry of a town: roads from its map, and what stands beside them."""
-    lanes = read_lanes(town.carla_map)
+    lanes = town.lanes
     posts, lamps = scenery.traffic_lights(town.lights)
     layers = [
         (roads.ground(lanes), _ALWAYS_M),

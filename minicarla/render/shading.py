@@ -3,9 +3,9 @@
 import numpy as np
 from numba import njit
 
+from minicarla.numba_cache import CACHE
 from minicarla.render.encodings import DEPTH_RANGE_M, DEPTH_STEPS, Tag
 from minicarla.render.mesh import Material
-from minicarla.render.numba_cache import CACHE
 from minicarla.render.spans import (
     REFLECTED,
     Pair,

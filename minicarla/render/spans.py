@@ -7,7 +7,7 @@ vector instructions: measured, a sixth of the time.
 import numpy as np
 from numba import njit
 
-from minicarla.render.numba_cache import CACHE
+from minicarla.numba_cache import CACHE
 
 _f = np.float32
 Triple = tuple[np.float32, np.float32, np.float32]

@@ -1,4 +1,4 @@
-"""Whether numba can keep the renderer's machine code on disk: beside the sources, or in the user's cache folder."""
+"""Whether numba can keep the machine code that it makes on disk: beside the sources, or in the user's cache folder."""
 
 import logging
 from typing import Final
@@ -17,7 +17,7 @@ def _has_a_folder() -> bool:
         njit(cache=True)(_probe)
     except RuntimeError:  # no folder that can be written; numba would refuse to compile at all
         log.warning(
-            "warning: no folder can be written that would keep the compiled renderer, so every start compiles it "
+            "warning: no folder can be written that would keep the compiled code, so every start compiles it "
             "anew; set XDG_CACHE_HOME to a directory that can be written."
         )
         return False

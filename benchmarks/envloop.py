@@ -1,140 +1,99 @@
 """How fast does the env loop turn, and where does the time go? Figures are minicarla's, never CARLA's.
 
-python -m benchmarks.envloop [--cores 1] [--steps 1000] [--repetitions 3] [--json FILE]
+python -m benchmarks.envloop [--cores 1] [--steps 1000] [--repetitions 3] [--rows PART ...] [--against DIR]
+    [--json FILE]
+
+Each row is a process of its own, with its server and its Traffic Manager. "floor steps/s" is what one core would reach
+with a server that costs nothing: the client and its Traffic Manager are CARLA's own library, whatever the server.
+--against DIR lets the packages of another checkout, for example `git worktree add DIR COMMIT`, take turns with ours,
+every other time in the reverse order: "x COMMIT's" is our steps/s over theirs, in the same turn.
 """
 
+import json
 import os
-import queue
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import sys
+from contextlib import ExitStack, closing
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import carla
 import numpy as np
-import psutil
 
-from avtd3_jax.settings.config_file import load
-from benchmarks.common import OF_RECORD, repeat, seconds
-from envloop.baselines.route_follower import RouteFollower
-from envloop.client.simulator import Simulator
-from envloop.config import EnvConfig, SimulatorConfig
+from benchmarks.common import repeat, seconds
+from benchmarks.turns import Turns, checkout
+from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 from envloop.task.observation import grey_84, vector_observation
 from envloop.task.scenario import NPC_VEHICLES
-from reporting.machine import machine
+from reporting.machine import ROOT, commit, machine
 from reporting.publish import Spread, parser, publish
+
+_CAMERAS: tuple[tuple[int, int] | None, ...] = (None, (256, 144), (800, 600))
+_CROWDS = (("0", 0), ("1", 0), ("2", 0), ("0", 50), ("2", 250))  # scenario, walkers
 
 
 def main() -> None:
     """The command."""
     options = parser(__doc__)
     options.add_argument("--cores", type=int, default=1, help="client and server together may use so many")
-    options.add_argument("--steps", type=int, default=1000, help="per repetition")
-    options.add_argument("--repetitions", type=int, default=3)
-    options.add_argument("--scenarios", nargs="*", default=list(NPC_VEHICLES))
+    options.add_argument("--steps", type=int, default=1000, help="a turn")
+    options.add_argument("--repetitions", type=int, default=3, help="turns of each row")
+    options.add_argument("--rows", nargs="+", metavar="PART", help="these alone: parts of their names")
+    options.add_argument(
+        "--against", type=checkout, metavar="DIR", help="another checkout, whose packages are compared"
+    )
     args = options.parse_args()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # inherited by the server
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # inherited by the rows and their servers
 
+    chosen = {name: row for name, row in everything().items() if _chosen(name, args.rows)}
+    if not chosen:
+        options.error(f"no row has such a name; there are: {', '.join(everything())}")
     where = machine()
-    rows = [bare_client(args.steps, args.repetitions, camera) for camera in (False, True)]
-    rows += [environment(scenario, args.steps, args.repetitions) for scenario in args.scenarios]
-    rows += preprocessing(args.repetitions)
+    rows = [
+        contest(name, wanted | {"steps": args.steps, "repetitions": args.repetitions}, args.against)
+        for name, wanted in chosen.items()
+    ]
+    if not args.rows:
+        rows += preprocessing(args.repetitions)
     publish(rows, where, args.json)
 
 
-def bare_client(steps: int, repetitions: int, camera: bool) -> dict[str, Any]:
-    """The stock client alone: control, tick, wait for the picture of that tick."""
-    with Simulator(SimulatorConfig()) as simulator, spawned(simulator.world, camera) as (car, pictures):
-
-        def drive() -> None:
-            for _ in range(steps):
-                car.apply_control(carla.VehicleControl(throttle=0.3))
-                frame = simulator.tick()
-                while pictures is not None and pictures.get(timeout=10.0) < frame:
-                    pass
-
-        return _row(f"bare client, {'256x144 camera' if camera else 'no camera'}", simulator, drive, steps, repetitions)
+def everything() -> dict[str, dict[str, Any]]:
+    """What there is to measure, by name."""
+    rows: dict[str, dict[str, Any]] = {}
+    for size in _CAMERAS:
+        rows[f"bare client, {'no camera' if size is None else f'{size[0]}x{size[1]} camera'}"] = {"camera": size}
+    for scenario, walkers in _CROWDS:
+        crowd = f"{NPC_VEHICLES[scenario]} NPC vehicles{f' and {walkers} walkers' if walkers else ''}"
+        rows[f"CarlaEnv, {crowd}"] = {"scenario": scenario, "walkers": walkers}
+    return rows
 
 
-@contextmanager
-def spawned(world: carla.World, camera: bool) -> Iterator[tuple[carla.Vehicle, "queue.Queue[int] | None"]]:
-    """A car, and the frame numbers of its camera's pictures where it has one."""
-    library = world.get_blueprint_library()
-    car = world.spawn_actor(library.find("vehicle.tesla.model3"), world.get_map().get_spawn_points()[0])
-    if not camera:
-        yield car, None
-        return
-    blueprint = library.find("sensor.camera.rgb")
-    blueprint.set_attribute("image_size_x", "256")
-    blueprint.set_attribute("image_size_y", "144")
-    sensor = world.spawn_actor(blueprint, carla.Transform(carla.Location(x=1.6, z=1.5)), attach_to=car)
-    pictures: queue.Queue[int] = queue.Queue()
-    sensor.listen(lambda picture: pictures.put(picture.frame))
-    yield car, pictures
-    sensor.stop()
+def contest(name: str, wanted: dict[str, Any], against: Path | None) -> dict[str, Any]:
+    """A row: ours, and how many times the other checkout's steps/s, turn by turn."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("envloop_row.py")), json.dumps(wanted)]
+    homes = [ROOT, *([against] if against else [])]
+    with ExitStack() as stack:
+        started = [stack.enter_context(Turns(command, home)) for home in homes]
+        for turn in range(wanted["repetitions"]):
+            for process in started[:: -1 if turn % 2 else 1]:
+                process.measure()
+        found = [process.found() for process in started]
+    print(f"measured: {name}", flush=True)
+    ours = found[0]
+    if "note" in ours:
+        return {"what": name, "note": ours["note"]}
+    turns = ours["turns"]
+    row: dict[str, Any] = {"what": name}
+    row |= {column: Spread.of([turn[column] for turn in turns]) for column in turns[0]}
+    if against and "turns" in found[1]:
+        pairs = zip(turns, found[1]["turns"], strict=True)
+        row[f"x {commit(against)}'s"] = Spread.of([own["steps/s"] / its["steps/s"] for own, its in pairs])
+    return row
 
 
-def environment(scenario: str, steps: int, repetitions: int) -> dict[str, Any]:
-    """CarlaEnv, driven along route 0 by the scripted follower, a tick a step; resets are timed apart."""
-    with closing(CarlaEnv(load(OF_RECORD, {"scenario": scenario}).driving)) as env:
-        follower = RouteFollower()
-        resets: list[float] = []
-
-        def reset() -> None:
-            began = time.perf_counter()
-            env.reset(seed=len(resets), options={"start": "beginning"})
-            resets.append(time.perf_counter() - began)
-            follower.reset()
-
-        reset()
-        driving = [0.0]
-
-        def drive() -> None:
-            for _ in range(steps):
-                began = time.perf_counter()
-                episode = env.episode
-                target = env.route_task.profile.at(episode.projection.s)
-                action = follower.act(
-                    episode.ego, env.route_task.route, episode.projection, target, 0.05, episode.lead.gap_m
-                )
-                _, _, terminated, truncated, _ = env.step(action)
-                driving[0] += time.perf_counter() - began
-                if terminated or truncated:
-                    reset()
-
-        name = f"CarlaEnv, {NPC_VEHICLES[scenario]} NPC vehicles"
-        row = _row(name, env.simulator, drive, steps, repetitions, lambda: driving[0])
-        return row | {"reset ms": Spread.of([1e3 * t for t in resets[1:] or resets])}
-
-
-def _row(
-    name: str,
-    simulator: Simulator,
-    drive: Callable[[], None],
-    steps: int,
-    repetitions: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, Any]:
-    """Steps per second by `clock`, and the processor time of client and server per step."""
-    server, client = psutil.Process(simulator.server_pid), psutil.Process()
-    used: list[tuple[float, float]] = []
-
-    def once() -> float:
-        began, before = clock(), (_cpu(client), _cpu(server))
-        drive()
-        used.append((_cpu(client) - before[0], _cpu(server) - before[1]))
-        return steps / (clock() - began)
-
-    rate = repeat(once, repetitions)
-    of_client, of_server = (1e3 * float(np.median([u[i] for u in used[1:]])) / steps for i in (0, 1))
-    return {"what": name, "steps/s": rate, "client CPU ms": of_client, "server CPU ms": of_server}
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
+def _chosen(name: str, parts: list[str] | None) -> bool:
+    return parts is None or any(part.lower() in name.lower() for part in parts)
 
 
 def preprocessing(repetitions: int, calls: int = 500) -> list[dict[str, Any]]:
@@ -152,7 +111,7 @@ def preprocessing(repetitions: int, calls: int = 500) -> list[dict[str, Any]]:
             for _ in range(calls):
                 grey_84(picture)
 
-        def per_call(work: Callable[[], None]) -> float:
+        def per_call(work: Any) -> float:
             return 1e3 * seconds(work) / calls
 
         return [

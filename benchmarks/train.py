@@ -21,24 +21,20 @@ whole's rate over the lower of the two. "first update s" counts from the process
 and includes the exploration.
 """
 
-import argparse
 import dataclasses
 import json
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from importlib import util
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from avtd3_jax import runtime
+from benchmarks.turns import Turns, checkout
 from reporting.machine import ROOT, commit, machine
 from reporting.publish import Spread, parser, publish
 
-READY = "ready"
 OURS = ("lock-step", "act waits", "overlap")
 TORCH = ("torch eager NHWC", "torch compiled NHWC")
 
@@ -89,16 +85,6 @@ def main() -> None:
     publish(rows, machine() | {"device": f"{info.device} ({info.device_kind})"}, args.json)
 
 
-def checkout(folder: str) -> Path:
-    """The folder of a checkout that has this benchmark, for argparse."""
-    path = Path(folder).resolve()
-    if not (path / "benchmarks" / "train.py").is_file():
-        raise argparse.ArgumentTypeError(f"{folder} holds no benchmarks/train.py: name the folder of a checkout.")
-    if path == ROOT:
-        raise argparse.ArgumentTypeError(f"{folder} is this checkout: name another one.")
-    return path
-
-
 @dataclasses.dataclass(frozen=True)
 class Entrant:
     """What is to be measured: who, with which settings, in how many environments, of which checkout."""
@@ -118,13 +104,19 @@ class Entrant:
             "loop": self.contender,
         } | ({} if self.home == ROOT else {"of": commit(self.home)})
 
+    def command(self, seconds: float, repetitions: int) -> list[str]:
+        """What measures it."""
+        wanted = {"contender": self.contender, "values": self.values, "envs": self.envs}
+        given = json.dumps(wanted | {"seconds": seconds, "repetitions": repetitions})
+        return [sys.executable, "-m", "benchmarks.train", "--only", given]
+
 
 def contest(entrants: Sequence[Entrant], seconds: float, repetitions: int) -> list[dict[str, Any]]:
     """A row for each, of `repetitions` turns; a "note" says why where there are no figures."""
     with ExitStack() as stack:
         started = []
         for entrant in entrants:
-            started.append(stack.enter_context(_Process(entrant, seconds, repetitions)))
+            started.append(stack.enter_context(Turns(entrant.command(seconds, repetitions), entrant.home)))
             print(f"started: {', '.join(f'{name} {value}' for name, value in entrant.columns.items())}", flush=True)
         for turn in range(repetitions):
             for process in started[:: -1 if turn % 2 else 1]:
@@ -157,73 +149,6 @@ def _row(found: Mapping[str, Any], rivals: Mapping[str, Mapping[str, Any]]) -> d
             pairs = zip(turns, rival["turns"], strict=True)
             row[name] = Spread.of([own["steps/s"] / its["steps/s"] for own, its in pairs])
     return row | {"first update s": found["first update s"]}
-
-
-class _Process:
-    """An entrant in a process of its own, with empty compile caches: once entered it learns, and waits for its turn."""
-
-    def __init__(self, entrant: Entrant, seconds: float, repetitions: int) -> None:
-        wanted = {"contender": entrant.contender, "values": entrant.values, "envs": entrant.envs}
-        self._given = json.dumps(wanted | {"seconds": seconds, "repetitions": repetitions})
-        self._home = entrant.home
-        self._last = ""
-        self._stack = ExitStack()
-
-    def __enter__(self) -> "_Process":
-        cache = self._stack.enter_context(tempfile.TemporaryDirectory())
-        self._errors = self._stack.enter_context(tempfile.TemporaryFile("w+"))
-        self._process = self._stack.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.train", "--only", self._given],
-                cwd=self._home,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(
-                        [str(self._home), *_paths()]
-                    ),  # its own packages before installed ones
-                    "XDG_CACHE_HOME": cache,
-                    "TORCHINDUCTOR_CACHE_DIR": cache,
-                },
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                text=True,
-            )
-        )
-        self._stack.callback(self._process.terminate)  # where it has not ended by itself
-        self._wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def measure(self) -> None:
-        """One turn; returns when it is over, or the process."""
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # it has failed, and `found` says how
-            os.write(self._process.stdin.fileno(), b"\n")  # past the buffer, which a dead process would leave unwritten
-            self._wait()
-
-    def found(self) -> dict[str, Any]:
-        """What it says after its last turn, or why it says nothing."""
-        if not self._process.wait():
-            return cast(dict[str, Any], json.loads(self._last))
-        self._errors.seek(0)
-        return {"note": (self._errors.read().strip().splitlines() or ["no word"])[-1]}
-
-    def _wait(self) -> None:
-        """For the next time that it is ready, or for its end."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            if line.strip() == READY:
-                return
-            self._last = line
-
-
-def _paths() -> list[str]:
-    """PYTHONPATH without this checkout, which another one's processes are not to see."""
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return [path for path in given if path and Path(path).resolve() != ROOT]
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.trainer import Trainer
 from benchmarks.common import OF_RECORD, since_start
-from benchmarks.train import OURS, READY
+from benchmarks.train import OURS
+from benchmarks.turns import READY
 from envloop.make import spaces_of
 from envloop.workers.pool import Answers, EnvPool
 

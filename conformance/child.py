@@ -17,6 +17,7 @@ Verdict = Literal["passed", "failed", "skipped"]
 
 _GRACE_S = 20.0  # between Ctrl-C and the end of a script that tidies up behind itself
 _MISSING = re.compile(r"No module named '?([\w.]+)'?|cannot import (pygame|numpy|PIL|matplotlib)\b")
+_NEWER = re.compile(r"module 'carla' has no attribute '(\w+)'")
 # An exception's last line: its type, perhaps within modules, and what it says.
 _EXCEPTION = re.compile(r"^[A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Warning|Failure|Exit)\b.*", re.MULTILINE)
 _INTERRUPTED = "KeyboardInterrupt"
@@ -76,6 +77,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 def _judged(code: int, said: str, seconds: float, stopped: bool, endless: bool) -> Ending:
     if missing := _MISSING.search(said):
         return Ending("skipped", seconds, f"needs the module {missing[1] or missing[2]}")
+    if newer := _NEWER.search(said):
+        return Ending("skipped", seconds, f"is written for another version of the client, which has carla.{newer[1]}")
     exceptions = [line for line in _EXCEPTION.findall(said) if not line.startswith(_INTERRUPTED)]
     if stopped and not endless:
         return Ending("failed", seconds, f"not done after {seconds:.0f} s")

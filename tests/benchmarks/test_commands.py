@@ -166,3 +166,13 @@ def test_a_checkpoint_of_a_small_replay_is_measured(tmp_path):
     assert restored["memory + GB"] < 0.2
     (filled,) = (row for row in rows if row["what"].startswith("while a replay"))
     assert 4000 * 7.0e-6 < filled["on disk GB"] < 0.1
+
+
+@pytest.mark.timeout(600)
+def test_the_env_loop_of_another_checkout_takes_turns_with_ours(tmp_path, copied_checkout):
+    options = ["--steps", "20", "--repetitions", "2", "--rows", "no camera", "--against", str(copied_checkout)]
+    (row,) = rows_of(tmp_path, "benchmarks.envloop", *options)
+    assert "note" not in row
+    assert row[f"x {commit(copied_checkout)}'s"]["low"] > 0
+    # The floor is what is left of a step without the server's part.
+    assert row["floor steps/s"]["high"] >= 1e3 / (row["client CPU ms"]["high"] + row["Traffic Manager CPU ms"]["high"])

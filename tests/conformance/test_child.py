@@ -41,6 +41,12 @@ def test_a_missing_module_is_a_reason_to_skip(tmp_path):
     assert (ending.verdict, ending.reason) == ("skipped", "needs the module a_module_that_nobody_has")
 
 
+def test_code_for_another_client_is_skipped(tmp_path):
+    ending = ran("import carla; carla.GeoEllipsoid", tmp_path)
+    assert ending.verdict == "skipped"
+    assert "carla.GeoEllipsoid" in ending.reason
+
+
 def test_what_runs_until_it_is_stopped_has_passed_if_it_is_made_for_that(tmp_path):
     assert ran(RUNS_ON, tmp_path, limit_s=1.0, endless=True).verdict == "passed"
     assert "not done after 1 s" in ran(RUNS_ON, tmp_path, limit_s=1.0, endless=False).reason

@@ -1,33 +1,29 @@
 """Global planner: from a start and a goal on a map to the lane-centre points in between.
 
-The graph has one node per lane segment (road, section, lane) and one edge per lane-to-lane connection of
-`carla.Map.get_topology()`; routes keep their lane, so they go on to a neighbouring lane only where a road leads there.
+Routes keep their lane, and change to the one beside it where the map demands it and the markings allow it: before an
+exit, where a lane ends.
 """
 
+import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import carla
-import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.errors import TaskError
+from envloop.client.lane_network import FloatArray, Lane, LaneKey, PlannerError, key_of, lane_network
+from envloop.client.lane_search import CHANGE_COST_M, Arrival, arrivals
+from envloop.client.way_points import Piece, RouteGapError, way_points
 from envloop.task.route import wrap_degrees
 
-LaneKey = tuple[int, int, int]  # road, section, lane
-
-FloatArray = NDArray[np.float64]
-
-_SPACING_M = 1.0
-_SAME_POINT_M = 0.05
 _DRAWS = 1000  # of start and length, until some lane lies that far away
-
-
-class PlannerError(TaskError):
-    """No route leads from the start to the goal."""
+_CHANGES_MAX = 4  # of lane, in a way that is drawn
+_SAME_POINT_M = 0.05
+_LEVEL_M = 2.5  # a bridge is higher above the road below
+_OVERLAP_M = 0.5  # the lanes of a junction lie over each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +46,16 @@ class Plan:
     """A way along driving lanes, in driving direction.
 
     Attributes:
-      points: [N, 3] lane-centre points (x, y, z), m, about a metre apart.
+      points: [N, 3] lane-centre points (x, y, z), m, about a metre apart and never more than 2.
       in_junction: [N] whether a point lies in a junction.
+      in_change: [N] whether a point lies in a change of lane.
       stretches: the pieces of lanes that it is made of, in order.
       lane_width_m: of the lane that it begins in.
     """
 
     points: FloatArray
     in_junction: NDArray[np.bool_]
+    in_change: NDArray[np.bool_]
     stretches: tuple[Stretch, ...]
     lane_width_m: float
 
@@ -83,177 +81,234 @@ class Plan:
         return by_lane
 
 
-@dataclass(frozen=True)
-class _Lane:
-    """A lane's centre: points [N, 3], metres driven to each of them [N], and the map's own s there [N] (increasing)."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place on a lane, metres since its beginning."""
 
-    points: FloatArray
-    driven_m: FloatArray
-    map_s: FloatArray
-    is_junction: bool
-    width_m: float
+    lane: LaneKey
+    metres: float
 
-    @property
-    def length_m(self) -> float:
-        return float(self.driven_m[-1])
+
+@dataclass(frozen=True, slots=True)
+class _Goal:
+    """A place that an arrival leads to; `changes` of lane lie on the way."""
+
+    arrival: Arrival
+    metres: float
+
+
+class NoWayOfThatLength(PlannerError):  # noqa: N818 (it says what is missing)
+    """A map holds no way of the wanted lengths; `longest_m` is the length of the longest one that could be drawn."""
+
+    def __init__(self, message: str, longest_m: float) -> None:
+        super().__init__(message)
+        self.longest_m = longest_m
 
 
 class Planner:
-    """Plans and draws ways on one map; what it has looked up once it keeps.
+    """Plans and draws ways on one map.
 
     Args:
       carla_map: any map of the `carla` wheel; no server is needed.
       tolerance_m: how far from a lane centre a start or a goal may lie.
+
+    Raises:
+      PlannerError: the map has no driving lane, or the client fails on it.
     """
 
     def __init__(self, carla_map: carla.Map, tolerance_m: float = 2.0) -> None:
         self._map = carla_map
         self._tolerance_m = tolerance_m
-        self._lanes: dict[LaneKey, _Lane] = {}
-        self._ways: dict[LaneKey, tuple[dict[LaneKey, float], dict[LaneKey, list[LaneKey]]]] = {}
-        self.graph = nx.DiGraph()
-        for entry, successor in carla_map.get_topology():
-            for beginning in (entry, successor):
-                if _key(beginning) not in self._lanes:
-                    self._lanes[_key(beginning)] = _lane_from(beginning)
-            # Dijkstra sums edge weights, so an edge costs the lane that it leaves.
-            self.graph.add_edge(_key(entry), _key(successor), weight=self._lanes[_key(entry)].length_m)
+        self.network = lane_network(carla_map)
+        lanes = list(self.network.lanes.values())
+        self._points = np.concatenate([lane.points for lane in lanes])
+        self._lane_of_point = np.repeat(np.arange(len(lanes)), [len(lane.points) for lane in lanes])
 
-    def plan(self, start: tuple[float, float], goal: tuple[float, float]) -> Plan:
-        """The shortest way between two points (x, y) in metres, each moved to the nearest lane centre.
+    def plan(self, start: Sequence[float], goal: Sequence[float]) -> Plan:
+        """The shortest way between two points (x, y) or (x, y, z) in metres, each moved to the nearest lane centre.
+
+        Only where roads lie above each other does z matter. Of the lanes that lie over each other in a junction, that
+        with the shortest way counts.
 
         Raises:
-          PlannerError: a point is on no driving lane, or no way leads to the goal.
+          PlannerError: a point is on no driving lane or on several levels, or no way leads to the goal.
         """
-        first, last = self._waypoint(start, "start"), self._waypoint(goal, "goal")
-        begin_m, end_m = self._driven_m(first), self._driven_m(last)
-        if _key(first) == _key(last) and end_m >= begin_m:
-            return self._along([_key(first)], begin_m, end_m)
-        way = self._ways_from(_key(first))[1].get(_key(last))
-        if way is None:
+        best: tuple[float, _Goal] | None = None
+        goals = self._places(goal, "goal")
+        for place in self._places(start, "start"):
+            ahead_m = self.network.lanes[place.lane].length_m - place.metres
+            for arrival in arrivals(self.network, place.lane, place.metres):
+                if best is not None and ahead_m + arrival.cost_m() >= best[0]:
+                    break
+                for end in goals:
+                    if arrival.lane == end.lane and self._is_ahead(arrival, end.metres):
+                        cost_m = ahead_m + arrival.cost_m() - arrival.entry_m + end.metres
+                        if best is None or cost_m < best[0]:
+                            best = cost_m, _Goal(arrival, end.metres)
+        if best is None:
             raise PlannerError(
-                f"No way leads from start {_text(start)} to goal {_text(goal)} without a lane change or a turn "
-                f"against traffic; choose a goal that lies ahead of the start on {self._map.name}."
+                f"No way leads from start {_text(start)} to goal {_text(goal)} on {self._map.name} in driving direction, "
+                "even with the changes of lane that its markings allow; choose a goal that lies ahead of the start."
             )
-        return self._along([_key(first), *way], begin_m, end_m)
+        return self._plan(best[1])
 
     def draw(self, rng: np.random.Generator, min_m: float, max_m: float) -> Plan:
         """A random way: its length is uniform in [`min_m`, `max_m`], its start uniform over all lanes' metres.
 
         It is the shortest way between its ends, neither of which lies in a junction; the goal is drawn from all the
-        lanes that hold a point at that distance.
+        roads that hold a point at that distance, in the lane that takes the fewest changes.
 
         Raises:
-          PlannerError: the map has no way of such a length.
+          NoWayOfThatLength: the map has none.
         """
         lanes, ends_m = self._streets
         for _ in range(_DRAWS if lanes else 0):
             place_m = rng.uniform(0.0, ends_m[-1])
             index = int(np.searchsorted(ends_m, place_m, side="right"))
-            start = lanes[index]
-            begin_m = self._lanes[start].length_m - (ends_m[index] - place_m)
-            if goals := list(self._goals(start, begin_m, rng.uniform(min_m, max_m))):
-                way, end_m = goals[rng.integers(len(goals))]
-                return self._along([start, *way], begin_m, end_m)
-        raise PlannerError(f"{self._map.name} has no way of {min_m:g} to {max_m:g} m; choose other lengths.")
-
-    @cached_property
-    def _unconnected(self) -> dict[LaneKey, carla.Waypoint]:
-        """About the beginning of each lane that the topology leaves out; the client's own search for it can crash."""
-        first: dict[LaneKey, carla.Waypoint] = {}
-        for waypoint in self._map.generate_waypoints(_SPACING_M):
-            key = _key(waypoint)
-            if key not in self._lanes and (key not in first or _map_s(waypoint) < _map_s(first[key])):
-                first[key] = waypoint
-        return first
+            start = self.network.lanes[lanes[index]]
+            begin_m = start.wide_m[1] - (ends_m[index] - place_m)
+            if goals := self._goals(start, begin_m, rng.uniform(min_m, max_m)):
+                with contextlib.suppress(RouteGapError):  # a place where the map is broken is driven round
+                    return self._plan(goals[rng.integers(len(goals))])
+        return self._plan(self._rare_goal(rng, min_m, max_m))
 
     @cached_property
     def _streets(self) -> tuple[list[LaneKey], FloatArray]:
         """Lanes outside of junctions, and where each ends when they are laid one behind the other, m."""
-        lanes = [key for key in self.graph if not self._lanes[key].is_junction]
-        return lanes, np.cumsum([self._lanes[key].length_m for key in lanes])
+        lanes = [
+            lane for lane in self.network.lanes.values() if not lane.is_junction and lane.wide_m[1] > lane.wide_m[0]
+        ]
+        return [lane.key for lane in lanes], np.cumsum([lane.wide_m[1] - lane.wide_m[0] for lane in lanes])
 
-    def _goals(self, start: LaneKey, begin_m: float, length_m: float) -> Iterator[tuple[list[LaneKey], float]]:
-        """Lanes after `start`, and metres into the last of them, of every shortest way of that length."""
-        ahead_m = self._lanes[start].length_m - begin_m
-        if length_m <= ahead_m:
-            yield [], begin_m + length_m
-        distances, ways = self._ways_from(start)
-        for key, distance_m in distances.items():
-            end_m = length_m - ahead_m - distance_m
-            lane = self._lanes[key]
-            ahead_in_start = key == start and end_m >= begin_m  # that goal lies ahead, without the way round
-            if 0.0 < end_m <= lane.length_m and not lane.is_junction and not ahead_in_start:
-                yield ways[key], end_m
+    def _goals(self, start: Lane, begin_m: float, length_m: float) -> list[_Goal]:
+        """Where the shortest ways of that length end, the lanes in the order in which they are reached."""
+        ahead_m = start.length_m - begin_m
+        reached: dict[LaneKey, list[Arrival]] = {}
+        found: list[_Goal] = []
+        for arrival in arrivals(self.network, start.key, begin_m):
+            if ahead_m + arrival.cost_m() > length_m + _CHANGES_MAX * CHANGE_COST_M:
+                break
+            reached.setdefault(arrival.lane, []).append(arrival)
+            end_m = begin_m + length_m if arrival.before is None else length_m - ahead_m - arrival.offset_m
+            if self._is_street(arrival, end_m):
+                found.append(_Goal(arrival, end_m))
+        shortest = [goal for goal in found if self._best(reached[goal.arrival.lane], goal.metres) is goal.arrival]
+        fewest: dict[tuple[int, bool], int] = {}
+        for goal in shortest:
+            road = _direction_of(goal)
+            fewest[road] = min(fewest.get(road, goal.arrival.changes), goal.arrival.changes)
+        return [goal for goal in shortest if goal.arrival.changes == fewest[_direction_of(goal)]]
 
-    def _ways_from(self, start: LaneKey) -> tuple[dict[LaneKey, float], dict[LaneKey, list[LaneKey]]]:
-        """Metres between the end of `start` and the beginning of each lane, and the lanes from there to it."""
-        if start not in self.graph:  # a dead end joins nothing
-            return {}, {}
-        if start not in self._ways:
-            successors = list(self.graph.successors(start))
-            self._ways[start] = nx.multi_source_dijkstra(self.graph, successors) if successors else ({}, {})
-        return self._ways[start]
+    def _is_street(self, arrival: Arrival, metres: float) -> bool:
+        """Whether a drawn way may end there: ahead, outside of junctions, where the lane is as wide as a car."""
+        lane = self.network.lanes[arrival.lane]
+        behind_entry = metres > arrival.entry_m and self._is_ahead(arrival, metres)
+        return behind_entry and not lane.is_junction and lane.wide_m[0] <= metres <= lane.wide_m[1]
 
-    def _along(self, keys: list[LaneKey], begin_m: float, end_m: float) -> Plan:
-        """The way through these lanes, from metres into the first to metres into the last."""
-        lanes = [self._lanes[key] for key in keys]
-        begins = [begin_m] + [0.0] * (len(lanes) - 1)
-        ends = [lane.length_m for lane in lanes[:-1]] + [end_m]
-        pieces = [_between(*piece) for piece in zip(lanes, begins, ends, strict=True)]
-        junctions = [np.full(len(piece), lane.is_junction) for piece, lane in zip(pieces, lanes, strict=True)]
-        points = np.concatenate(pieces)
-        kept = _without_repeats(points)
-        turns, at_junctions = map(_turn_deg, pieces), [lane.is_junction for lane in lanes]
-        stretches = tuple(Stretch(*each) for each in zip(keys, begins, ends, turns, at_junctions, strict=True))
-        return Plan(points[kept], np.concatenate(junctions)[kept], stretches, lanes[0].width_m)
+    def _is_ahead(self, arrival: Arrival, metres: float) -> bool:
+        """Whether the arrival's lane leads to that place."""
+        return arrival.entry_m <= metres <= self.network.lanes[arrival.lane].reach_m(arrival.entry_m)
 
-    def _waypoint(self, point: tuple[float, float], role: str) -> carla.Waypoint:
-        x, y = point
-        waypoint = self._map.get_waypoint(carla.Location(x=float(x), y=float(y), z=0.0))
-        if waypoint is None:
-            raise PlannerError(f"The map {self._map.name} has no driving lane; load another one.")
+    def _best(self, reached: Sequence[Arrival], metres: float) -> Arrival:
+        """Of the arrivals in a lane, the one by which a place ahead is reached at the least cost."""
+        leading = [arrival for arrival in reached if self._is_ahead(arrival, metres)]
+        return min(leading, key=lambda arrival: arrival.cost_m() - arrival.entry_m)
+
+    def _rare_goal(self, rng: np.random.Generator, min_m: float, max_m: float) -> _Goal:
+        """A way on a map with so few that chance does not meet them: from a lane's beginning to its farthest goal."""
+        farthest = [self._farthest(self.network.lanes[key], max_m) for key in self._streets[0]]
+        goals = [(length_m, goal) for length_m, goal in farthest if length_m >= min_m]
+        if goals:
+            return goals[rng.integers(len(goals))][1]
+        longest_m = max((length_m for length_m, _ in farthest), default=0.0)
+        raise NoWayOfThatLength(
+            f"{self._map.name} has no way of {min_m:g} to {max_m:g} m; its longest is {longest_m:.0f} m.", longest_m
+        )
+
+    def _farthest(self, start: Lane, max_m: float) -> tuple[float, _Goal]:
+        """The longest of the shortest ways from the beginning of a lane, up to `max_m`, and its length."""
+        begin_m = start.wide_m[0]
+        ahead_m = start.length_m - begin_m
+        reached: dict[LaneKey, list[Arrival]] = {}
+        longest = 0.0, _Goal(next(arrivals(self.network, start.key, begin_m)), begin_m)
+        for arrival in arrivals(self.network, start.key, begin_m):
+            reached.setdefault(arrival.lane, []).append(arrival)
+            lane = self.network.lanes[arrival.lane]
+            before_m = ahead_m + arrival.offset_m
+            end_m = min(lane.wide_m[1], lane.reach_m(arrival.entry_m), max_m - before_m)
+            if before_m + end_m <= longest[0] or not self._is_street(arrival, end_m):
+                continue
+            if self._best(reached[arrival.lane], end_m) is arrival:
+                longest = before_m + end_m, _Goal(arrival, end_m)
+        return longest
+
+    def _plan(self, goal: _Goal) -> Plan:
+        pieces: list[Piece] = []
+        arrival: Arrival | None = goal.arrival
+        end_m = goal.metres
+        while arrival is not None:
+            lane = self.network.lanes[arrival.lane]
+            begin_m = arrival.entry_m if arrival.before is None else arrival.taken_m
+            pieces.append(Piece(lane, begin_m, end_m, arrival.is_change))
+            end_m, arrival = arrival.left_m, arrival.before
+        pieces.reverse()
+        way = way_points(pieces)
+        stretches = tuple(
+            Stretch(piece.lane.key, piece.begin_m, piece.end_m, _turn_deg(piece.points()), piece.lane.is_junction)
+            for piece in pieces
+        )
+        first = pieces[0]
+        width_m = float(np.interp(first.begin_m, first.lane.driven_m, first.lane.width_m))
+        return Plan(way.points, way.in_junction, way.in_change, stretches, width_m)
+
+    def _places(self, point: Sequence[float], role: str) -> list[_Place]:
+        """The place on a lane that a point means, or those on all the lanes of a junction that lie over each other."""
+        x, y = (float(each) for each in point[:2])
+        aside_m = np.hypot(*(self._points[:, :2] - (x, y)).T)
+        z = float(point[2]) if len(point) > 2 else self._level(point, role, aside_m)
+        waypoint = self._map.get_waypoint(carla.Location(x=x, y=y, z=z))
         nearest = waypoint.transform.location
-        distance = float(np.hypot(nearest.x - x, nearest.y - y))
-        if distance > self._tolerance_m:
+        distance_m = math.hypot(nearest.x - x, nearest.y - y)
+        if distance_m > self._tolerance_m:
             raise PlannerError(
-                f"The {role} {_text(point)} is {distance:.1f} m from the nearest driving lane of {self._map.name}; "
+                f"The {role} {_text(point)} is {distance_m:.1f} m from the nearest driving lane of {self._map.name}; "
                 f"move it to ({nearest.x:.2f}, {nearest.y:.2f})."
             )
-        return waypoint
+        key = self.network.lane_of.get(key_of(waypoint))
+        if key is None:
+            raise PlannerError(
+                f"The {role} {_text(point)} lies in a lane of {self._map.name} without a length; move it."
+            )
+        places = [_Place(key, self.network.lanes[key].at_waypoint(waypoint))]
+        if waypoint.is_junction:
+            height_m = np.abs(self._points[:, 2] - nearest.z)
+            places += self._overlapping(key, (aside_m <= distance_m + _OVERLAP_M) & (height_m <= _LEVEL_M), aside_m)
+        return places
 
-    def _driven_m(self, waypoint: carla.Waypoint) -> float:
-        """Metres from the beginning of the waypoint's lane to it."""
-        lane = self._lane(waypoint)
-        return float(np.interp(_map_s(waypoint), lane.map_s, lane.driven_m))
+    def _level(self, point: Sequence[float], role: str, aside_m: FloatArray) -> float:
+        """The height of the only road at a point."""
+        heights = self._points[aside_m <= self._tolerance_m, 2]
+        if heights.size and heights.max() - heights.min() > _LEVEL_M:
+            raise PlannerError(
+                f"The {role} {_text(point)} lies on several levels of {self._map.name}, between z = "
+                f"{heights.min():.1f} and {heights.max():.1f} m; say which as X,Y,Z."
+            )
+        return float(self._points[int(aside_m.argmin()), 2])
 
-    def _lane(self, waypoint: carla.Waypoint) -> _Lane:
-        """The lane that the waypoint lies in."""
-        key = _key(waypoint)
-        if key not in self._lanes:
-            beginning = self._unconnected.get(key, waypoint)
-            self._lanes[key] = _lane_from(min(waypoint, beginning, key=_map_s))
-        return self._lanes[key]
-
-
-def _lane_from(beginning: carla.Waypoint) -> _Lane:
-    waypoints = [beginning, *beginning.next_until_lane_end(_SPACING_M)]
-    points = np.array([_xyz(each) for each in waypoints], dtype=np.float64)
-    steps = np.hypot(*np.diff(points[:, :2], axis=0).T)
-    return _Lane(
-        points=points,
-        driven_m=np.concatenate([[0.0], np.cumsum(steps)]),
-        map_s=np.array([_map_s(each) for each in waypoints]),
-        is_junction=beginning.is_junction,
-        width_m=float(beginning.lane_width),
-    )
+    def _overlapping(self, key: LaneKey, near: NDArray[np.bool_], aside_m: FloatArray) -> Iterator[_Place]:
+        """The places in other lanes of the junction whose points are `near`."""
+        lanes = list(self.network.lanes.values())
+        for number in np.unique(self._lane_of_point[near]):
+            lane = lanes[number]
+            if lane.is_junction and lane.key != key:
+                own = self._lane_of_point == number
+                yield _Place(lane.key, float(lane.driven_m[aside_m[own].argmin()]))
 
 
-def _between(lane: _Lane, begin_m: float, end_m: float) -> FloatArray:
-    """[N, 3] points of a lane from one place in it to another, both included."""
-    inside = lane.driven_m[(lane.driven_m > begin_m) & (lane.driven_m < end_m)]
-    wanted = np.concatenate([[begin_m], inside, [end_m]])
-    return np.stack([np.interp(wanted, lane.driven_m, column) for column in lane.points.T], axis=1)
+def _direction_of(goal: _Goal) -> tuple[int, bool]:
+    """Road and direction."""
+    road, _, lane = goal.arrival.lane
+    return road, lane > 0
 
 
 def _turn_deg(points: FloatArray) -> float:
@@ -266,29 +321,5 @@ def _turn_deg(points: FloatArray) -> float:
     return wrap_degrees(last - first)
 
 
-def _without_repeats(points: FloatArray) -> NDArray[np.bool_]:
-    """[N] which points to keep: not a lane's first one where it repeats the end of the lane before, but the goal."""
-    step = np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1)
-    keep: NDArray[np.bool_] = np.concatenate([[True], step > _SAME_POINT_M])
-    keep[-1] = True
-    if len(points) > 2 and step[-1] <= _SAME_POINT_M:
-        keep[-2] = False
-    return keep
-
-
-def _map_s(waypoint: carla.Waypoint) -> float:
-    """Increases in driving direction: left lanes (id > 0) are driven against the reference line's s."""
-    return -float(waypoint.s) if waypoint.lane_id > 0 else float(waypoint.s)
-
-
-def _key(waypoint: carla.Waypoint) -> LaneKey:
-    return waypoint.road_id, waypoint.section_id, waypoint.lane_id
-
-
-def _xyz(waypoint: carla.Waypoint) -> tuple[float, float, float]:
-    location = waypoint.transform.location
-    return location.x, location.y, location.z
-
-
-def _text(point: tuple[float, float]) -> str:
-    return f"({point[0]:.2f}, {point[1]:.2f})"
+def _text(point: Sequence[float]) -> str:
+    return f"({', '.join(f'{each:.2f}' for each in point)})"

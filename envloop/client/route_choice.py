@@ -84,7 +84,8 @@ class RouteSelector:
 
 
 def _marked(plan: Plan, route: Route) -> tuple[bool, ...]:
-    """Whether each of the route's points lies outside of junctions."""
+    """Whether each of the route's points lies outside of junctions and of changes of lane."""
     steps = np.hypot(*np.diff(plan.points[:, :2], axis=0).T)
     nearest = np.searchsorted(np.concatenate([[0.0], np.cumsum(steps)]), route.arc_length - 0.5 * steps.mean())
-    return tuple(bool(marked) for marked in ~plan.in_junction[np.minimum(nearest, len(plan.points) - 1)])
+    unmarked = plan.in_junction | plan.in_change
+    return tuple(bool(marked) for marked in ~unmarked[np.minimum(nearest, len(plan.points) - 1)])

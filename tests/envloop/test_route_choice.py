@@ -46,7 +46,7 @@ def test_no_training_route_is_a_suites_route(selector):
 def test_training_routes_go_everywhere(selector):
     plans = [selector.draw(np.random.default_rng(seed)) for seed in range(300)]
     driven = {stretch.lane for plan in plans for stretch in plan.stretches}
-    lanes = set(selector._planner.graph)
+    lanes = set(selector._planner.network.lanes)
     assert len(driven) >= 0.95 * len(lanes)
     turns = [round(stretch.turn_deg, -1) for plan in plans for stretch in plan.stretches if stretch.in_junction]
     assert min(turns.count(90.0), turns.count(-90.0)) > 75

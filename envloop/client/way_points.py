@@ -1,0 +1,152 @@
+"""From pieces of lanes to the points of a route: joined without steps, and never more than 2 m apart."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.client.lane_network import GAP_MAX_M, TURN_BACK, FloatArray, Lane, LaneKey, PlannerError
+
+_SAME_POINT_M = 0.05
+_STEP_MIN_M = 0.3  # towns join their lanes to a few centimetres
+# A step of g metres is spread over this times sqrt(g): at 30 km/h a cosine of that length asks for 1.5 m/s^2 at most
+# (v pi sqrt(g / 2a)), and 3.5 m, a lane's width, take 28 m.
+_SPREAD = 15.1
+
+
+class RouteGapError(PlannerError):
+    """A route has two points that follow each other more than 2 m apart; its place is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of a lane, from `begin_m` to `end_m`; a piece that `is_change` is entered from the lane beside."""
+
+    lane: Lane
+    begin_m: float
+    end_m: float
+    is_change: bool = False
+
+    def points(self) -> FloatArray:
+        """[N, 3] points of the lane's centre, both ends included."""
+        driven_m = self.lane.driven_m
+        inside = driven_m[(driven_m > self.begin_m) & (driven_m < self.end_m)]
+        wanted = np.concatenate([[self.begin_m], inside, [self.end_m]])
+        return np.stack([np.interp(wanted, driven_m, column) for column in self.lane.points.T], axis=1)
+
+
+@dataclass(frozen=True)
+class WayPoints:
+    """[N, 3] points; [N] whether a point lies in a junction; [N] whether it lies in a change of lane."""
+
+    points: FloatArray
+    in_junction: NDArray[np.bool_]
+    in_change: NDArray[np.bool_]
+
+
+def way_points(pieces: Sequence[Piece]) -> WayPoints:
+    """The points along these pieces.
+
+    Raises:
+      RouteGapError: two of them are more than 2 m apart.
+    """
+    parts = [piece.points() for piece in pieces]
+    points = np.concatenate(parts)
+    in_change = np.zeros(len(points), dtype=bool)
+    shift = np.zeros_like(points)
+    for i, joint in enumerate(np.cumsum([len(part) for part in parts])[:-1], start=1):
+        _spread_step(points, joint, len(parts[i]), pieces[i].is_change, shift, in_change)
+    points += shift
+    in_junction = np.concatenate(
+        [np.full(len(part), piece.lane.is_junction) for part, piece in zip(parts, pieces, strict=True)]
+    )
+    kept = _onwards(points, np.flatnonzero(_without_repeats(points)))
+    lanes = np.repeat(np.arange(len(parts)), [len(part) for part in parts])[kept]
+    _check_gaps(points[kept], [pieces[i].lane.key for i in lanes])
+    return WayPoints(points[kept], in_junction[kept], in_change[kept])
+
+
+def _spread_step(
+    points: FloatArray, joint: int, count: int, is_change: bool, shift: FloatArray, in_change: NDArray[np.bool_]
+) -> None:
+    """Lets the points from `joint` on begin where the piece before ends, and come to their lane's centre after it.
+
+    A change of lane is done within its own piece of `count` points; a step in the map may take longer.
+    """
+    step = points[joint - 1] - points[joint]
+    size = float(np.hypot(*step[:2]))
+    if size <= _STEP_MIN_M:
+        return
+    after = points[joint : joint + count] if is_change else points[joint:]
+    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(after[:, :2], axis=0).T))])
+    length = min(_SPREAD * math.sqrt(size), float(along[-1]))
+    if length <= 0.0:
+        return
+    left = 0.5 + 0.5 * np.cos(np.pi * np.minimum(along / length, 1.0))
+    axes = _axes(after)
+    ahead, aside = step[:2] @ axes[0, 0], step[:2] @ axes[0, 1]
+    end = joint + len(after)
+    shift[joint:end, :2] += left[:, None] * (ahead * axes[:, 0] + aside * axes[:, 1])
+    shift[joint:end, 2] += left * step[2]
+    if is_change:
+        in_change[joint:end] |= along <= length
+
+
+def _axes(points: FloatArray) -> FloatArray:
+    """[N, 2, 2] the direction of driving at each point, and that to its right."""
+    moved = np.gradient(points[:, :2], axis=0)
+    moved /= np.maximum(np.hypot(*moved.T), 1e-9)[:, None]
+    return np.stack([moved, np.stack([-moved[:, 1], moved[:, 0]], axis=1)], axis=1)
+
+
+def _without_repeats(points: FloatArray) -> NDArray[np.bool_]:
+    """[N] which points to keep: not a lane's first one where it repeats the end of the lane before, but the goal."""
+    step = np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1)
+    keep: NDArray[np.bool_] = np.concatenate([[True], step > _SAME_POINT_M])
+    keep[-1] = True
+    if len(points) > 2 and step[-1] <= _SAME_POINT_M:
+        keep[-2] = False
+    return keep
+
+
+def _onwards(points: FloatArray, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of the points to keep, those that do not turn back.
+
+    In other people's maps a lane's geometry or the next lane may begin a little behind where the last one ends, and the
+    inner lane of a tight bend may run in a loop.
+    """
+    steps = np.diff(points[kept, :2], axis=0)
+    if len(kept) < 3 or not _turns_back(steps[:-1], steps[1:]).any():
+        return kept
+    onwards = [int(kept[0]), int(kept[1])]
+    for i in kept[2:]:
+        before, last = points[onwards[-2:], :2]
+        if not _turns_back(last - before, points[i, :2] - last):
+            onwards.append(int(i))
+    return np.array(onwards)
+
+
+def _turns_back(step: FloatArray, following: FloatArray) -> NDArray[np.bool_]:
+    """[...] whether `following` [..., 2] points more than 100 degrees away from `step`."""
+    size = np.hypot(*np.moveaxis(step, -1, 0)) * np.hypot(*np.moveaxis(following, -1, 0))
+    turned: NDArray[np.bool_] = (step * following).sum(axis=-1) < TURN_BACK * size
+    return turned
+
+
+def _check_gaps(points: FloatArray, lanes: Sequence[LaneKey]) -> None:
+    gaps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    if (gaps > GAP_MAX_M).any():
+        i = int(gaps.argmax())
+        (x0, y0, _), (x1, y1, _) = points[[0, -1]]
+        raise RouteGapError(
+            f"The route from ({x0:.2f}, {y0:.2f}) to ({x1:.2f}, {y1:.2f}) jumps by {gaps[i]:.1f} m at "
+            f"({points[i, 0]:.2f}, {points[i, 1]:.2f}), from lane {_name(lanes[i])} to {_name(lanes[i + 1])}; mend the "
+            "map there, or choose other ends."
+        )
+
+
+def _name(lane: LaneKey) -> str:
+    road, section, number = lane
+    return f"{number} of road {road}, section {section}"

@@ -12,11 +12,11 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
+from envloop.client.lane_steps import FloatArray, spread
 from envloop.client.road_layout import RoadLayout, Section, road_layouts
 from envloop.errors import TaskError
 
 LaneKey = tuple[int, int, int]  # road, section, lane
-FloatArray = NDArray[np.float64]
 
 GAP_MAX_M = 2.0  # between two points that follow each other; also the height of a kerb that no link leads over
 CHANGE_MIN_M = 15.0  # what a change to the next lane takes at least: at 30 km/h as hard as a bend of 13 m radius
@@ -25,9 +25,11 @@ WIDTH_MIN_M = 2.0  # a Model 3 is 1.85 m wide, 2.16 m with its mirrors
 _SPACING_M = 1.0
 _FINE_M = 0.25  # on the outside of tight bends
 _STRETCHED_M = 1.8
-_SAME_POINT_M = 0.05
 _ROUNDING_M = 2.0**-52  # next() of exactly the rest of a section would leave it
 _NO_LENGTH_M = 1e-3
+# At the very end of a section within a road the client would look up width and offset of the next one.
+_INSIDE_M = 1e-6
+_SOLID = (carla.LaneMarkingType.Solid, carla.LaneMarkingType.SolidSolid)
 
 
 class PlannerError(TaskError):
@@ -196,9 +198,7 @@ def _segment(beginning: carla.Waypoint, layout: RoadLayout, long: set[LaneKey]) 
         points = _points(waypoints)
     may_change = np.zeros((len(waypoints), 2), dtype=bool)
     if any(beside in long for beside in _beside(key, along=along)) and not beginning.is_junction:
-        allowed = [waypoint.lane_change for waypoint in waypoints]
-        for column, side in enumerate((carla.LaneChange.Left, carla.LaneChange.Right)):
-            may_change[:, column] = [change in (side, carla.LaneChange.Both) for change in allowed]
+        may_change[:] = [_may_change(waypoint) for waypoint in waypoints]
     return _Segment(
         key=key,
         points=points,
@@ -210,9 +210,22 @@ def _segment(beginning: carla.Waypoint, layout: RoadLayout, long: set[LaneKey]) 
     )
 
 
+def _may_change(waypoint: carla.Waypoint) -> tuple[bool, bool]:
+    """Whether markings let one go to the left, to the right; the client forbids no solid line that says nothing."""
+    allowed = waypoint.lane_change
+    sides = (carla.LaneChange.Left, waypoint.left_lane_marking), (carla.LaneChange.Right, waypoint.right_lane_marking)
+    left, right = (
+        allowed in (side, carla.LaneChange.Both) and (marking is None or marking.type not in _SOLID)
+        for side, marking in sides
+    )
+    return left, right
+
+
 def _walk(beginning: carla.Waypoint, section: Section, step_m: float, *, along: bool) -> list[carla.Waypoint]:
     """From a lane's beginning to the end of its section."""
     waypoints = [beginning]
+    if section.is_followed and not along:
+        waypoints = beginning.next(_INSIDE_M)[:1] or waypoints
 
     def rest_m() -> float:
         s = waypoints[-1].s
@@ -220,7 +233,7 @@ def _walk(beginning: carla.Waypoint, section: Section, step_m: float, *, along: 
 
     while rest_m() >= step_m and _append_next(waypoints, step_m):
         pass
-    last_m = rest_m() - _ROUNDING_M
+    last_m = rest_m() - (_INSIDE_M if section.is_followed and along else _ROUNDING_M)
     if last_m > _ROUNDING_M:
         _append_next(waypoints, last_m)
     return waypoints
@@ -282,14 +295,14 @@ def _chains(segments: dict[LaneKey, _Segment], links: dict[LaneKey, list[LaneKey
         ahead = segments[after].map_s[0] > segments[key].map_s[0]
         return after if on_the_road and ahead and into[after] == [key] else None
 
-    continued = {after for key in segments if (after := goes_on(key)) is not None}
+    continued = {goes_on(key) for key in segments}
     chains = []
     for key in segments:
         if key in continued:
             continue
         chain = [key]
-        while (after := goes_on(chain[-1])) is not None:
-            chain.append(after)
+        while (following := goes_on(chain[-1])) is not None:
+            chain.append(following)
         chains.append(chain)
     return chains
 
@@ -298,12 +311,12 @@ def _lane(segments: Sequence[_Segment]) -> Lane:
     points, s, width = (
         np.concatenate([getattr(each, name) for each in segments]) for name in ("points", "map_s", "width_m")
     )
-    if len(segments) > 1:
-        # A section begins where the last one has ended.
-        joints = np.cumsum([len(each.points) for each in segments])[:-1]
-        repeated = [i for i in joints if np.linalg.norm(points[i] - points[i - 1]) <= _SAME_POINT_M]
-        points, s, width = (np.delete(array, repeated, axis=0) for array in (points, s, width))
-    steps = _steps(points)
+    joints = np.cumsum([len(each.points) for each in segments])[:-1]
+    steps = [points[joint - 1] - points[joint] for joint in joints]
+    for joint, step in zip(joints, steps, strict=True):
+        points[joint:] += spread(points[joint:], step)
+    # A section begins where the last one has ended.
+    points, s, width = (np.delete(array, joints, axis=0) for array in (points, s, width))
     driven = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(points[:, :2], axis=0).T))])
     wide = np.flatnonzero(width >= WIDTH_MIN_M)
     return Lane(
@@ -314,7 +327,7 @@ def _lane(segments: Sequence[_Segment]) -> Lane:
         width_m=width,
         along=segments[0].along,
         is_junction=segments[0].is_junction,
-        walls_m=tuple(driven[sorted({*_jumps(steps), *_closings(wide)})]),
+        walls_m=tuple(driven[sorted({*_jumps(_steps(points)), *_closings(wide)})]),
         wide_m=(float(driven[wide[0]]), float(driven[wide[-1]])) if wide.size else (0.0, 0.0),
     )
 
@@ -335,7 +348,8 @@ def _openings(
     lanes: dict[LaneKey, Lane],
     lane_of: dict[LaneKey, LaneKey],
 ) -> list[Opening]:
-    lane, found = lanes[chain[0]], []
+    lane = lanes[chain[0]]
+    found: list[Opening] = []
     for column in range(2):
         to: list[LaneKey | None] = []
         s: list[float] = []

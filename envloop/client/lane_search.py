@@ -1,7 +1,7 @@
 """Shortest ways along the lanes of a network, with changes between lanes where a way needs them.
 
 Dijkstra's algorithm over arrivals in lanes. Most lanes are entered at their beginning alone, but a change of lane
-enters one anywhere, so that a lane may be reached both earlier and by a shorter way: such arrivals are kept side by side.
+enters one anywhere, so that a lane may be reached both earlier and by a shorter way: both arrivals are kept then.
 """
 
 import heapq
@@ -24,6 +24,7 @@ class Arrival:
       changes: of lane, on the way.
       before: how the lane before was reached; None for the start's.
       left_m, taken_m: metres in the lane before where the way leaves it, and in this lane where the way takes it up.
+      change_m: how much room there is for the change from the lane before, m; 0 where that lane leads into this one.
     """
 
     lane: LaneKey
@@ -33,11 +34,7 @@ class Arrival:
     before: "Arrival | None" = None
     left_m: float = 0.0
     taken_m: float = 0.0
-
-    @property
-    def is_change(self) -> bool:
-        """Whether the lane is entered from the side."""
-        return self.taken_m < self.entry_m
+    change_m: float = 0.0
 
     def cost_m(self) -> float:
         """Metres to `entry_m`, and the price of the changes."""
@@ -53,12 +50,12 @@ def arrivals(network: LaneNetwork, start: LaneKey, begin_m: float) -> Iterator[A
     while waiting:
         _, _, arrival = heapq.heappop(waiting)
         others = kept.setdefault(arrival.lane, [])
-        if any(_is_as_good(other, arrival) for other in others):
+        if any(_is_as_good(network, other, arrival) for other in others):
             continue
         others.append(arrival)
         yield arrival
         for following in _following(network, arrival):
-            if not any(_is_as_good(other, following) for other in kept.get(following.lane, ())):
+            if not any(_is_as_good(network, other, following) for other in kept.get(following.lane, ())):
                 heapq.heappush(waiting, (following.cost_m(), number, following))
                 number += 1
 
@@ -72,14 +69,15 @@ def _following(network: LaneNetwork, arrival: Arrival) -> Iterator[Arrival]:
     for opening in network.openings[arrival.lane]:
         # As early as may be: whatever can be reached by a later change can be reached by this one.
         left_m = max(opening.begin_m, arrival.entry_m)
-        if left_m + CHANGE_MIN_M > min(opening.end_m, reach_m):
+        change_m = min(opening.end_m, reach_m) - left_m
+        if change_m < CHANGE_MIN_M:
             continue
         beside = network.lanes[opening.to]
         taken_m, done_m = (beside.at(lane.s_at(metres)) for metres in (left_m, left_m + CHANGE_MIN_M))
         offset_m = arrival.offset_m + left_m - taken_m
-        yield Arrival(opening.to, done_m, offset_m, arrival.changes + 1, arrival, left_m, taken_m)
+        yield Arrival(opening.to, done_m, offset_m, arrival.changes + 1, arrival, left_m, taken_m, change_m)
 
 
-def _is_as_good(kept: Arrival, other: Arrival) -> bool:
-    earlier = kept.entry_m <= other.entry_m
+def _is_as_good(network: LaneNetwork, kept: Arrival, other: Arrival) -> bool:
+    earlier = kept.entry_m <= other.entry_m <= network.lanes[kept.lane].reach_m(kept.entry_m)
     return earlier and kept.cost_m() - kept.entry_m <= other.cost_m() - other.entry_m

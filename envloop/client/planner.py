@@ -14,14 +14,14 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.client.lane_network import FloatArray, Lane, LaneKey, PlannerError, key_of, lane_network
+from envloop.client.lane_network import Lane, LaneKey, PlannerError, key_of, lane_network
 from envloop.client.lane_search import CHANGE_COST_M, Arrival, arrivals
+from envloop.client.lane_steps import SAME_POINT_M, FloatArray
 from envloop.client.way_points import Piece, RouteGapError, way_points
 from envloop.task.route import wrap_degrees
 
 _DRAWS = 1000  # of start and length, until some lane lies that far away
 _CHANGES_MAX = 4  # of lane, in a way that is drawn
-_SAME_POINT_M = 0.05
 _LEVEL_M = 2.5  # a bridge is higher above the road below
 _OVERLAP_M = 0.5  # the lanes of a junction lie over each other
 
@@ -147,8 +147,8 @@ class Planner:
                             best = cost_m, _Goal(arrival, end.metres)
         if best is None:
             raise PlannerError(
-                f"No way leads from start {_text(start)} to goal {_text(goal)} on {self._map.name} in driving direction, "
-                "even with the changes of lane that its markings allow; choose a goal that lies ahead of the start."
+                f"No way leads from start {_text(start)} to goal {_text(goal)} on {self._map.name} in driving "
+                "direction, even with the changes of lane that its markings allow; choose a goal ahead of the start."
             )
         return self._plan(best[1])
 
@@ -249,7 +249,7 @@ class Planner:
         while arrival is not None:
             lane = self.network.lanes[arrival.lane]
             begin_m = arrival.entry_m if arrival.before is None else arrival.taken_m
-            pieces.append(Piece(lane, begin_m, end_m, arrival.is_change))
+            pieces.append(Piece(lane, begin_m, end_m, arrival.change_m))
             end_m, arrival = arrival.left_m, arrival.before
         pieces.reverse()
         way = way_points(pieces)
@@ -314,7 +314,7 @@ def _direction_of(goal: _Goal) -> tuple[int, bool]:
 def _turn_deg(points: FloatArray) -> float:
     """Change of heading from the first step to the last one, degrees, right positive."""
     steps = np.diff(points[:, :2], axis=0)
-    steps = steps[np.hypot(*steps.T) > _SAME_POINT_M]
+    steps = steps[np.hypot(*steps.T) > SAME_POINT_M]
     if len(steps) == 0:
         return 0.0
     first, last = (math.degrees(math.atan2(y, x)) for x, y in (steps[0], steps[-1]))

@@ -11,11 +11,15 @@ from xml.etree import ElementTree as ET
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One lane section: s from `start` to `end` in metres, and the ids of its driving lanes in the file's order."""
+    """One lane section: s from `start` to `end` in metres, and the ids of its driving lanes in the file's order.
+
+    `is_followed` says whether another one begins at its end.
+    """
 
     start: float
     end: float
     driving: tuple[int, ...]
+    is_followed: bool
 
     @property
     def length_m(self) -> float:
@@ -47,12 +51,10 @@ def _layout(road: ET.Element) -> RoadLayout:
     starts = [_number(element, "s") for element in elements]
     length = _number(road, "length")
     sections = []
-    for i, (element, start) in enumerate(zip(elements, starts, strict=True)):
-        # Of two sections at one s the client gives both the whole length; the first is meant to have none.
-        twin = start in starts[i + 1 :]
-        end = start if twin else min((s for s in starts if s > start), default=length)
-        lanes = tuple(int(_number(lane, "id")) for lane in element.iterfind("*/lane") if lane.get("type") == "driving")
-        sections.append(Section(start, end, tuple(lane for lane in lanes if lane != 0)))
+    for element, start in zip(elements, starts, strict=True):
+        end = min((s for s in starts if s > start), default=length)
+        lanes = (int(_number(lane, "id")) for lane in element.iterfind("*/lane") if lane.get("type") == "driving")
+        sections.append(Section(start, end, tuple(lane for lane in lanes if lane != 0), end in starts))
     return RoadLayout(tuple(sections), road.get("rule") == "LHT")
 
 

@@ -1,19 +1,13 @@
 """From pieces of lanes to the points of a route: joined without steps, and never more than 2 m apart."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.client.lane_network import GAP_MAX_M, TURN_BACK, FloatArray, Lane, LaneKey, PlannerError
-
-_SAME_POINT_M = 0.05
-_STEP_MIN_M = 0.3  # towns join their lanes to a few centimetres
-# A step of g metres is spread over this times sqrt(g): at 30 km/h a cosine of that length asks for 1.5 m/s^2 at most
-# (v pi sqrt(g / 2a)), and 3.5 m, a lane's width, take 28 m.
-_SPREAD = 15.1
+from envloop.client.lane_network import GAP_MAX_M, TURN_BACK, Lane, LaneKey, PlannerError
+from envloop.client.lane_steps import SAME_POINT_M, FloatArray, spread
 
 
 class RouteGapError(PlannerError):
@@ -22,19 +16,26 @@ class RouteGapError(PlannerError):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of a lane, from `begin_m` to `end_m`; a piece that `is_change` is entered from the lane beside."""
+    """A piece of a lane, from `begin_m` to `end_m`; it is entered from the lane beside within `change_m`, if not 0."""
 
     lane: Lane
     begin_m: float
     end_m: float
-    is_change: bool = False
+    change_m: float = 0.0
 
     def points(self) -> FloatArray:
         """[N, 3] points of the lane's centre, both ends included."""
         driven_m = self.lane.driven_m
+        return np.stack([np.interp(self._places_m(), driven_m, column) for column in self.lane.points.T], axis=1)
+
+    def count(self, up_to_m: float) -> int:
+        """How many of its points lie up to there."""
+        return int(np.searchsorted(self._places_m(), up_to_m, side="right"))
+
+    def _places_m(self) -> FloatArray:
+        driven_m = self.lane.driven_m
         inside = driven_m[(driven_m > self.begin_m) & (driven_m < self.end_m)]
-        wanted = np.concatenate([[self.begin_m], inside, [self.end_m]])
-        return np.stack([np.interp(wanted, driven_m, column) for column in self.lane.points.T], axis=1)
+        return np.concatenate([[self.begin_m], inside, [self.end_m]])
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,16 @@ def way_points(pieces: Sequence[Piece]) -> WayPoints:
     parts = [piece.points() for piece in pieces]
     points = np.concatenate(parts)
     in_change = np.zeros(len(points), dtype=bool)
-    shift = np.zeros_like(points)
-    for i, joint in enumerate(np.cumsum([len(part) for part in parts])[:-1], start=1):
-        _spread_step(points, joint, len(parts[i]), pieces[i].is_change, shift, in_change)
-    points += shift
+    moved = points.copy()
+    for piece, joint in zip(pieces[1:], np.cumsum([len(part) for part in parts])[:-1], strict=True):
+        end = len(points)  # a step of the map may take long
+        if piece.change_m > 0.0:
+            end = joint + piece.count(piece.begin_m + piece.change_m)
+        shift = spread(points[joint:end], points[joint - 1] - points[joint])
+        moved[joint:end] += shift
+        if piece.change_m > 0.0:
+            in_change[joint:end] = (shift != 0.0).any(axis=1)
+    points = moved
     in_junction = np.concatenate(
         [np.full(len(part), piece.lane.is_junction) for part, piece in zip(parts, pieces, strict=True)]
     )
@@ -68,45 +75,12 @@ def way_points(pieces: Sequence[Piece]) -> WayPoints:
     return WayPoints(points[kept], in_junction[kept], in_change[kept])
 
 
-def _spread_step(
-    points: FloatArray, joint: int, count: int, is_change: bool, shift: FloatArray, in_change: NDArray[np.bool_]
-) -> None:
-    """Lets the points from `joint` on begin where the piece before ends, and come to their lane's centre after it.
-
-    A change of lane is done within its own piece of `count` points; a step in the map may take longer.
-    """
-    step = points[joint - 1] - points[joint]
-    size = float(np.hypot(*step[:2]))
-    if size <= _STEP_MIN_M:
-        return
-    after = points[joint : joint + count] if is_change else points[joint:]
-    along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(after[:, :2], axis=0).T))])
-    length = min(_SPREAD * math.sqrt(size), float(along[-1]))
-    if length <= 0.0:
-        return
-    left = 0.5 + 0.5 * np.cos(np.pi * np.minimum(along / length, 1.0))
-    axes = _axes(after)
-    ahead, aside = step[:2] @ axes[0, 0], step[:2] @ axes[0, 1]
-    end = joint + len(after)
-    shift[joint:end, :2] += left[:, None] * (ahead * axes[:, 0] + aside * axes[:, 1])
-    shift[joint:end, 2] += left * step[2]
-    if is_change:
-        in_change[joint:end] |= along <= length
-
-
-def _axes(points: FloatArray) -> FloatArray:
-    """[N, 2, 2] the direction of driving at each point, and that to its right."""
-    moved = np.gradient(points[:, :2], axis=0)
-    moved /= np.maximum(np.hypot(*moved.T), 1e-9)[:, None]
-    return np.stack([moved, np.stack([-moved[:, 1], moved[:, 0]], axis=1)], axis=1)
-
-
 def _without_repeats(points: FloatArray) -> NDArray[np.bool_]:
     """[N] which points to keep: not a lane's first one where it repeats the end of the lane before, but the goal."""
     step = np.linalg.norm(np.diff(points[:, :2], axis=0), axis=1)
-    keep: NDArray[np.bool_] = np.concatenate([[True], step > _SAME_POINT_M])
+    keep: NDArray[np.bool_] = np.concatenate([[True], step > SAME_POINT_M])
     keep[-1] = True
-    if len(points) > 2 and step[-1] <= _SAME_POINT_M:
+    if len(points) > 2 and step[-1] <= SAME_POINT_M:
         keep[-2] = False
     return keep
 

@@ -5,7 +5,8 @@ Plain functions, each of which returns the text of a map:
 - `opendrive(roads, junctions)`: the text of `Road`s and `Junction`s, which are plain data. `road(...)` makes one road
   of `line`, `arc` and `spiral` pieces with `LANES` by default; `chain(...)` joins several end to end; `junction(...)`
   joins the ends of roads by connecting roads, every one to every other, lane by lane.
-- `street(...)`, `hill(...)`, `banked_curve(...)`, `bridge(...)`, `tee(...)`: maps that one test after another needs.
+- `street(...)`, `hill(...)`, `banked_curve(...)`, `bridge(...)`, `tee(...)`: maps that one test after another needs;
+  `hill_road(...)`, `banked_road(...)`, `bridge_roads(...)`: what they are made of.
 
 Strategies that draw such texts, with what they were made of: `streets()` (one road: sections, widths, offsets, either
 rule of the road, elevation, superelevation, dead ends), `chains()` (roads joined end to end, either way round),
@@ -427,29 +428,43 @@ def ramp(grade: float, flat: float = 60.0, slope: float = 200.0) -> tuple[Record
     )
 
 
-def hill(grade: float = 0.08, flat: float = 60.0, slope: float = 200.0) -> str:
-    """A straight road to the east, from the origin, that climbs: `ramp`, with another `flat` m at its top."""
-    return opendrive([road(line(2.0 * flat + 40.0 + slope), elevation=ramp(grade, flat, slope))])
+def hill_road(grade: float = 0.08, flat: float = 60.0, slope: float = 200.0, **rest: object) -> Road:
+    """A straight road that climbs: `ramp`, with another `flat` m at its top."""
+    return road(line(2.0 * flat + 40.0 + slope), elevation=ramp(grade, flat, slope), **rest)
 
 
-def banked_curve(roll_rad: float = 0.08, radius: float = 80.0, grade: float = 0.03) -> str:
-    """A left bend that climbs and, after 20 m, is tilted by `roll_rad` (positive falls to the right)."""
-    length = math.pi * radius
+def banked_road(roll_rad: float = 0.08, radius: float = 80.0, grade: float = 0.03, **rest: object) -> Road:
+    """A left bend of half a circle that climbs and, over its first 20 m, tilts by `roll_rad` (falls to the right)."""
     tilt = ((0.0, 0.0, roll_rad / 20.0, 0.0, 0.0), (20.0, roll_rad, 0.0, 0.0, 0.0))
-    return opendrive([road(arc(length, 1.0 / radius), elevation=((0.0, 0.0, grade, 0.0, 0.0),), superelevation=tilt)])
+    climb = ((0.0, 0.0, grade, 0.0, 0.0),)
+    return road(arc(math.pi * radius, 1.0 / radius), elevation=climb, superelevation=tilt, **rest)
 
 
-def bridge(height: float = 6.0) -> str:
-    """Road 1 runs to the east at z = 0 from x = -150, road 2 to the north from y = -150 and over it at the origin."""
-    rise = height / 100.0
+def bridge_roads(height: float = 6.0, crossing: Place = Place(), first_id: int = 1) -> list[Road]:
+    """Two roads of 300 m: one to the east at z = 0, one to the north and over it at `crossing`, the middle of both."""
     over = (
         (0.0, 0.0, 0.0, 3.0 * height / 1e4, -2.0 * height / 1e6),  # a smooth step 100 m long
         (100.0, height, 0.0, 0.0, 0.0),
-        (200.0, height, 0.0, -3.0 * height / 1e4, 2.0 * rise / 1e4),
+        (200.0, height, 0.0, -3.0 * height / 1e4, 2.0 * height / 1e6),
     )
-    below = road(line(300.0), start=Place(-150.0))
-    above = road(line(300.0), id=2, start=Place(0.0, -150.0, 0.5 * math.pi), elevation=over)
-    return opendrive([below, above])
+    below = road(line(300.0), id=first_id, start=crossing.moved(-150.0))
+    above = road(line(300.0), id=first_id + 1, start=crossing.moved(0.0, -150.0, 0.5 * math.pi), elevation=over)
+    return [below, above]
+
+
+def hill(grade: float = 0.08) -> str:
+    """`hill_road` from the origin to the east."""
+    return opendrive([hill_road(grade)])
+
+
+def banked_curve(roll_rad: float = 0.08, radius: float = 80.0, grade: float = 0.03) -> str:
+    """`banked_road` from the origin."""
+    return opendrive([banked_road(roll_rad, radius, grade)])
+
+
+def bridge(height: float = 6.0) -> str:
+    """`bridge_roads` that cross at the origin: road 2 above road 1."""
+    return opendrive(bridge_roads(height))
 
 
 def tee(left_hand: bool = False, height: float = 0.0) -> str:

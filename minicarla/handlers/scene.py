@@ -1,7 +1,7 @@
 """RPC methods that ask about the scene: level boxes, environment objects, rays."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import carla
 
@@ -79,13 +79,14 @@ def _first_hit(
     state = sim.state
     hit = state.collisions.raycast(origin, (x, y, z), reach, state.bodies())
     distance = math.inf if hit is None else hit.distance
-    ground = -origin[2] / z if z * origin[2] < 0.0 else math.inf  # towns are flat
+    met = state.town.surface.ray(origin, (x, y, z), min(reach, distance))
+    ground = math.inf if met is None else met
     if min(distance, ground) > reach:
         return None
     distance = min(distance, ground)
     point = [origin[0] + x * distance, origin[1] + y * distance, origin[2] + z * distance]
     if distance == ground:
-        label = _ROADS if _is_road(sim, point[0], point[1]) else _TERRAIN
+        label = _ROADS if _is_road(sim, point) else _TERRAIN
     else:
         struck = None if hit is None or hit.actor_id is None else state.actors.get(hit.actor_id)
         label = _BUILDINGS if struck is None else _label(struck)
@@ -101,8 +102,8 @@ def _boxes(sim: Simulation) -> Iterator[tuple[int, OrientedBox]]:
             yield _label(actor), world_box(actor)
 
 
-def _is_road(sim: Simulation, x: float, y: float) -> bool:
-    place = carla.Location(x, y, 0.0)
+def _is_road(sim: Simulation, point: Sequence[float]) -> bool:
+    place = carla.Location(*point)
     return sim.state.town.carla_map.get_waypoint(place, project_to_road=False) is not None
 
 

@@ -13,7 +13,7 @@ NO_SURFACE = ("none",)
 
 @dataclass(frozen=True, slots=True)
 class LaneSpan:
-    """One lane along one lane section: s from `start` to `end` (m)."""
+    """One lane along one lane section: s from `start` to `end` (m); of a road where traffic keeps to which side."""
 
     road: int
     junction: int
@@ -21,6 +21,20 @@ class LaneSpan:
     type: str
     start: float
     end: float
+    left_hand: bool
+
+    @property
+    def outward_deg(self) -> float:
+        """What the yaw of a waypoint must be turned by to look away from the road's middle."""
+        return -90.0 if self.left_hand else 90.0
+
+
+def is_left_hand(road: ET.Element) -> bool:
+    """Whether traffic keeps to the left on the road: its lanes of positive id are driven along it.
+
+    The wheel's `carla.Map` does the same: it turns the waypoints round, and pairs and follows the lanes accordingly.
+    """
+    return road.get("rule") == "LHT"
 
 
 def lane_spans(root: ET.Element) -> list[LaneSpan]:
@@ -34,6 +48,7 @@ def lane_spans(root: ET.Element) -> list[LaneSpan]:
                 LaneSpan(
                     int(road.get("id", "-1")), int(road.get("junction", "-1")), int(lane.get("id", "0")),
                     lane.get("type", "none"), start, end,
+                    is_left_hand(road),
                 )
                 for lane in section.iterfind("*/lane")
                 if lane.get("id") != "0" and lane.get("type", "none") not in NO_SURFACE

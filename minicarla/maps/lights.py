@@ -8,8 +8,9 @@ from xml.etree import ElementTree as ET
 import carla
 
 from minicarla.geometry.types import LightSpec, OrientedBox
-from minicarla.maps.lane_spans import pose_of
+from minicarla.maps.lane_spans import is_left_hand, pose_of
 from minicarla.maps.opendrive import TRAFFIC_LIGHT_TYPE
+from minicarla.maps.surface import Surface
 
 STOP_GAP = 1.0  # m between the stop zone and the junction
 STOP_ZONE = 10.0  # m; a car at 30 km/h brakes to a halt inside it
@@ -17,7 +18,7 @@ STOP_STEP = 1.0
 ZONE_HEIGHT = 2.0
 
 
-def traffic_lights(root: ET.Element, carla_map: carla.Map) -> tuple[LightSpec, ...]:
+def traffic_lights(root: ET.Element, carla_map: carla.Map, surface: Surface) -> tuple[LightSpec, ...]:
     """Every signal of type 1000001 that holds up at least one lane, ordered by id.
 
     A light's `group` is the place of its controller in the junction's list: CARLA turns one controller green at a time.
@@ -39,7 +40,10 @@ def traffic_lights(root: ET.Element, carla_map: carla.Map) -> tuple[LightSpec, .
         else:
             group = loners[junction_id] = loners.get(junction_id, 999) + 1
         # The foot of the pole: files give the height of the head, or of a buried socket.
-        foot = replace(poses[sign_id], z=waypoints[0].transform.location.z, pitch=0.0, roll=0.0)
+        pole, z = poses[sign_id], waypoints[0].transform.location.z
+        if not surface.is_flat:
+            z = surface.height(pole.x, pole.y, z)
+        foot = replace(pole, z=z, pitch=0.0, roll=0.0)
         lights.append(LightSpec(sign_id, foot, junction_id, group, boxes))
     return tuple(lights)
 
@@ -82,7 +86,7 @@ def _lanes_held(root: ET.Element, carla_map: carla.Map) -> dict[str, tuple[int, 
 def _entries(carla_map: carla.Map, road: ET.Element, mention: ET.Element) -> Iterator[carla.Waypoint]:
     """Where traffic comes from that drives on the connecting `road` in the lanes that the signal is valid for."""
     for lane in _valid_lanes(road, mention):
-        s = 1e-3 if lane < 0 else float(road.get("length", "0")) - 1e-3
+        s = 1e-3 if _drives_along(road, lane) else float(road.get("length", "0")) - 1e-3
         waypoint = carla_map.get_waypoint_xodr(int(road.get("id", "-1")), lane, s)
         if waypoint is not None:
             yield from (before for before in waypoint.previous(0.1) if not before.is_junction)
@@ -95,13 +99,17 @@ def _approach(
     lanes = {}
     junction_id = -1
     for lane in _valid_lanes(road, signal):
-        s = 1e-3 if lane > 0 else float(road.get("length", "0")) - 1e-3
+        s = float(road.get("length", "0")) - 1e-3 if _drives_along(road, lane) else 1e-3
         waypoint = carla_map.get_waypoint_xodr(int(road.get("id", "-1")), lane, s)
         ahead = [] if waypoint is None else [after for after in waypoint.next(0.1) if after.is_junction]
         if ahead:
             junction_id = ahead[0].junction_id
             lanes[waypoint.road_id, waypoint.lane_id] = waypoint
     return junction_id, lanes
+
+
+def _drives_along(road: ET.Element, lane: int) -> bool:
+    return (lane < 0) != is_left_hand(road)
 
 
 def _valid_lanes(road: ET.Element, mention: ET.Element) -> list[int]:

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import carla
 import numpy as np
 
 from minicarla.limits import (
@@ -23,10 +22,8 @@ from minicarla.limits import (
     MAX_ROAD_M,
 )
 from minicarla.maps import grid, town01
-from minicarla.maps.lane_edges import Lane, read_lanes
-from minicarla.maps.lights import traffic_lights
+from minicarla.maps.lane_edges import Lane
 from minicarla.maps.opendrive import RoadNetwork, to_xml
-from minicarla.maps.placement import buildings, spawn_points
 from minicarla.maps.town import Town
 
 _CHECK = "import sys; from minicarla.maps.loader import check_here; check_here(sys.stdin.buffer.read().decode())"
@@ -57,7 +54,7 @@ def load_town(name: str = "Town01") -> Town:
         raise MapError(
             f"there is no town {name!r}: choose one of {', '.join(available_towns())}, or load an .xodr file"
         )
-    return _assemble(name, to_xml(_TOWNS[name]()))
+    return Town(name, to_xml(_TOWNS[name]())).survey()
 
 
 def load_xodr(path: Path) -> Town:
@@ -79,7 +76,7 @@ def load_xodr(path: Path) -> Town:
     if flaw:
         raise MapError(f"{path} {flaw}")
     _check_in_child(path, xodr)
-    return _assemble(path.stem, xodr)
+    return Town(path.stem, xodr).survey()
 
 
 def structural_flaw(xodr: str) -> str | None:
@@ -171,8 +168,9 @@ def check_here(xodr: str) -> None:
 
 def query(xodr: str) -> None:
     """Asks a map everything that a server or its clients will ask; whatever is going to crash, crashes here."""
-    town = _assemble("check", xodr)
-    _check_spans(read_lanes(town.carla_map))
+    town = Town("check", xodr)
+    _check_spans(town.lanes)
+    town.survey()
     town.carla_map.get_topology()
     town.carla_map.get_all_landmarks()
     for waypoint in town.carla_map.generate_waypoints(5.0):
@@ -195,9 +193,3 @@ def _check_spans(lanes: Sequence[Lane]) -> None:
         if not span_m <= limit_m:
             what = "its lanes span" if junction is None else f"the lanes of junction {junction} span"
             raise MapError(f"{what} {span_m / 1000:.3g} km, and {limit_m / 1000:.0f} km are the most")
-
-
-def _assemble(name: str, xodr: str) -> Town:
-    root = ET.fromstring(xodr)
-    carla_map = carla.Map(name, xodr)
-    return Town(name, xodr, spawn_points(root, carla_map), traffic_lights(root, carla_map), buildings(root, carla_map))

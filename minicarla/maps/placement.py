@@ -9,10 +9,12 @@ import numpy as np
 
 from minicarla.geometry.types import Building, OrientedBox, Pose
 from minicarla.maps.lane_spans import LaneSpan, lane_spans, outermost, pose_of, waypoints_along
+from minicarla.maps.surface import Surface
 
 SPAWN_SPACING = 15.0  # m along a lane
 SPAWN_CLEARANCE = 6.0  # m to the ends of the road, and to the next spawn point of the same direction
 SPAWN_HEIGHT = 0.5  # m above the road
+CAR_WHEELBASE, CAR_TRACK = 2.8, 1.6  # m, of an ordinary car
 SURFACE_STEP = 2.0  # m between the samples of the paved surface
 BUILDING_MARGIN = 0.3  # m between a wall and anything paved
 BUILDING_GAP = 0.8  # m between two walls
@@ -22,8 +24,8 @@ FACADES = (  # brick, sandstone, plaster, slate, olive, concrete, ochre, rose
 )  # fmt: skip
 
 
-def spawn_points(root: ET.Element, carla_map: carla.Map) -> tuple[Pose, ...]:
-    """Poses on the centre of driving lanes outside junctions, in the order of road, section and lane."""
+def spawn_points(root: ET.Element, carla_map: carla.Map, surface: Surface) -> tuple[Pose, ...]:
+    """Poses over the centre of driving lanes outside junctions, in the order of road, section and lane."""
     points = _Spread(SPAWN_CLEARANCE)
     for span in lane_spans(root):
         if span.type != "driving" or span.junction != -1:
@@ -32,8 +34,17 @@ def spawn_points(root: ET.Element, carla_map: carla.Map) -> tuple[Pose, ...]:
         inner = replace(span, start=span.start + clearance, end=span.end - clearance)
         for waypoint in waypoints_along(carla_map, inner, SPAWN_SPACING):
             pose = pose_of(waypoint.transform)
-            points.add(replace(pose, z=pose.z + SPAWN_HEIGHT))
+            points.add(_above(surface, pose))
     return tuple(points.accepted)
+
+
+def _above(surface: Surface, pose: Pose) -> Pose:
+    """The pose of a car that is about to drop on the road, in parallel with it."""
+    if surface.is_flat:
+        return replace(pose, z=pose.z + SPAWN_HEIGHT)
+    wheels = (0.5 * CAR_WHEELBASE, 0.5 * CAR_TRACK)
+    z, pitch, roll = surface.stance(pose.x, pose.y, pose.z, math.radians(pose.yaw), *wheels)
+    return replace(pose, z=z + SPAWN_HEIGHT, pitch=math.degrees(pitch), roll=math.degrees(roll))
 
 
 class _Spread:
@@ -56,7 +67,7 @@ class _Spread:
         return same_direction and math.dist((pose.x, pose.y, pose.z), (other.x, other.y, other.z)) < self._distance
 
 
-def buildings(root: ET.Element, carla_map: carla.Map, seed: int = 0) -> tuple[Building, ...]:
+def buildings(root: ET.Element, carla_map: carla.Map, surface: Surface, seed: int = 0) -> tuple[Building, ...]:
     """Houses behind the outermost lane of every road, none on anything paved, none in another; fixed by the seed."""
     rng = np.random.default_rng(seed)
     spans = lane_spans(root)
@@ -72,13 +83,13 @@ def buildings(root: ET.Element, carla_map: carla.Map, seed: int = 0) -> tuple[Bu
             waypoint = carla_map.get_waypoint_xodr(span.road, span.lane, middle) if s <= span.end else None
             if waypoint is None:
                 continue
-            box = _beside(waypoint, plot)
+            box = _beside(waypoint, span.outward_deg, plot)
             radius = math.hypot(box.ex, box.ey)
             near = np.hypot(taken[:, 0] - box.x, taken[:, 1] - box.y) < taken[:, 2] + radius + BUILDING_GAP
             if not paved.clear_of(box, BUILDING_MARGIN):
                 continue
             if not any(overlap(box, built[index].box, BUILDING_GAP) for index in np.flatnonzero(near)):
-                built.append(Building(box, plot.colour))
+                built.append(Building(_founded(box, surface), plot.colour))
                 taken = np.vstack((taken, (box.x, box.y, radius)))
     return tuple(built)
 
@@ -103,14 +114,32 @@ def _draw_plot(rng: np.random.Generator) -> _Plot:
     return _Plot(float(gap), float(frontage), float(depth), float(setback), float(height), (red, green, blue))
 
 
-def _beside(waypoint: carla.Waypoint, plot: _Plot) -> OrientedBox:
+def _beside(waypoint: carla.Waypoint, outward_deg: float, plot: _Plot) -> OrientedBox:
     location, yaw = waypoint.transform.location, waypoint.transform.rotation.yaw
-    right = math.radians(yaw + 90.0)
+    right = math.radians(yaw + outward_deg)
     distance = waypoint.lane_width / 2 + plot.setback + plot.depth / 2
     return OrientedBox(
         location.x + distance * math.cos(right), location.y + distance * math.sin(right), location.z + plot.height / 2,
         yaw, plot.frontage / 2, plot.depth / 2, plot.height / 2,
     )  # fmt: skip
+
+
+def _founded(box: OrientedBox, surface: Surface) -> OrientedBox:
+    """The house on hilly ground: walls down to its lowest corner, and as high as before above its highest."""
+    if surface.is_flat:
+        return box
+    cos, sin = math.cos(math.radians(box.yaw)), math.sin(math.radians(box.yaw))
+    street = box.z - box.ez
+    corners = np.array(
+        [
+            (box.x + along * box.ex * cos - aside * box.ey * sin, box.y + along * box.ex * sin + aside * box.ey * cos,
+             street)
+            for along in (-1.0, 1.0) for aside in (-1.0, 1.0)
+        ]
+    )  # fmt: skip
+    ground = surface.heights(corners)
+    low, high = float(ground.min()), float(ground.max()) + 2.0 * box.ez
+    return replace(box, z=0.5 * (low + high), ez=0.5 * (high - low))
 
 
 def _surface(spans: list[LaneSpan], carla_map: carla.Map) -> np.ndarray:

@@ -49,6 +49,8 @@ class Body:
     def box(self) -> Box:
         """Its box where it is now."""
         state, (ex, ey, ez), (offset, height) = self.state, self.extent, self.box_centre
+        if state.pitch != 0.0:  # on a slope its ends reach further up and down
+            ez += ex * abs(math.sin(math.radians(state.pitch)))
         box = Box(state.x, state.y, math.radians(state.yaw), ex, ey, state.z + height - ez, state.z + height + ez)
         box.x += offset * box.cos
         box.y += offset * box.sin

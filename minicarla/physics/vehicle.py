@@ -3,7 +3,7 @@
 In grip the car is the kinematic bicycle of Rajamani (Vehicle Dynamics and Control, 2nd ed., sec. 2.2) about its centre
 of mass, which lies mid-wheelbase. The tyres supply at most `grip` m/s^2 (friction circle): a faster turn runs wide
 (understeer), and what a collision leaves of lateral speed and spin is rubbed off at that rate. Rolling does no work, so
-kinetic energy never grows without throttle. A car on its wheels is level: towns are flat.
+kinetic energy never grows without throttle. Here a car on its wheels is level; `hills` has what slopes add.
 
 Step size: any; longer steps than 0.05 s are split. All maths is scalar Python, about 5 us a step.
 """
@@ -61,7 +61,11 @@ class VehicleState(Motion):
     def forward_speed(self) -> float:
         """Speed along the body, m/s; negative in reverse."""
         yaw_rad = math.radians(self.yaw)
-        return self.vx * math.cos(yaw_rad) + self.vy * math.sin(yaw_rad)
+        level = self.vx * math.cos(yaw_rad) + self.vy * math.sin(yaw_rad)
+        if self.pitch == 0.0:
+            return level
+        pitch_rad = math.radians(self.pitch)
+        return level * math.cos(pitch_rad) + self.vz * math.sin(pitch_rad)
 
 
 def vehicle_at(pose: Pose) -> VehicleState:
@@ -138,7 +142,7 @@ def step_vehicle(
 
 
 def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground_z: float) -> None:
-    _follow_control(state, control, dt)
+    follow_control(state, control, dt)
     vx, vy, yaw_rate = state.vx, state.vy, state.yaw_rate
     if state.z - ground_z > SUSPENSION_TRAVEL or state.vz > 0.0:
         _fly(state, dt, ground_z)
@@ -157,8 +161,8 @@ def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: f
         state.steer_input * params.max_steer * steering_factor(params.steering_curve, abs(forward) * 3.6)
     )
     state.steer = math.degrees(steer_rad)
-    forward, tyre_accel = _longitudinal(forward, throttle, state.brake_input, control, params, dt)
-    forward, side, yaw_rate_rad, turned_rad = _lateral(
+    forward, tyre_accel = longitudinal(forward, throttle, state.brake_input, control, params, dt)
+    forward, side, yaw_rate_rad, turned_rad = lateral(
         forward, side, math.radians(yaw_rate), path_curvature(steer_rad, params), tyre_accel, params, dt
     )
     if state.constant_velocity is not None:
@@ -175,7 +179,8 @@ def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: f
     state.yaw_rate = math.degrees(yaw_rate_rad)
 
 
-def _follow_control(state: VehicleState, control: Control, dt: float) -> None:
+def follow_control(state: VehicleState, control: Control, dt: float) -> None:
+    """Moves pedals and steering towards what is commanded, as fast as they go."""
     state.throttle_input = _approach(state.throttle_input, _clamp_unit(control.throttle), THROTTLE_RATE, dt)
     state.brake_input = _approach(state.brake_input, _clamp_unit(control.brake), BRAKE_RATE, dt)
     target = _clamp_unit(control.steer) if control.steer >= 0.0 else -_clamp_unit(-control.steer)
@@ -183,10 +188,19 @@ def _follow_control(state: VehicleState, control: Control, dt: float) -> None:
         state.steer_input = _approach_signed(state.steer_input, target, STEERING_RATE, dt)
 
 
-def _longitudinal(
-    forward: float, throttle: float, brake: float, control: Control, params: VehicleParams, dt: float
+def longitudinal(
+    forward: float,
+    throttle: float,
+    brake: float,
+    control: Control,
+    params: VehicleParams,
+    dt: float,
+    pull: float = 0.0,
 ) -> tuple[float, float]:
-    """Speed along the body after drive, brakes and drag; and what of that the tyres give, m/s^2, signed."""
+    """Speed along the body after drive, brakes and drag; and what of that the tyres give, m/s^2, signed.
+
+    `pull` is what gravity adds along the body, m/s^2.
+    """
     speed = abs(forward)
     drive = 0.0
     if throttle > 0.0 and not control.hand_brake:
@@ -197,15 +211,15 @@ def _longitudinal(
     if control.hand_brake:
         braking = min(braking + params.handbrake_decel, params.grip)
     drag = ROLLING_RESISTANCE + params.aero * speed * speed
-    driven = forward + drive * dt
+    driven = forward + (drive + pull) * dt
     loss = (braking + drag) * dt
     # Brakes and drag hold a standing car, they never drive it backwards.
     if abs(driven) <= loss:
-        return 0.0, -forward / dt
+        return 0.0, -forward / dt - pull
     return driven - math.copysign(loss, driven), drive - math.copysign(braking, driven)
 
 
-def _lateral(
+def lateral(
     forward: float,
     side: float,
     yaw_rate_rad: float,

@@ -77,11 +77,12 @@ def traffic_lights(lights: Sequence[LightSpec]) -> tuple[Mesh, Lamps]:
     lamps: list[Mesh] = []
     for light in lights:
         foot = np.array([light.pose.x, light.pose.y, light.pose.z])
-        # In the pole's frame traffic drives towards +x and passes on its left, at negative y.
-        heads = [np.array([0.0, 0.0, _NEAR_HEAD_M]), np.array([0.0, -_ARM_M, _FAR_HEAD_M])]
+        # In the pole's frame traffic drives towards +x and, where it keeps to the right, passes at negative y.
+        arm = _ARM_M if _stands_on_the_left(light) else -_ARM_M
+        heads = [np.array([0.0, 0.0, _NEAR_HEAD_M]), np.array([0.0, arm, _FAR_HEAD_M])]
         parts = [
             box((0.0, 0.0, 2.9), (0.09, 0.09, 2.9), _POLE, Tag.POLES),
-            box((0.0, -0.5 * _ARM_M, 5.75), (0.06, 0.5 * _ARM_M, 0.06), _POLE, Tag.POLES, bottom=True),
+            box((0.0, 0.5 * arm, 5.75), (0.06, 0.5 * _ARM_M, 0.06), _POLE, Tag.POLES, bottom=True),
             *(
                 box((head[0], head[1], head[2]), (0.16, 0.24, 0.58), _HEAD, Tag.TRAFFIC_LIGHT, bottom=True)
                 for head in heads
@@ -97,6 +98,12 @@ def traffic_lights(lights: Sequence[LightSpec]) -> tuple[Mesh, Lamps]:
     sign_index = np.repeat(np.arange(count), per_light)
     aspect = np.tile(np.repeat(np.tile(np.arange(3), 2), per_lamp), count)
     return merge(posts), Lamps(merge(lamps), sign_index, aspect)
+
+
+def _stands_on_the_left(light: LightSpec) -> bool:
+    """Whether its pole is to the left of the lane that it holds."""
+    stop, yaw_rad = light.stop_boxes[0], np.deg2rad(light.pose.yaw)
+    return bool((stop.y - light.pose.y) * np.cos(yaw_rad) - (stop.x - light.pose.x) * np.sin(yaw_rad) > 0.0)
 
 
 def _lamp(head: np.ndarray, height: float) -> Mesh:

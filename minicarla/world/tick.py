@@ -6,8 +6,10 @@ frames and the snapshot carry the same frame number and are on their way before 
 
 from minicarla.geometry.poses import attached_pose
 from minicarla.limits import MAX_SPEED
+from minicarla.maps.surface import Surface
+from minicarla.physics.hills import step_on_hills
 from minicarla.physics.vehicle import apply_impulse, step_vehicle
-from minicarla.physics.walkers import step_walker
+from minicarla.physics.walkers import WalkerState, step_walker
 from minicarla.protocol import wire
 from minicarla.world.actors import NO_LIGHT, Vehicle
 from minicarla.world.snapshot import SnapshotPacker
@@ -24,12 +26,13 @@ def tick(state: SimulationState, snapshots: SnapshotPacker) -> int:
     state.frame += 1
     state.elapsed += dt
     state.lights.tick(dt)
+    surface = state.town.surface
     for vehicle in state.vehicles:
         if vehicle.parent is None:
-            _move(vehicle, dt)
+            _move(vehicle, dt, surface)
     for walker in state.walkers:
         if walker.parent is None:
-            step_walker(walker.state, walker.control, dt)
+            step_walker(walker.state, walker.control, dt, _under_feet(walker.state, surface))
     state.contacts = state.collisions.step(state.bodies(), dt)
     for actor in state.attached:
         assert actor.parent is not None
@@ -43,7 +46,7 @@ def tick(state: SimulationState, snapshots: SnapshotPacker) -> int:
     return state.frame
 
 
-def _move(vehicle: Vehicle, dt: float) -> None:
+def _move(vehicle: Vehicle, dt: float, surface: Surface) -> None:
     state, params = vehicle.state, vehicle.params
     if vehicle.force != _NO_FORCE or vehicle.torque:
         fx, fy, fz = vehicle.force
@@ -55,12 +58,19 @@ def _move(vehicle: Vehicle, dt: float) -> None:
         state.vx, state.vy, state.vz = state.vx / fastest, state.vy / fastest, state.vz / fastest
     if vehicle.ackermann is not None:
         vehicle.ackermann.run(state, params, vehicle.control, dt)
-    step_vehicle(state, vehicle.control, params, dt)
+    if surface.is_flat:
+        step_vehicle(state, vehicle.control, params, dt, surface.level)
+    else:
+        step_on_hills(state, vehicle.control, params, dt, surface)
+
+
+def _under_feet(walker: WalkerState, surface: Surface) -> float:
+    return surface.height(walker.x, walker.y, walker.z - walker.half_height)
 
 
 def _light_ahead(state: SimulationState, vehicle: Vehicle) -> tuple[int, bool, int]:
     car = vehicle.state
-    sign_id = state.lights.light_for(car.x, car.y, car.yaw)
+    sign_id = state.lights.light_for(car.x, car.y, car.z, car.yaw)
     if sign_id is None:
         return NO_LIGHT
     return state.lights.state(sign_id), True, state.light_actors[sign_id].id

@@ -14,6 +14,7 @@ from minicarla.geometry.boxes import Box
 from minicarla.geometry.types import LightSpec
 
 GREEN_S, YELLOW_S, RED_S = 10.0, 3.0, 2.0
+HEIGHT_TOLERANCE = 2.0  # m, under a stop box on a slope
 HEADING_TOLERANCE = 60.0  # deg between a vehicle and its stop box's lane
 _CELL = 16.0  # m
 _ROUNDING = 1e-4  # s; the clock is a sum of many steps and must not be late by one after hours
@@ -168,9 +169,9 @@ class TrafficLightSystem:
         """The light's place in its junction: `TrafficLight.get_pole_index`."""
         return self._light(sign_id).pole_index
 
-    def light_for(self, x: float, y: float, yaw: float) -> str | None:
-        """The light that holds a vehicle at (x, y) m heading `yaw` deg, or None."""
-        return self._zones.find(x, y, yaw)
+    def light_for(self, x: float, y: float, z: float, yaw: float) -> str | None:
+        """The light that holds a vehicle whose wheels stand at (x, y, z) m, heading `yaw` deg, or None."""
+        return self._zones.find(x, y, z, yaw)
 
     def _light(self, sign_id: str) -> _Light:
         try:
@@ -221,12 +222,14 @@ class _StopZones:
                     for row in range(math.floor(y0 / _CELL), math.floor(y1 / _CELL) + 1):
                         self._cells.setdefault((column, row), []).append((box, stop.yaw, spec.sign_id))
 
-    def find(self, x: float, y: float, yaw: float) -> str | None:
+    def find(self, x: float, y: float, z: float, yaw: float) -> str | None:
         zones = self._cells.get((math.floor(x / _CELL), math.floor(y / _CELL)))
         if zones is None:
             return None
         for box, heading, sign_id in zones:
-            if abs((yaw - heading + 180.0) % 360.0 - 180.0) <= HEADING_TOLERANCE and box.contains(x, y):
+            turned = abs((yaw - heading + 180.0) % 360.0 - 180.0)
+            level = box.low - HEIGHT_TOLERANCE <= z <= box.high  # not what drives on a bridge above or below
+            if turned <= HEADING_TOLERANCE and level and box.contains(x, y):
                 return sign_id
         return None
 

@@ -78,7 +78,7 @@ def test_lights_without_controllers_take_turns(town01: Town) -> None:
     for parent in (root, *root.iterfind("junction")):
         for controller in parent.findall("controller"):
             parent.remove(controller)
-    lights = traffic_lights(root, carla.Map("bare", ET.tostring(root, encoding="unicode")))
+    lights = traffic_lights(root, carla.Map("bare", ET.tostring(root, encoding="unicode")), town01.surface)
     assert len(lights) == 36
     assert len({(light.junction_id, light.group) for light in lights}) == 36
 
@@ -88,7 +88,7 @@ def test_lights_without_references_hold_the_lane_they_stand_at(town01: Town) -> 
     for signals in root.iterfind("road/signals"):
         for reference in signals.findall("signalReference"):
             signals.remove(reference)
-    lights = traffic_lights(root, carla.Map("bare", ET.tostring(root, encoding="unicode")))
+    lights = traffic_lights(root, carla.Map("bare", ET.tostring(root, encoding="unicode")), town01.surface)
     boxes = {light.sign_id: light.stop_boxes for light in lights}
     for light in town01.lights:
         (box,), (own,) = boxes[light.sign_id], light.stop_boxes

@@ -89,8 +89,8 @@ def test_buildings_make_a_varied_town(town01: Town) -> None:
 
 def test_another_seed_builds_another_town(town01: Town) -> None:
     root = ET.fromstring(town01.xodr)
-    assert buildings(root, town01.carla_map, seed=0) == town01.buildings
-    assert buildings(root, town01.carla_map, seed=1) != town01.buildings
+    assert buildings(root, town01.carla_map, town01.surface, seed=0) == town01.buildings
+    assert buildings(root, town01.carla_map, town01.surface, seed=1) != town01.buildings
 
 
 def test_overlap_knows_turned_boxes() -> None:

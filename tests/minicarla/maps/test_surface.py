@@ -13,7 +13,7 @@ from minicarla.maps.terrain import DROP_M
 
 
 def town_of(text: str) -> Town:
-    return Town("Hills", text, (), (), ())
+    return Town("Hills", text)
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,7 @@ class TestMembership:
     def test_a_town_without_lights_is_fine(self) -> None:
         system = TrafficLightSystem([])
         assert system.tick(DT) == ()
-        assert system.light_for(0.0, 0.0, 0.0) is None
+        assert system.light_for(0.0, 0.0, 0.0, 0.0) is None
 
 
 class TestStopZones:
@@ -209,7 +209,11 @@ class TestStopZones:
         ],
     )
     def test_place_and_heading_decide(self, x: float, y: float, yaw: float, held_by: str | None) -> None:
-        assert self.SYSTEM.light_for(x, y, yaw) == held_by
+        assert self.SYSTEM.light_for(x, y, 0.0, yaw) == held_by
+
+    @pytest.mark.parametrize(("z", "held_by"), [(-1.5, "east"), (1.5, "east"), (5.0, None), (-5.0, None)])
+    def test_a_car_on_a_bridge_is_not_held_by_the_light_below(self, z: float, held_by: str | None) -> None:
+        assert self.SYSTEM.light_for(10.0, 2.0, z, 0.0) == held_by
 
     @settings(deadline=None)
     @given(x=st.floats(-20.0, 70.0), y=st.floats(-20.0, 70.0), yaw=st.floats(-180.0, 180.0))
@@ -225,4 +229,4 @@ class TestStopZones:
             expected = "west"
         elif inside(self.NORTH, y - 40.0, x - 40.0):
             expected = "north"
-        assert self.SYSTEM.light_for(x, y, yaw) == expected
+        assert self.SYSTEM.light_for(x, y, 0.0, yaw) == expected

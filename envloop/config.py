@@ -16,6 +16,7 @@ from envloop.task.scenario import RANDOM, npc_vehicles, route_ends
 from envloop.task.termination import TerminationConfig
 
 EMBEDDED = "embedded"
+SHORTEST_ROUTE_M = 20.0
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,10 @@ class RandomRouteConfig:
 
     def validate(self) -> None:
         """Raises TaskError with one plain sentence for the first thing that is wrong."""
-        if not 20.0 <= self.min_m <= self.max_m:
+        if not SHORTEST_ROUTE_M <= self.min_m <= self.max_m:
             raise TaskError(
-                f"random_route.min_m is {self.min_m:g} and max_m {self.max_m:g}; give at least 20, the smaller first."
+                f"random_route.min_m is {self.min_m:g} and max_m {self.max_m:g}; give at least {SHORTEST_ROUTE_M:g}, "
+                "the smaller first."
             )
 
 
@@ -160,7 +162,8 @@ class EnvConfig:
     Attributes:
       simulator: see SimulatorConfig.
       route: a name of `scenario.ROUTES`, a suite's route such as "town01-nav/0", "X,Y -> X,Y" in metres on the
-        simulator's map, or "random": a route drawn from each episode's seed, none of a suite's (see suites).
+        simulator's map (X,Y,Z where roads lie above each other), or "random": a route drawn from each episode's seed,
+        none of a suite's (see suites).
       random_route: see the class; read where `route` is "random".
       scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles.
       observation: "both", or "image" or "vector" alone; without the image no camera is rendered.

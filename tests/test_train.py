@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from opendrive_maps import street
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
@@ -166,6 +167,23 @@ def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path)
     assert len(frames) == decisions
     assert frames[0].shape == (432, 768 + 432, 3)
     assert frames[0].std() > 20
+
+
+def test_a_checkpoint_drives_random_routes_on_a_map_that_is_shorter_than_those_of_its_training(trained, tmp_path):
+    workdir, _ = trained
+    short = tmp_path / "Short.xodr"
+    short.write_text(street(80.0))
+    evaluate = [sys.executable, "-m", "avtd3_jax.evaluate", "--checkpoint", str(workdir), "--episodes", "1"]
+    evaluate += ["--route", "random", "--sim.xodr", str(short), "--workdir", str(tmp_path)]
+    refused = run(evaluate)
+    assert refused.returncode == 1
+    assert "--config.env.random_route.min_m=80" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1, "nothing was driven"
+    done = run([*evaluate, "--config.env.random_route.min_m=40"])
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "evaluations").glob("*.json")
+    (episode,) = json.loads(path.read_text())["episodes"]
+    assert 40.0 <= episode["route_m"] <= 80.0
 
 
 def test_a_checkpoint_explains_itself_in_a_video_and_a_sheet(trained, tmp_path):

@@ -18,13 +18,15 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.evaluation.episodes import always
 from avtd3_jax.evaluation.report import NETWORK
-from avtd3_jax.settings.config_file import load
-from avtd3_jax.settings.run_config import RunConfig, parse_saved
+from avtd3_jax.settings.config_file import load, with_changes
+from avtd3_jax.settings.run_config import RunConfig, file_values, parse_saved
 from avtd3_jax.training.header import simulator_name
 from envloop.baselines.policies import SCRIPTED, PolicyMaker
 from envloop.config import EnvConfig
 from envloop.make import describe, make_env, simulator_of, spaces_of
 from envloop.suites import Suite
+
+LENGTHS = "env.random_route"  # what a short map needs, also of a run that was trained on a large one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +77,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
         checkpoints = None
         if args.checkpoint is not None:
             checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
-        told = parse_saved(checkpoints.extras(args.step)["config"]) if checkpoints else load(args.config, args.changes)
-        run = _overridden(told, args, suite)
+        run = _overridden(_told(args, checkpoints), args, suite)
         seed = run.seed if args.seed is None else args.seed
         network, driver = None, args.policy
         if args.policy == NETWORK:
@@ -103,7 +104,16 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
     parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
     parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
+    parser.set_defaults(changes={})
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
+
+
+def _told(args: argparse.Namespace, checkpoints: Checkpoints | None) -> RunConfig:
+    """The configuration of the run or the file, with the keys that the command line sets."""
+    if checkpoints is None:
+        return load(args.config, args.changes)
+    saved = parse_saved(checkpoints.extras(args.step)["config"])
+    return with_changes(file_values(saved), args.changes) if args.changes else saved
 
 
 def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:

@@ -35,9 +35,13 @@ def load(path: Path, changes: Changes | None = None) -> RunConfig:
     Raises:
       ConfigError: in one plain sentence, what is wrong with the file or with which key.
     """
-    values = _read(path)
+    return with_changes(_read(path), changes or {})
+
+
+def with_changes(values: dict[str, Any], changes: Changes) -> RunConfig:
+    """The configuration of nested plain values, with changes to it, as in `load`."""
     known = keys_of(values)
-    for name, value in typed(changes or {}, known).items():
+    for name, value in typed(changes, known).items():
         key, index = _parts(name, known)
         if index is None:
             migration.put(values, key.name, value)

@@ -193,12 +193,12 @@ class EgoVehicle:
 
 
 def start_pose(route: Route, start: InitialState) -> carla.Transform:
-    """Where the car is put for a start on a route, half a metre above the road."""
+    """Where the car is put for a start on a route, half a metre above the road and along its slope."""
     x, y, z = route.point_at(start.s)
     along_deg = route.heading_at(start.s)
     right_x, right_y = -math.sin(math.radians(along_deg)), math.cos(math.radians(along_deg))
     place = carla.Location(x + start.lateral_m * right_x, y + start.lateral_m * right_y, z + _SPAWN_HEIGHT_M)
-    return carla.Transform(place, carla.Rotation(yaw=along_deg + start.heading_deg))
+    return carla.Transform(place, carla.Rotation(pitch=route.pitch_at(start.s), yaw=along_deg + start.heading_deg))
 
 
 def _last_sensor(

@@ -18,11 +18,10 @@ from envloop.client.lane_network import Lane, LaneKey, PlannerError, key_of, lan
 from envloop.client.lane_search import CHANGE_COST_M, Arrival, arrivals
 from envloop.client.lane_steps import SAME_POINT_M, FloatArray
 from envloop.client.way_points import Piece, RouteGapError, way_points
-from envloop.task.route import wrap_degrees
+from envloop.task.route import LEVEL_M, wrap_degrees
 
 _DRAWS = 1000  # of start and length, until some lane lies that far away
 _CHANGES_MAX = 4  # of lane, in a way that is drawn
-_LEVEL_M = 2.5  # a bridge is higher above the road below
 _OVERLAP_M = 0.5  # the lanes of a junction lie over each other
 
 
@@ -282,13 +281,13 @@ class Planner:
         places = [_Place(key, self.network.lanes[key].at_waypoint(waypoint))]
         if waypoint.is_junction:
             height_m = np.abs(self._points[:, 2] - nearest.z)
-            places += self._overlapping(key, (aside_m <= distance_m + _OVERLAP_M) & (height_m <= _LEVEL_M), aside_m)
+            places += self._overlapping(key, (aside_m <= distance_m + _OVERLAP_M) & (height_m <= LEVEL_M), aside_m)
         return places
 
     def _level(self, point: Sequence[float], role: str, aside_m: FloatArray) -> float:
         """The height of the only road at a point."""
         heights = self._points[aside_m <= self._tolerance_m, 2]
-        if heights.size and heights.max() - heights.min() > _LEVEL_M:
+        if heights.size and heights.max() - heights.min() > LEVEL_M:
             raise PlannerError(
                 f"The {role} {_text(point)} lies on several levels of {self._map.name}, between z = "
                 f"{heights.min():.1f} and {heights.max():.1f} m; say which as X,Y,Z."

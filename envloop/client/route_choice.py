@@ -1,20 +1,23 @@
 """From a route's name, its coordinates or a seed to the task of an episode."""
 
+import math
+
 import carla
 import numpy as np
 
-from envloop.client.planner import Plan, Planner, PlannerError
-from envloop.config import EnvConfig
+from envloop.client.planner import NoWayOfThatLength, Plan, Planner, PlannerError
+from envloop.config import SHORTEST_ROUTE_M, EnvConfig
 from envloop.errors import TaskError
 from envloop.seeding import EpisodeStream, generator
 from envloop.suites import SHARED_MAX, load_suite, suite_names
 from envloop.task.episode import RouteTask
 from envloop.task.lane_invasion import RouteLane
-from envloop.task.route import Route, SpeedProfile
+from envloop.task.route import FloatArray, Route, SpeedProfile
 from envloop.task.scenario import RANDOM, ROUTE_OF_RECORD, npc_vehicles, route_ends
 from envloop.task.termination import time_limit_s
 
 _DRAWS = 1000
+_HEIGHT_MIN_M = 0.005  # what two digits show
 
 
 class RouteSelector:
@@ -42,18 +45,20 @@ class RouteSelector:
         """
         if route == RANDOM:
             plan = self.draw(generator(seed, EpisodeStream.ROUTE))
-            (x0, y0), (x1, y1) = plan.points[[0, -1], :2]
-            return self._task(f"{x0:.2f},{y0:.2f} -> {x1:.2f},{y1:.2f}", plan)
+            return self._task(" -> ".join(_text(place) for place in plan.points[[0, -1]]), plan)
         if route not in self._fixed:
             ends = route_ends(route)
             self._fixed[route] = self._task(route, self._planner.plan(ends.start, ends.goal))
         return self._fixed[route]
 
     def draw(self, rng: np.random.Generator) -> Plan:
-        """A random way that keeps clear of the town's suites (see suites). Raises PlannerError where there is none."""
+        """A random way that keeps clear of the town's suites (see suites). Raises TaskError where there is none."""
         lengths = self._config.random_route
         for _ in range(_DRAWS):
-            plan = self._planner.draw(rng, lengths.min_m, lengths.max_m)
+            try:
+                plan = self._planner.draw(rng, lengths.min_m, lengths.max_m)
+            except NoWayOfThatLength as error:
+                raise TaskError(f"{error} {_remedy(error.longest_m)}") from error
             if all(held_out.shared_m(plan) <= SHARED_MAX * held_out.length_m for held_out in self.held_out):
                 return plan
         raise PlannerError("No random route keeps clear of the suites' routes; choose shorter lengths.")
@@ -81,6 +86,20 @@ class RouteSelector:
             limit_s=time_limit_s(route.length, config.termination, of_record=of_record),
             lane=RouteLane(plan.lane_width_m / 2.0, _marked(plan, route)),
         )
+
+
+def _remedy(longest_m: float) -> str:
+    if longest_m < SHORTEST_ROUTE_M:
+        return f"A route takes at least {SHORTEST_ROUTE_M:g} m: drive on a larger map."
+    return (
+        f"Set random_route.min_m to at most {math.floor(longest_m)}; on the command line, "
+        f"--config.env.random_route.min_m={math.floor(longest_m)}."
+    )
+
+
+def _text(place: FloatArray) -> str:
+    """A place by its coordinates; the height only where there is any."""
+    return ",".join(f"{each:.2f}" for each in (place if abs(place[2]) >= _HEIGHT_MIN_M else place[:2]))
 
 
 def _marked(plan: Plan, route: Route) -> tuple[bool, ...]:

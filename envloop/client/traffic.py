@@ -105,7 +105,7 @@ class Traffic:
             location = state.get_transform().location
             if math.hypot(location.x - x, location.y - y) < range_m:
                 velocity = state.get_velocity()
-                others.append(Other(location.x, location.y, velocity.x, velocity.y, half_length_m))
+                others.append(Other(location.x, location.y, velocity.x, velocity.y, half_length_m, location.z))
         return others
 
     def control(self, actor: int, steer: float, throttle: float, brake: float) -> bool:

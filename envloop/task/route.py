@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 SPACING_M = 1.0
 # How far a projection may move from its hint. A car does 0.4 m a tick at 30 km/h; 20 m leaves room for long decisions.
 SEARCH_M = 20.0
+LEVEL_M = 2.5  # a bridge leaves more room than that to the road below
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Route:
     """A drivable polyline with O(1) projection.
 
     Args:
-      points: [N, 2] or [N, 3], m, in driving order; z is kept for spawn heights and ignored by every distance.
+      points: [N, 2] or [N, 3], m, in driving order; z tells levels apart and is ignored by every distance.
       spacing_m: distance between the resampled points.
 
     Raises:
@@ -132,6 +133,11 @@ class Route:
         i = self._index(clamped)
         tx, ty = self._tangent(i, (clamped - self._s[i]) / (self._s[i + 1] - self._s[i]))
         return math.degrees(math.atan2(ty, tx))
+
+    def pitch_at(self, s: float) -> float:
+        """Slope at arc length `s` over about a car's wheelbase, deg, upwards positive."""
+        (x0, y0, z0), (x1, y1, z1) = self.point_at(s - 1.5), self.point_at(s + 1.5)
+        return math.degrees(math.atan2(z1 - z0, math.hypot(x1 - x0, y1 - y0)))
 
     def points_ahead(self, s: float, n: int, spacing: float) -> FloatArray:
         """[n, 2] points at s + spacing, ..., s + n * spacing, m; past the goal they go on along the last tangent.
@@ -225,13 +231,16 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another road user as far as a route cares: centre (m), world velocity (m/s), half length along the route (m)."""
+    """Another road user as far as a route cares: centre (m), world velocity (m/s), half length along the route (m);
+    z is the height of its wheels (m).
+    """
 
     x: float
     y: float
     vx: float = 0.0
     vy: float = 0.0
     half_length: float = 2.4
+    z: float = 0.0
 
 
 def lead_ahead(
@@ -244,7 +253,7 @@ def lead_ahead(
     corridor_m: float = 1.75,
     range_m: float = 40.0,
 ) -> Lead:
-    """Nearest of `others` whose centre is within `corridor_m` of the route in the next `range_m` metres.
+    """Nearest of `others` whose centre is within `corridor_m` of the route in the next `range_m` metres, on its level.
 
     The corridor is a car's width, less than half of the 4 m between Town01's lane centres, so oncoming traffic does
     not count. 2.4 m is half of a Model 3 (4.79 m).
@@ -258,7 +267,8 @@ def lead_ahead(
     for other in near:
         squared = (ahead[:, 0] - other.x) ** 2 + (ahead[:, 1] - other.y) ** 2
         index = int(squared.argmin())
-        if squared[index] <= corridor_m**2:
+        height_m = other.z - route.point_at(s + (index + 1) * SPACING_M)[2]
+        if squared[index] <= corridor_m**2 and abs(height_m) <= LEVEL_M:
             leads.append(_lead(route, s, index, ahead[index], other, ego_half_length, speed_mps))
     return min(leads, key=lambda lead: lead.gap_m, default=Lead())
 

@@ -12,10 +12,10 @@ NPC_VEHICLES = {"empty": 0, "0": 20, "1": 50, "2": 100}
 
 @dataclass(frozen=True)
 class RouteEnds:
-    """Start and goal (x, y) in metres, CARLA frame; `town` is the only map that they lie on, "" for any."""
+    """Start and goal (x, y) or (x, y, z), m, CARLA frame; `town` is the only map that they lie on, "" for any."""
 
-    start: tuple[float, float]
-    goal: tuple[float, float]
+    start: tuple[float, ...]
+    goal: tuple[float, ...]
     town: str = ""
 
 
@@ -24,11 +24,15 @@ ROUTES = {ROUTE_OF_RECORD: RouteEnds(start=(317.74, 129.49), goal=(92.34, 86.73)
 RANDOM = "random"  # instead of a route: another one in every episode
 
 _NUMBER = r"\s*([-+]?\d+(?:\.\d*)?|[-+]?\.\d+)\s*"
-_COORDINATES = re.compile(rf"{_NUMBER},{_NUMBER}->{_NUMBER},{_NUMBER}")
+_PLACE = rf"{_NUMBER},{_NUMBER}(?:,{_NUMBER})?"
+_COORDINATES = re.compile(rf"{_PLACE}->{_PLACE}")
 
 
 def route_ends(route: str) -> RouteEnds:
-    """Start and goal of a route's name, a suite's route NAME/i, or a text "X,Y -> X,Y"; TaskError for any other."""
+    """Start and goal of a route's name, a suite's route NAME/i, or a text "X,Y -> X,Y"; TaskError for any other.
+
+    Where roads lie above each other a place is written X,Y,Z.
+    """
     if route in ROUTES:
         return ROUTES[route]
     if "/" in route:
@@ -43,8 +47,9 @@ def route_ends(route: str) -> RouteEnds:
             f"route is {route!r}; give one of {', '.join(ROUTES)}, a suite's route such as {suite_names()[-1]}/0, "
             "or start and goal in metres as '317.74,129.49 -> 92.34,86.73'."
         )
-    x0, y0, x1, y1 = (float(number) for number in numbers.groups())
-    return RouteEnds(start=(x0, y0), goal=(x1, y1))
+    places = numbers.groups()[:3], numbers.groups()[3:]
+    start, goal = (tuple(float(number) for number in place if number is not None) for place in places)
+    return RouteEnds(start, goal)
 
 
 def npc_vehicles(scenario: str) -> int:

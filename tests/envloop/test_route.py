@@ -189,6 +189,20 @@ def test_a_free_road_has_no_lead(others):
     assert lead.time_to_collision_s == math.inf
 
 
+def test_a_car_below_a_bridge_is_no_lead():
+    """And on a slope the height of the road there counts, not that of the ego."""
+    climbing = Route([(0.0, 0.0, 0.0), (100.0, 0.0, 10.0)])
+    assert lead_ahead(climbing, 50.0, 5.0, [Other(80.0, 0.0, z=8.0)]).gap_m == pytest.approx(30.0 - 4.8)
+    assert lead_ahead(climbing, 50.0, 5.0, [Other(80.0, 0.0, z=3.0)]) == Lead()
+    assert lead_ahead(climbing, 50.0, 5.0, [Other(80.0, 0.0, z=13.0)]) == Lead()
+
+
+def test_the_slope_is_that_of_the_road():
+    assert Route([(0.0, 0.0, 0.0), (100.0, 0.0, 10.0)]).pitch_at(50.0) == pytest.approx(math.degrees(math.atan(0.1)))
+    assert Route([(0.0, 0.0, 9.0), (0.0, 90.0, 0.0)]).pitch_at(0.0) == pytest.approx(-math.degrees(math.atan(0.05)))
+    assert ROUTE_0.pitch_at(225.0) == 0.0
+
+
 def test_a_lead_that_pulls_away_is_never_reached():
     assert Lead(gap_m=5.0, closing_mps=-1.0).time_to_collision_s == math.inf
 

@@ -3,6 +3,7 @@
 import carla
 import numpy as np
 import pytest
+from opendrive_maps import bridge, street
 from settings_of_record import of_record
 
 from envloop.client.route_choice import RouteSelector
@@ -78,6 +79,27 @@ def test_the_time_limit_of_route_0_is_nocrashs_in_traffic(town01, scenario, limi
     assert RouteSelector(of_record(scenario=scenario), town01).of("town01-0", 0).limit_s == pytest.approx(
         limit_s, abs=1.0
     )
+
+
+def test_the_name_of_a_random_route_brings_it_back_whatever_its_height():
+    """Roads cross above each other, so a place without its height may be on either."""
+    selector = RouteSelector(of_record(route="random"), carla.Map("Bridge", bridge(6.0)))
+    levels = set()
+    for seed in range(12):
+        drawn = selector.of("random", seed)
+        again = selector.of(drawn.name, 0)
+        assert np.abs(again.route.points - drawn.route.points).max() < 0.02
+        levels.add(drawn.name.count(","))
+    assert max(levels) == 4
+    assert min(levels) == 2
+
+
+@pytest.mark.parametrize(
+    ("length_m", "remedy"), [(80.0, r"--config\.env\.random_route\.min_m=80"), (15.0, "larger map")]
+)
+def test_a_map_without_long_routes_names_the_remedy(length_m, remedy):
+    with pytest.raises(TaskError, match=rf"no way of 100 to 600 m; its longest is {length_m:.0f} m\. .*{remedy}"):
+        RouteSelector(of_record(route="random"), carla.Map("Short", street(length_m))).of("random", 0)
 
 
 def test_lengths_that_the_suites_leave_no_room_for_are_refused(town01):

@@ -23,9 +23,19 @@ from minicarla.limits import (
 )
 from minicarla.maps import grid, town01
 from minicarla.maps.lane_edges import Lane
+from minicarla.maps.mending import SHAPES, mend
 from minicarla.maps.opendrive import RoadNetwork, to_xml
 from minicarla.maps.town import Town
 
+_START_TOLERANCE_M = 1e-3
+_RECORDS = (
+    "elevationProfile/elevation",
+    "lateralProfile/superelevation",
+    "lanes/laneOffset",
+    "lanes/laneSection/*/lane/width",
+    "lanes/laneSection/*/lane/border",
+)
+_RECORD_KEYS = ("s", "sOffset", "a", "b", "c", "d")
 _CHECK = "import sys; from minicarla.maps.loader import check_here; check_here(sys.stdin.buffer.read().decode())"
 _TOWNS: dict[str, Callable[[], RoadNetwork]] = {
     "Town01": town01.network,
@@ -75,6 +85,7 @@ def load_xodr(path: Path) -> Town:
     flaw = structural_flaw(xodr)
     if flaw:
         raise MapError(f"{path} {flaw}")
+    xodr = mended(xodr)
     _check_in_child(path, xodr)
     return Town(path.stem, xodr).survey()
 
@@ -88,6 +99,8 @@ def structural_flaw(xodr: str) -> str | None:
         root = ET.fromstring(xodr)
     except (ET.ParseError, ValueError) as error:
         return f"is not well-formed XML ({error}): export the map again"
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]  # a namespace is no flaw
     if root.tag != "OpenDRIVE":
         return f"has the root element <{root.tag}>: give a file whose root is <OpenDRIVE>"
     roads = root.findall("road")
@@ -108,6 +121,12 @@ def structural_flaw(xodr: str) -> str | None:
     return None
 
 
+def mended(xodr: str) -> str:
+    """The text as `carla.Map` can read it (`mending`); a text without a structural flaw."""
+    root = ET.fromstring(xodr)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) if mend(root) else xodr
+
+
 def _road_flaw(road: ET.Element) -> str | None:
     if not (_is_integer(road.get("id")) and _is_integer(road.get("junction", "-1"))):
         return "whose id or junction is not a whole number"
@@ -121,11 +140,42 @@ def _road_flaw(road: ET.Element) -> str | None:
             return "whose geometry has something else than numbers in s, x, y, hdg or length"
         if any(abs(float(geometry.get(key, "0"))) > MAX_LOCATION_M for key in "xy"):
             return f"which lies more than {MAX_LOCATION_M / 1000:.0f} km from the origin"
-    sections = road.findall("lanes/laneSection")
+        flaw = _shape_flaw(geometry)
+        if flaw:
+            return f"whose geometry at s={geometry.get('s')} {flaw}"
+    if min(float(geometry.get("s", "0")) for geometry in geometries) > _START_TOLERANCE_M:
+        return "whose first geometry does not begin at s=0"
+    for record in (record for path in _RECORDS for record in road.iterfind(path)):
+        if not all(_is_number(record.get(key, "0")) for key in _RECORD_KEYS):
+            return f"whose <{record.tag}> has something else than numbers in {', '.join(_RECORD_KEYS)}"
+    return _lanes_flaw(road.findall("lanes/laneSection"))
+
+
+def _shape_flaw(geometry: ET.Element) -> str | None:
+    shape = next((child for child in geometry if child.tag in SHAPES), None)
+    if shape is None:
+        return f"has the shape <{geometry[0].tag}>, which is none of {', '.join(SHAPES)}"
+    values = {key: value for key, value in shape.attrib.items() if key != "pRange"}
+    if not all(_is_number(value) for value in values.values()):
+        return f"has a {shape.tag} with something else than numbers"
+    if shape.tag == "paramPoly3" and not any(
+        float(values.get(letter + axis, "0")) for letter in "bcd" for axis in "UV"
+    ):
+        return "has a paramPoly3 that stays in one place"
+    return None
+
+
+def _lanes_flaw(sections: Sequence[ET.Element]) -> str | None:
     if not sections or not all(_is_number(section.get("s")) for section in sections):
         return "which lacks a lane section with its s"
-    if not all(_is_integer(lane.get("id")) for section in sections for lane in section.iterfind("*/lane")):
-        return "which has a lane whose id is not a whole number"
+    for section in sections:
+        lanes = section.findall("*/lane")
+        if not all(_is_integer(lane.get("id")) for lane in lanes):
+            return "which has a lane whose id is not a whole number"
+        ids = {int(lane.get("id", "0")) for lane in lanes} | {0}
+        missing = sorted(set(range(min(ids), max(ids))) - ids, key=abs)
+        if missing:
+            return f"whose lane section at s={section.get('s')} lacks lane {missing[0]} between others"
     return None
 
 
@@ -182,7 +232,10 @@ def query(xodr: str) -> None:
 
 
 def _check_spans(lanes: Sequence[Lane]) -> None:
-    """Raises MapError where the lanes lie too far apart, as one does whose width has a slip of the pen."""
+    """Raises MapError where the lanes lie nowhere, or too far apart, as one does whose width has a slip of the pen."""
+    for lane in lanes:
+        if not np.isfinite(lane.left).all() or not np.isfinite(lane.right).all():
+            raise MapError(f"lane {lane.lane_id} of road {lane.road_id} has places that are not numbers")
     places: dict[int | None, list[np.ndarray]] = {None: []}  # by junction, and all
     for lane in lanes:
         for junction in {None, lane.junction_id}:

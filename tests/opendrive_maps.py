@@ -244,17 +244,22 @@ def _linked(item: Road, end: str, link: Link, lanes: dict[int, int]) -> Road:
     return replace(item, successor=link, after=lanes)
 
 
-def junction(junction_id: int, arms: Sequence[tuple[Road, str]], first_road: int) -> tuple[list[Road], Junction]:
+def junction(
+    junction_id: int, arms: Sequence[tuple[Road, str]], first_road: int, lights: bool = False
+) -> tuple[list[Road], Junction]:
     """Joins the ends of roads by connecting roads of one lane, each driving lane that leads in to every other arm.
 
     Args:
       arms: a road and which of its ends ("start", "end") lies at the junction; the lanes there count.
       first_road: the id of the first connecting road.
+      lights: whether each arm has a traffic light, beside the lanes that lead in; its id is the arm's road's.
 
     Returns:
       the arms' roads, linked, followed by the connecting roads; and the junction.
     """
     linked = [_linked(item, end, Link("junction", junction_id), {}) for item, end in arms]
+    if lights:
+        linked = [replace(item, signals=_light(item, end)) for item, (_, end) in zip(linked, arms, strict=True)]
     connecting, connections = [], []
     for here, (source, end) in enumerate(arms):
         for there, (target, other_end) in enumerate(arms):
@@ -291,10 +296,33 @@ def junction(junction_id: int, arms: Sequence[tuple[Road, str]], first_road: int
                         successor=Link("road", target.id, other_end),
                         before={side: from_id},
                         after={side: to_id},
+                        signals=_reference(source.id, side) if lights else "",
                     )
                 )
                 connections.append((source.id, number, ((from_id, side),)))
     return linked + connecting, Junction(junction_id, tuple(connections))
+
+
+def _light(item: Road, end: str) -> str:
+    """A traffic light at a road's end for those who come to it there, half a metre beyond their lanes."""
+    along = end == "end"
+    side = 1 if item.left_hand == along else -1
+    lanes = _driving(item, end, side)
+    left = side * (sum(_width(item, end, lane) for lane in lanes) + 0.5)
+    s = item.length - 0.5 if along else 0.5
+    return (
+        f'<signal name="light" id="{item.id}" s="{s!r}" t="{left!r}" zOffset="0" hOffset="0" roll="0" pitch="0" '
+        f'orientation="{"+" if along else "-"}" dynamic="yes" country="OpenDRIVE" type="1000001" subtype="-1" '
+        f'value="-1" text="" height="0.7" width="0.3">'
+        f'<validity fromLane="{min(lanes)}" toLane="{max(lanes)}"/></signal>'
+    )
+
+
+def _reference(signal: int, lane: int) -> str:
+    return (
+        f'<signalReference id="{signal}" s="0" t="{lane}" orientation="+">'
+        f'<validity fromLane="{lane}" toLane="{lane}"/></signalReference>'
+    )
 
 
 def _height_at(item: Road, end: str) -> float:
@@ -468,13 +496,13 @@ def bridge(height: float = 6.0) -> str:
 
 
 def tee(left_hand: bool = False, height: float = 0.0) -> str:
-    """Three roads of 80 m that meet at the origin, at `height` m above their other ends; junction 10."""
+    """Three roads of 80 m that meet at the origin, at `height` m above their other ends; junction 10 with lights."""
     up = ((0.0, 0.0, height / 80.0, 0.0, 0.0),) if height else ()
     arms = []
     for number, heading in enumerate((0.0, math.pi, 0.5 * math.pi)):
         start = Place(0.0, 0.0, heading).moved(95.0).back()
         arms.append((road(line(80.0), id=number + 1, start=start, elevation=up, left_hand=left_hand), "end"))
-    roads, crossing = junction(10, arms, 100)
+    roads, crossing = junction(10, arms, 100, lights=True)
     return opendrive(roads, [crossing])
 
 
@@ -614,7 +642,7 @@ def crossings(draw: st.DrawFn) -> Drawn:
         up = ((0.0, 0.0 if end == "start" else grade * length, rise, 0.0, 0.0),) if grade else ()
         section = Section(0.0, lanes, lanes)
         arms.append((Road(number + 1, start, (line(length),), (section,), up, left_hand=left_hand), end))
-    roads, crossing = junction(10, arms, 100)
+    roads, crossing = junction(10, arms, 100, lights=draw(st.booleans()))
     return Drawn(opendrive(roads, [crossing]), tuple(roads), (crossing,))
 
 

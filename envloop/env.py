@@ -317,7 +317,7 @@ class CarlaEnv(gym.Env):
         car = self._ego
         ego = car.state()
         at_light, at_red = car.light()
-        off_lane = abs(episode.projection.lateral) > self.route_task.lane.half_width_m
+        off_lane = self.route_task.is_off_lane(episode.projection)
         return Measurements(
             ego=ego,
             collisions=car.collisions(frame),

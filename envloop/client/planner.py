@@ -49,14 +49,14 @@ class Plan:
       in_junction: [N] whether a point lies in a junction.
       in_change: [N] whether a point lies in a change of lane.
       stretches: the pieces of lanes that it is made of, in order.
-      lane_width_m: of the lane that it begins in.
+      lane_width_m: [N] of the lane that a point lies in.
     """
 
     points: FloatArray
     in_junction: NDArray[np.bool_]
     in_change: NDArray[np.bool_]
+    lane_width_m: FloatArray
     stretches: tuple[Stretch, ...]
-    lane_width_m: float
 
     @cached_property
     def length_m(self) -> float:
@@ -256,9 +256,7 @@ class Planner:
             Stretch(piece.lane.key, piece.begin_m, piece.end_m, _turn_deg(piece.points()), piece.lane.is_junction)
             for piece in pieces
         )
-        first = pieces[0]
-        width_m = float(np.interp(first.begin_m, first.lane.driven_m, first.lane.width_m))
-        return Plan(way.points, way.in_junction, way.in_change, stretches, width_m)
+        return Plan(way.points, way.in_junction, way.in_change, way.width_m, stretches)
 
     def _places(self, point: Sequence[float], role: str) -> list[_Place]:
         """The place on a lane that a point means, or those on all the lanes of a junction that lie over each other."""

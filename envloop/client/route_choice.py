@@ -84,7 +84,7 @@ class RouteSelector:
             route=route,
             profile=SpeedProfile(route, config.speed),
             limit_s=time_limit_s(route.length, config.termination, of_record=of_record),
-            lane=RouteLane(plan.lane_width_m / 2.0, _marked(plan, route)),
+            lane=_lane(plan, route),
         )
 
 
@@ -102,9 +102,10 @@ def _text(place: FloatArray) -> str:
     return ",".join(f"{each:.2f}" for each in (place if abs(place[2]) >= _HEIGHT_MIN_M else place[:2]))
 
 
-def _marked(plan: Plan, route: Route) -> tuple[bool, ...]:
-    """Whether each of the route's points lies outside of junctions and of changes of lane."""
+def _lane(plan: Plan, route: Route) -> RouteLane:
+    """What the lane is like at each of the route's points; junctions and changes of lane have no markings."""
     steps = np.hypot(*np.diff(plan.points[:, :2], axis=0).T)
     nearest = np.searchsorted(np.concatenate([[0.0], np.cumsum(steps)]), route.arc_length - 0.5 * steps.mean())
-    unmarked = plan.in_junction | plan.in_change
-    return tuple(bool(marked) for marked in ~unmarked[np.minimum(nearest, len(plan.points) - 1)])
+    nearest = np.minimum(nearest, len(plan.points) - 1)
+    marked = ~(plan.in_junction | plan.in_change)
+    return RouteLane(tuple((plan.lane_width_m[nearest] / 2.0).tolist()), tuple(marked[nearest].tolist()))

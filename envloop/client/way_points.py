@@ -28,6 +28,10 @@ class Piece:
         driven_m = self.lane.driven_m
         return np.stack([np.interp(self._places_m(), driven_m, column) for column in self.lane.points.T], axis=1)
 
+    def width_m(self) -> FloatArray:
+        """[N] of the lane at these points."""
+        return np.interp(self._places_m(), self.lane.driven_m, self.lane.width_m)
+
     def count(self, up_to_m: float) -> int:
         """How many of its points lie up to there."""
         return int(np.searchsorted(self._places_m(), up_to_m, side="right"))
@@ -40,11 +44,12 @@ class Piece:
 
 @dataclass(frozen=True)
 class WayPoints:
-    """[N, 3] points; [N] whether a point lies in a junction; [N] whether it lies in a change of lane."""
+    """[N, 3] points; [N] whether a point lies in a junction, in a change of lane; [N] width of its lane, m."""
 
     points: FloatArray
     in_junction: NDArray[np.bool_]
     in_change: NDArray[np.bool_]
+    width_m: FloatArray
 
 
 def way_points(pieces: Sequence[Piece]) -> WayPoints:
@@ -66,13 +71,14 @@ def way_points(pieces: Sequence[Piece]) -> WayPoints:
         if piece.change_m > 0.0:
             in_change[joint:end] = (shift != 0.0).any(axis=1)
     points = moved
+    width_m = np.concatenate([piece.width_m() for piece in pieces])
     in_junction = np.concatenate(
         [np.full(len(part), piece.lane.is_junction) for part, piece in zip(parts, pieces, strict=True)]
     )
     kept = _onwards(points, np.flatnonzero(_without_repeats(points)))
     lanes = np.repeat(np.arange(len(parts)), [len(part) for part in parts])[kept]
     _check_gaps(points[kept], [pieces[i].lane.key for i in lanes])
-    return WayPoints(points[kept], in_junction[kept], in_change[kept])
+    return WayPoints(points[kept], in_junction[kept], in_change[kept], width_m[kept])
 
 
 def _without_repeats(points: FloatArray) -> NDArray[np.bool_]:

@@ -41,6 +41,10 @@ class RouteTask:
     limit_s: float
     lane: RouteLane
 
+    def is_off_lane(self, projection: Projection) -> bool:
+        """Whether the car's centre is outside the route's lane."""
+        return abs(projection.lateral) > self.lane.half_width_at(projection.s, self.route)
+
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
@@ -189,7 +193,7 @@ class Episode:
             jerk=rough,
             lateral_accel=measured.ego.lateral_accel,
             ttc_s=measured.lead.time_to_collision_s,
-            off_lane=abs(self.projection.lateral) > self._route_task.lane.half_width_m,
+            off_lane=self._route_task.is_off_lane(self.projection),
             off_road=measured.off_road,
         )
 

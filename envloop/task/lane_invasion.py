@@ -16,15 +16,18 @@ _BEND_M = 0.4  # how far a corner may be off the straight-line estimate in a ben
 
 @dataclass(frozen=True, slots=True)
 class RouteLane:
-    """The lane that a route keeps to; `marked` says for each of the route's points whether its lane has markings."""
+    """The lane that a route keeps to, at each of the route's points: half of its width, m; whether it has markings."""
 
-    half_width_m: float
+    half_width_m: tuple[float, ...]
     marked: tuple[bool, ...]
+
+    def half_width_at(self, s: float, route: Route) -> float:
+        """Half of its width at arc length `s` of `route`, m."""
+        return self.half_width_m[_index(s, route, len(self.half_width_m))]
 
     def is_marked(self, s: float, route: Route) -> bool:
         """Whether the lane has markings at arc length `s` of `route`."""
-        share = min(max(s / route.length, 0.0), 1.0)
-        return self.marked[round(share * (len(self.marked) - 1))]
+        return self.marked[_index(s, route, len(self.marked))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +44,14 @@ def over_marking(ego: EgoState, projection: Projection, route: Route, lane: Rout
         return False
     error_rad = math.radians(heading_error_deg(ego, projection))
     along, across = abs(math.sin(error_rad)) * box.half_length_m, abs(math.cos(error_rad)) * box.half_width_m
-    if abs(projection.lateral) + along + across + _BEND_M < lane.half_width_m:
+    half_width_m = lane.half_width_at(projection.s, route)
+    if abs(projection.lateral) + along + across + _BEND_M < half_width_m:
         return False
-    return any(abs(route.project(x, y, projection.s).lateral) > lane.half_width_m for x, y in _corners(ego, box))
+    return any(abs(route.project(x, y, projection.s).lateral) > half_width_m for x, y in _corners(ego, box))
+
+
+def _index(s: float, route: Route, count: int) -> int:
+    return round(min(max(s / route.length, 0.0), 1.0) * (count - 1))
 
 
 def _corners(ego: EgoState, box: BoundingBox) -> list[tuple[float, float]]:

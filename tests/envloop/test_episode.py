@@ -19,7 +19,7 @@ DT = 0.05
 
 
 def route_task(route: Route = STRAIGHT) -> RouteTask:
-    lane = RouteLane(2.0, (True,) * len(route.points))
+    lane = RouteLane((2.0,), (True,) * len(route.points))
     return RouteTask(name="test", route=route, profile=SpeedProfile(route), limit_s=50.0, lane=lane)
 
 

@@ -1,9 +1,14 @@
 """The scripted follower on foreign maps, end to end on a server of each map."""
 
+import carla
 import pytest
 from driving import follow_route
-from opendrive_maps import LaneSpec, Section, hill, line, opendrive, road, tee
+from hypothesis import HealthCheck, given, settings
+from opendrive_maps import LaneSpec, Section, bridge, chains, crossings, hill, line, opendrive, road, streets, tee
 
+from envloop.baselines.policies import follower
+from envloop.client.ego import BLUEPRINT
+from envloop.client.traffic import Npc
 from envloop.config import EnvConfig, RandomRouteConfig, SimulatorConfig
 from envloop.env import CarlaEnv
 
@@ -39,5 +44,40 @@ def test_the_follower_finishes(tmp_path, text, route):
             assert metrics["success"] == 1
             assert metrics["lane_invasions"] == 0
             assert metrics["off_road"] == 0.0
+    finally:
+        env.close()
+
+
+def test_a_car_on_the_other_level_of_a_bridge_is_nobodys_lead(tmp_path):
+    """One stands where the roads cross, on the road below; the ego comes along over it, then behind it."""
+    env = env_on(tmp_path, bridge(6.0), route="-1.75,-140,0 -> -1.75,100,0")
+    try:
+        for route, leads in (("-1.75,-140,0 -> -1.75,100,0", False), ("-100,1.75 -> 100,1.75", True)):
+            env.reset(seed=0, options={"start": "beginning", "route": route})
+            simulator, place = env.simulator, carla.Transform(carla.Location(-1.75, 1.75, 0.3))
+            parked = simulator.world.spawn_actor(simulator.world.get_blueprint_library().find(BLUEPRINT), place)
+            simulator.tick()
+            env.npcs.append(Npc(parked, 2.4, simulator.address))
+            act, gaps, ended = follower(env, 0), [], False
+            while not ended:
+                _, _, terminated, truncated, info = env.step(act(None))
+                gaps.append(info["ego"]["gap_m"])
+                ended = terminated or truncated or (leads and gaps[-1] < 30.0)
+            assert (min(gaps) < 30.0) == leads
+            assert leads or info["episode_metrics"]["success"]
+            parked.destroy()
+    finally:
+        env.close()
+
+
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=crossings() | chains() | streets())
+def test_the_follower_finishes_on_whatever_is_drawn(tmp_path, drawn):
+    env = env_on(tmp_path, drawn.text, random_route=RandomRouteConfig(20.0, 150.0))
+    try:
+        env.reset(seed=1, options={"start": "beginning"})
+        metrics = follow_route(env)["episode_metrics"]
+        assert metrics["success"] == 1
+        assert metrics["off_road"] == 0.0
     finally:
         env.close()

@@ -22,7 +22,7 @@ BODY = BoundingBox(half_length_m=2.4, half_width_m=1.0)
 
 
 def over(route: Route, ego: EgoState, marked: tuple[bool, ...] = (True,)) -> bool:
-    return over_marking(ego, route.project(ego.x, ego.y), route, RouteLane(2.0, marked), BODY)
+    return over_marking(ego, route.project(ego.x, ego.y), route, RouteLane((2.0,), marked), BODY)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,13 @@ def over(route: Route, ego: EgoState, marked: tuple[bool, ...] = (True,)) -> boo
 )
 def test_a_corner_beyond_the_lane_is_an_invasion(y, yaw_deg, expected):
     assert over(STRAIGHT, EgoState(x=50.0, y=y, yaw_deg=yaw_deg)) is expected
+
+
+def test_the_width_of_the_lane_there_counts():
+    lane = RouteLane((2.0, 2.0, 1.5), (True,))  # narrower after 75 m
+    for x, y, expected in ((60.0, 0.9, False), (60.0, 1.1, True), (90.0, 0.4, False), (90.0, 0.6, True)):
+        ego = EgoState(x=x, y=y)
+        assert over_marking(ego, STRAIGHT.project(x, y), STRAIGHT, lane, BODY) is expected
 
 
 @pytest.mark.parametrize("lateral", np.linspace(-1.6, 1.6, 33))

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as ET
 
 SHAPES = ("line", "arc", "spiral", "poly3", "paramPoly3")
-_SAME_S_M = 1e-6
+_SAME_S_M = 1e-9
 _STRAIGHT_RAD = 3e-4  # turned by less, a line is nearer to the truth than an arc in float32
 _STRAIGHT_CURVATURE = 1e-5  # 1/m; the arcs of ordinary files stay as they are
 _CONSTANT_RAD = 1e-6  # what a spiral may turn more than the arc of its mean curvature and be one

@@ -1,8 +1,8 @@
 """The ground of a town: how high it is and how it slopes, anywhere, also where roads lie above one another.
 
 It consists of the lanes, the verges beside them and the land below (`terrain`). Two roads above each other are told
-apart by the caller's z: what counts is the highest surface within a step of it, as for feet or wheels. A town whose
-roads are level everywhere is flat, and costs nothing.
+apart by the caller's z, as feet or wheels would find them: the surface nearest to it within a step counts, then the
+highest one below. A town whose roads are level everywhere is flat, and costs nothing.
 """
 
 import math
@@ -15,7 +15,7 @@ from minicarla.maps.lane_edges import Lane
 from minicarla.maps.terrain import Terrain, terrain_under, verges
 from minicarla.numba_cache import CACHE
 
-STEP_M = 1.0  # a surface at most so far above z is the one that something at z stands on
+STEP_M = 1.0  # to a surface so far away something at z may get in one move
 HEADROOM_M = 2.5  # land this far below a road is not under its asphalt but under its bridge
 _FLAT_M = 1e-3
 _CELL_M = 4.0
@@ -66,7 +66,7 @@ class Surface:
         self._arrays = (_faces(corners, kind), start.reshape(rows, columns + 1), members, terrain.heights, frame)
 
     def height(self, x: float, y: float, z: float) -> float:
-        """The highest surface at (x, y) that is at most `STEP_M` above `z`; the lowest one where all are higher."""
+        """The surface at (x, y): the nearest to `z` within `STEP_M`, else the highest below, else the lowest above."""
         if self.is_flat:
             return self.level
         return float(_under(x, y, z, *self._arrays)[0])
@@ -164,10 +164,8 @@ def _under(
     faces: np.ndarray, start: np.ndarray, members: np.ndarray, land: np.ndarray, frame: np.ndarray,
 ) -> tuple[float, float, float]:  # fmt: skip
     """(height, dz/dx, dz/dy) of the surface under (x, y) that something at z stands on; see `Surface.height`."""
-    reach = z + STEP_M
-    below = lowest = -1
-    below_z, lowest_z = -np.inf, np.inf
-    verge, verge_z = -1, -np.inf
+    near = below = lowest = verge = -1
+    gap, below_z, lowest_z, verge_z = STEP_M, -np.inf, np.inf, -np.inf
     column, row = math.floor((x - frame[0]) / frame[2]), math.floor((y - frame[1]) / frame[2])
     if 0 <= row < start.shape[0] and 0 <= column < start.shape[1] - 1:
         for k in range(start[row, column], start[row, column + 1]):
@@ -184,16 +182,18 @@ def _under(
                 if height > verge_z:
                     verge, verge_z = face, height
                 continue
-            if height <= reach and height > below_z:
+            if abs(height - z) < gap:
+                near, gap = face, abs(height - z)
+            if below_z < height <= z:
                 below, below_z = face, height
             if height < lowest_z:
                 lowest, lowest_z = face, height
     ground, ground_x, ground_y = _land(x, y, land, frame)
     if verge >= 0 and verge_z > ground:
         ground, ground_x, ground_y = verge_z, faces[verge, 1], faces[verge, 2]
-    if lowest_z - ground > HEADROOM_M and (below < 0 or (ground <= reach and ground > below_z)):
+    if lowest_z - ground > HEADROOM_M and (abs(ground - z) < gap or (near < 0 and below < 0)):
         return ground, ground_x, ground_y
-    chosen = below if below >= 0 else lowest
+    chosen = near if near >= 0 else (below if below >= 0 else lowest)
     return faces[chosen, 0] + faces[chosen, 1] * x + faces[chosen, 2] * y, faces[chosen, 1], faces[chosen, 2]
 
 

@@ -15,6 +15,23 @@ import numpy as np
 from minicarla.maps.superelevation import Banking
 
 SAMPLE_STEP_M = 2.0
+ASPHALT_KINDS = frozenset(
+    (
+        "Driving",
+        "Bidirectional",
+        "Parking",
+        "Entry",
+        "Exit",
+        "OnRamp",
+        "OffRamp",
+        "Stop",
+        "Biking",
+        "Special1",
+        "Special2",
+        "Special3",
+        "RoadWorks",
+    )
+)
 _END_TOLERANCE_M = 0.01
 _LEVEL: Mapping[int, Banking] = MappingProxyType({})
 

@@ -1,8 +1,8 @@
 """The ground of a town: how high it is and how it slopes, anywhere, also where roads lie above one another.
 
-It consists of the lanes, the verges beside them and the land below (`terrain`). Two roads above each other are told
-apart by the caller's z, as feet or wheels would find them: the surface nearest to it within a step counts, then the
-highest one below. A town whose roads are level everywhere is flat, and costs nothing.
+It consists of the lanes, the fill of junctions, the verges beside roads and the land below (`terrain`). Two roads above
+each other are told apart by the caller's z, as feet or wheels would find them: the surface nearest to it within a step
+counts, then the highest one below. A town whose roads are level everywhere is flat, and costs nothing.
 """
 
 import math
@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from minicarla.maps.lane_edges import Lane
+from minicarla.maps.junction_fill import junction_fill, junctions
+from minicarla.maps.lane_edges import ASPHALT_KINDS, Lane
 from minicarla.maps.terrain import Terrain, terrain_under, verges
 from minicarla.numba_cache import CACHE
 
@@ -21,7 +22,7 @@ _FLAT_M = 1e-3
 _CELL_M = 4.0
 _MAX_CELLS = 1500  # along a side
 _EDGE_M = 1e-3  # triangles are so much larger than they are, so that nothing falls between two
-_LANE, _VERGE = 0.0, 1.0
+_LANE, _BESIDE = 0.0, 1.0
 
 
 class Surface:
@@ -46,11 +47,14 @@ class Surface:
             self._index(lanes, self.terrain)
 
     def _index(self, lanes: Sequence[Lane], terrain: Terrain) -> None:
-        """Triangles of lanes and verges, and which of them each cell of a grid touches."""
+        """Triangles of lanes, and of what lies between and beside them; which of them each cell of a grid touches."""
         paved = [_triangles(lane.left, lane.right) for lane in lanes]
         soft = [_triangles(inner, outer) for inner, outer in self.verges]
+        for crossing in junctions(lanes, ASPHALT_KINDS):
+            faces = junction_fill(crossing)
+            soft += [faces[:, [0, 1, 2]], faces[:, [0, 2, 3]]]
         corners = np.concatenate(paved + soft)
-        kind = np.repeat((_LANE, _VERGE), (sum(map(len, paved)), sum(map(len, soft))))
+        kind = np.repeat((_LANE, _BESIDE), (sum(map(len, paved)), sum(map(len, soft))))
         edges = corners[:, [1, 2, 0], :2] - corners[:, :, :2]
         area = edges[:, 0, 0] * edges[:, 1, 1] - edges[:, 0, 1] * edges[:, 1, 0]
         kept = np.abs(area) > 1e-6
@@ -164,8 +168,8 @@ def _under(
     faces: np.ndarray, start: np.ndarray, members: np.ndarray, land: np.ndarray, frame: np.ndarray,
 ) -> tuple[float, float, float]:  # fmt: skip
     """(height, dz/dx, dz/dy) of the surface under (x, y) that something at z stands on; see `Surface.height`."""
-    near = below = lowest = verge = -1
-    gap, below_z, lowest_z, verge_z = STEP_M, -np.inf, np.inf, -np.inf
+    near = below = lowest = beside = -1
+    gap, below_z, lowest_z, beside_z = STEP_M, -np.inf, np.inf, -np.inf
     column, row = math.floor((x - frame[0]) / frame[2]), math.floor((y - frame[1]) / frame[2])
     if 0 <= row < start.shape[0] and 0 <= column < start.shape[1] - 1:
         for k in range(start[row, column], start[row, column + 1]):
@@ -178,9 +182,9 @@ def _under(
             ):
                 continue
             height = f[0] + f[1] * x + f[2] * y
-            if f[12] == _VERGE:
-                if height > verge_z:
-                    verge, verge_z = face, height
+            if f[12] == _BESIDE:
+                if height > beside_z:
+                    beside, beside_z = face, height
                 continue
             if abs(height - z) < gap:
                 near, gap = face, abs(height - z)
@@ -189,8 +193,8 @@ def _under(
             if height < lowest_z:
                 lowest, lowest_z = face, height
     ground, ground_x, ground_y = _land(x, y, land, frame)
-    if verge >= 0 and verge_z > ground:
-        ground, ground_x, ground_y = verge_z, faces[verge, 1], faces[verge, 2]
+    if beside >= 0 and beside_z > ground:
+        ground, ground_x, ground_y = beside_z, faces[beside, 1], faces[beside, 2]
     if lowest_z - ground > HEADROOM_M and (abs(ground - z) < gap or (near < 0 and below < 0)):
         return ground, ground_x, ground_y
     chosen = near if near >= 0 else (below if below >= 0 else lowest)

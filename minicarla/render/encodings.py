@@ -30,6 +30,7 @@ class Tag(enum.IntEnum):
     BICYCLE = 19
     STATIC = 20
     ROAD_LINES = 24
+    BRIDGE = 26
 
 
 def focal_length_px(width: int, fov_deg: float) -> float:

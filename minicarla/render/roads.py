@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import cv2
 import numpy as np
 
-from minicarla.maps.lane_edges import Lane, Marking
+from minicarla.maps.junction_fill import junction_fill, junctions
+from minicarla.maps.lane_edges import ASPHALT_KINDS, Lane, Marking
+from minicarla.maps.surface import HEADROOM_M, Surface
+from minicarla.maps.terrain import DROP_M as GRASS_DROP_M
+from minicarla.maps.terrain import Terrain
 from minicarla.render.encodings import Tag
 from minicarla.render.mesh import Colour, Material, Mesh, merge, quads, strip, wall
 
@@ -18,19 +21,21 @@ _DASH_M, _DASH_PERIOD_M = 3.0, 7.5
 _MIN_PAINT_WIDTH_M = 0.15
 _LONGEST_FACE_M = 24.0
 _STRAIGHT_TOLERANCE_M = 0.02
-_GAP_CELL_M = 0.5
 _APRON_MARGIN_M = 4.3
 # Layers under the lanes, so that what lies on top hides them: junction asphalt, junction pavement, grass.
-_FILL_DROP_M, _APRON_DROP_M, GRASS_DROP_M = 0.01, 0.02, 0.04
+_FILL_DROP_M, _APRON_DROP_M = 0.01, 0.02
 _GROUND_CELL_M = 20.0
 _GROUND_MARGIN_M = 80.0
 _HORIZON_M = 3000.0
+_EVEN_M = 0.02
+_DECK_M = 0.8
 
 ASPHALT: Colour = (78, 78, 82)
 SHOULDER: Colour = (104, 102, 100)
 PAVEMENT: Colour = (164, 160, 152)
 KERB: Colour = (196, 194, 188)
 GRASS: Colour = (92, 124, 58)
+CONCRETE: Colour = (138, 136, 130)
 _PAINT: dict[str, Colour] = {
     "White": (235, 235, 232),
     "Yellow": (236, 196, 58),
@@ -38,23 +43,6 @@ _PAINT: dict[str, Colour] = {
     "Green": (60, 150, 80),
     "Red": (190, 60, 52),
 }
-_ASPHALT_KINDS = frozenset(
-    (
-        "Driving",
-        "Bidirectional",
-        "Parking",
-        "Entry",
-        "Exit",
-        "OnRamp",
-        "OffRamp",
-        "Stop",
-        "Biking",
-        "Special1",
-        "Special2",
-        "Special3",
-        "RoadWorks",
-    )
-)
 _SHOULDER_KINDS = frozenset(("Shoulder", "Border", "Restricted"))
 
 
@@ -72,7 +60,7 @@ def edges(lanes: Sequence[Lane]) -> Mesh:
 def _surface(lane: Lane) -> Mesh:
     index = _corners_needed(lane.s, lane.left, lane.right)
     left, right = lane.left[index], lane.right[index]
-    if lane.kind in _ASPHALT_KINDS:
+    if lane.kind in ASPHALT_KINDS:
         return strip(left, right, ASPHALT, Tag.ROADS, Material.ASPHALT)
     if lane.kind in _SHOULDER_KINDS:
         return strip(left, right, SHOULDER, Tag.ROADS, Material.ASPHALT)
@@ -193,12 +181,12 @@ def _along(s: np.ndarray, points: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 def junction_aprons(lanes: Sequence[Lane]) -> Mesh:
     """Asphalt in the gaps between a junction's connecting lanes, and pavement around its corners."""
-    junctions = sorted({lane.junction_id for lane in lanes if lane.junction_id is not None})
+    drop = np.array([0.0, 0.0, _FILL_DROP_M])
+    up = (0.0, 0.0, 1.0)
     parts: list[Mesh] = []
-    for junction in junctions:
-        members = [lane for lane in lanes if lane.junction_id == junction and lane.kind in _ASPHALT_KINDS]
+    for members in junctions(lanes, ASPHALT_KINDS):
         parts += [_beside(lane) for lane in members]
-        parts += [_gaps(members)] if members else []
+        parts.append(quads(junction_fill(members) - drop, ASPHALT, Tag.ROADS, Material.ASPHALT, facing=up))
     return merge(parts)
 
 
@@ -220,77 +208,71 @@ def _prolonged(line: np.ndarray) -> np.ndarray:
     return np.concatenate([ends[:1], line, ends[1:]])
 
 
-def _gaps(members: Sequence[Lane]) -> Mesh:
-    """The area between a junction's lanes that they enclose, in cells."""
-    outlines = [np.concatenate([lane.left, lane.right[::-1]]) for lane in members]
-    points = np.concatenate(outlines)
-    origin = points[:, :2].min(axis=0) - _GAP_CELL_M
-    cells = np.ceil((points[:, :2].max(axis=0) + _GAP_CELL_M - origin) / _GAP_CELL_M).astype(int)
-    mask = np.zeros((cells[1], cells[0]), np.uint8)
-    for outline in outlines:
-        cv2.fillPoly(mask, [np.rint((outline[:, :2] - origin) / _GAP_CELL_M - 0.5).astype(np.int32)], 1)
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(mask, contours, -1, 1, thickness=-1)
-    # Not beyond the lanes' own smooth borders, which the cells would turn into stairs.
-    inside = cv2.erode(mask, np.ones((3, 3), np.uint8))
-    return _cells(inside, origin, float(points[:, 2].min()) - _FILL_DROP_M)
-
-
-def _cells(mask: np.ndarray, origin: np.ndarray, z: float) -> Mesh:
-    """Asphalt over the set cells of a grid, one face per horizontal run."""
-    steps = np.diff(np.pad(mask, ((0, 0), (1, 1))).astype(np.int8), axis=1)
-    rows, begin = np.nonzero(steps == 1)
-    end = np.nonzero(steps == -1)[1]
-    low, high = origin[1] + rows * _GAP_CELL_M, origin[1] + (rows + 1) * _GAP_CELL_M
-    left, right = origin[0] + begin * _GAP_CELL_M, origin[0] + end * _GAP_CELL_M
-    xy = np.stack([np.stack([left, right, right, left], 1), np.stack([low, low, high, high], 1)], axis=2)
-    corners = np.concatenate([xy, np.full((*xy.shape[:2], 1), z)], axis=2)
-    return quads(corners, ASPHALT, Tag.ROADS, Material.ASPHALT, facing=(0.0, 0.0, 1.0))
-
-
-def ground(lanes: Sequence[Lane]) -> Mesh:
-    """Grass under and around the roads: a grid just below the nearest road, then flat out to the horizon."""
+def ground(lanes: Sequence[Lane], surface: Surface) -> Mesh:
+    """Grass under and around the roads, out to the horizon."""
+    if surface.terrain is not None:
+        return _hilly_ground(surface.terrain, surface.verges)
     points = np.concatenate([np.concatenate([lane.left, lane.right]) for lane in lanes])
     low = np.floor((points[:, :2].min(axis=0) - _GROUND_MARGIN_M) / _GROUND_CELL_M) * _GROUND_CELL_M
     cells = np.ceil((points[:, :2].max(axis=0) + _GROUND_MARGIN_M - low) / _GROUND_CELL_M).astype(int)
-    heights = _node_heights(points, low, cells)
-    nodes_x = low[0] + _GROUND_CELL_M * np.arange(cells[0] + 1)
-    nodes_y = low[1] + _GROUND_CELL_M * np.arange(cells[1] + 1)
-    if np.ptp(points[:, 2]) < 0.05:
-        # Flat country needs no fine grid: blocks of four cells, still small enough to be culled.
-        nodes_x, nodes_y = (np.unique(np.append(nodes[::4], nodes[-1])) for nodes in (nodes_x, nodes_y))
-        heights = np.full((len(nodes_y), len(nodes_x)), heights.min())
-    x, y = np.meshgrid(nodes_x, nodes_y)
-    grid = np.stack([x, y, heights], axis=2)  # [rows, columns, 3]
-    inner = np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2).reshape(-1, 4, 3)
-    up = (0.0, 0.0, 1.0)
+    z = float(points[:, 2].min() - GRASS_DROP_M)
+    # Blocks, though it is flat: they are small enough to be culled.
+    nodes_x, nodes_y = (
+        np.unique(np.append(nodes[::4], nodes[-1]))
+        for nodes in (low[axis] + _GROUND_CELL_M * np.arange(cells[axis] + 1) for axis in (0, 1))
+    )
+    grid = np.stack([*np.meshgrid(nodes_x, nodes_y), np.full((len(nodes_y), len(nodes_x)), z)], axis=2)
+    return merge([_grass(_grid_faces(grid)), _grass(_frame(low, np.array([nodes_x[-1], nodes_y[-1]]), z))])
+
+
+def _grass(corners: np.ndarray) -> Mesh:
+    return quads(corners, GRASS, Tag.TERRAIN, Material.GRASS, facing=(0.0, 0.0, 1.0))
+
+
+def _grid_faces(grid: np.ndarray) -> np.ndarray:
+    """[(rows - 1) (columns - 1), 4, 3] cells of a grid of nodes [rows, columns, 3]."""
+    return np.stack([grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]], axis=2).reshape(-1, 4, 3)
+
+
+def _hilly_ground(terrain: Terrain, verges: Sequence[tuple[np.ndarray, np.ndarray]]) -> Mesh:
+    """The land's cells, each as one face where it is even and as two triangles elsewhere; verges; the horizon."""
+    rows, columns = terrain.heights.shape
+    x, y = (
+        start + terrain.cell * np.arange(count) for start, count in zip(terrain.origin, (columns, rows), strict=True)
+    )
+    grid = np.stack([*np.meshgrid(x, y), terrain.heights], axis=2)
+    faces = _grid_faces(grid)
+    bent = np.abs(faces[:, 0, 2] - faces[:, 1, 2] + faces[:, 2, 2] - faces[:, 3, 2]) > _EVEN_M
+    high, low = faces[bent][:, [0, 1, 2, 2]], faces[bent][:, [0, 2, 3, 3]]
+    end = np.array([x[-1], y[-1]])
     return merge(
         [
-            quads(inner, GRASS, Tag.TERRAIN, Material.GRASS, facing=up),
-            quads(
-                _frame(low, np.array([nodes_x[-1], nodes_y[-1]]), float(heights.min())),
-                GRASS,
-                Tag.TERRAIN,
-                Material.GRASS,
-                facing=up,
-            ),
+            _grass(np.concatenate([faces[~bent], high, low])),
+            _grass(_frame(np.array(terrain.origin), end, float(terrain.heights.min()))),
+            *(strip(inner, outer, GRASS, Tag.TERRAIN, Material.GRASS) for inner, outer in verges),
         ]
     )
 
 
-def _node_heights(points: np.ndarray, low: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """[rows, columns] z of the grid's nodes: below the roads of the cells around, else as the nearest node."""
-    shape = (cells[1] + 1, cells[0] + 1)
-    heights = np.full(shape, np.inf)
-    column, row = ((points[:, :2] - low) / _GROUND_CELL_M).astype(int).T
-    for down in (0, 1):
-        for aside in (0, 1):
-            np.minimum.at(heights, (row + down, column + aside), points[:, 2])
-    empty = np.isinf(heights).astype(np.uint8)
-    _, label = cv2.distanceTransformWithLabels(empty, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    by_label = np.zeros(label.max() + 1)
-    by_label[label[empty == 0]] = heights[empty == 0]
-    return by_label[label] - GRASS_DROP_M
+def decks(lanes: Sequence[Lane], surface: Surface) -> Mesh:
+    """Undersides and flanks of lanes that run high above the land: bridges."""
+    if surface.terrain is None:
+        return merge([])
+    parts: list[Mesh] = []
+    depth = np.array([0.0, 0.0, _DECK_M])
+    for lane in lanes:
+        middle = 0.5 * (lane.left + lane.right)
+        high = np.concatenate([[False], middle[:, 2] - surface.terrain.at(middle) > HEADROOM_M, [False]])
+        for begin, end in np.flatnonzero(np.diff(high.astype(int))).reshape(-1, 2):
+            if end - begin > 1:
+                left, right = lane.left[begin:end], lane.right[begin:end]
+                corners = np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1) - depth
+                parts += [
+                    quads(corners, CONCRETE, Tag.BRIDGE, facing=(0.0, 0.0, -1.0)),
+                    wall(left - depth, left, 2.0 * left - right, CONCRETE, Tag.BRIDGE),
+                    wall(right - depth, right, 2.0 * right - left, CONCRETE, Tag.BRIDGE),
+                ]
+    return merge(parts)
 
 
 def _frame(low: np.ndarray, high: np.ndarray, z: float) -> np.ndarray:

@@ -45,9 +45,12 @@ def build_scene(town: Town) -> StaticScene:
     lanes = town.lanes
     posts, lamps = scenery.traffic_lights(town.lights)
     layers = [
-        (roads.ground(lanes), _ALWAYS_M),
-        (merge([roads.surfaces(lanes), scenery.buildings(town.buildings)]), _COARSE_REACH_M),
-        (scenery.trees(lanes, town.buildings), 0.5 * (_FINE_REACH_M + _COARSE_REACH_M)),
+        (roads.ground(lanes, town.surface), _ALWAYS_M),
+        (
+            merge([roads.surfaces(lanes), roads.decks(lanes, town.surface), scenery.buildings(town.buildings)]),
+            _COARSE_REACH_M,
+        ),
+        (scenery.trees(lanes, town.buildings, town.surface), 0.5 * (_FINE_REACH_M + _COARSE_REACH_M)),
         (
             merge([roads.edges(lanes), roads.junction_aprons(lanes), roads.markings(lanes), posts, lamps.mesh]),
             _FINE_REACH_M,

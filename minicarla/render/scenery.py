@@ -7,9 +7,10 @@ import numpy as np
 
 from minicarla.maps import Building, LightSpec
 from minicarla.maps.lane_edges import Lane
+from minicarla.maps.surface import Surface
+from minicarla.maps.terrain import DROP_M
 from minicarla.render.encodings import Tag
 from minicarla.render.mesh import Colour, Material, Mesh, box, merge, prism, quads, turn
-from minicarla.render.roads import GRASS_DROP_M
 
 _POLE: Colour = (112, 116, 118)
 _HEAD: Colour = (34, 36, 34)
@@ -120,7 +121,7 @@ def _placed(mesh: Mesh, foot: np.ndarray, yaw_deg: float) -> Mesh:
     return Mesh(corners, mesh.colour, mesh.tag, mesh.material)
 
 
-def trees(lanes: Sequence[Lane], houses: Sequence[Building], seed: int = 0) -> Mesh:
+def trees(lanes: Sequence[Lane], houses: Sequence[Building], surface: Surface, seed: int = 0) -> Mesh:
     """Trees behind the outermost lanes, clear of lanes and houses. The same town grows the same trees."""
     rng = np.random.default_rng(seed)
     edges = np.concatenate([np.concatenate([lane.left, lane.right]) for lane in lanes])[:, :2]
@@ -131,7 +132,10 @@ def trees(lanes: Sequence[Lane], houses: Sequence[Building], seed: int = 0) -> M
             if side not in outermost or abs(lane.lane_id) > abs(outermost[side].lane_id):
                 outermost[side] = lane
     feet = np.concatenate([np.zeros((0, 3)), *(_row_of_trees(lane, rng) for lane in outermost.values())])
-    return merge([_tree(foot, rng) for foot in feet[_free(feet, edges, houses)]])
+    feet = feet[_free(feet, edges, houses)]
+    if surface.terrain is not None:
+        feet[:, 2] = surface.terrain.at(feet) + DROP_M
+    return merge([_tree(foot, rng) for foot in feet])
 
 
 def _row_of_trees(lane: Lane, rng: np.random.Generator) -> np.ndarray:
@@ -161,7 +165,7 @@ def _tree(foot: np.ndarray, rng: np.random.Generator) -> Mesh:
     height = rng.uniform(4.5, 8.0)
     radius = rng.uniform(0.26, 0.34) * height
     leaves = _LEAVES[int(rng.integers(len(_LEAVES)))]
-    x, y, z = foot[0], foot[1], foot[2] - GRASS_DROP_M
+    x, y, z = foot[0], foot[1], foot[2] - DROP_M
     corner = np.deg2rad(45.0 + 90.0 * np.arange(4) + rng.uniform(0.0, 90.0))
     ring = np.stack([np.cos(corner), np.sin(corner), np.zeros(4)], axis=1)
 

@@ -18,7 +18,7 @@ MAGENTA = (255, 0, 255)
 
 def cube(point: tuple[float, float, float], half: float) -> VisualActor:
     x, y, z = point
-    return VisualActor(7, "static.prop.cube", Pose(x, y, z - half), (half, half, half), MAGENTA)
+    return VisualActor(7, "static.prop.barrel", Pose(x, y, z - half), (half, half, half), MAGENTA)
 
 
 @pytest.mark.parametrize("rotation", [(0, 0, 0), (20, 35, 0), (-15, 200, 10), (5, -90, -25), (80, 10, 170)])

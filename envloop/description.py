@@ -16,6 +16,7 @@ class EnvDescription:
       reward_terms_key: `info` key, in every step, of the reward's terms by name, whose sum is the reward; "" for none.
       episode_metrics_key: `info` key, in an episode's last step, of its metrics by name; "" for none.
       speed_key: `info` key, after every reset and step, of the speed in m/s; "" for none.
+      pose_key: `info` key, after every reset and step, of where the car is, "x" and "y" in m among others; "" for none.
     """
 
     task: str
@@ -25,3 +26,4 @@ class EnvDescription:
     reward_terms_key: str = ""
     episode_metrics_key: str = ""
     speed_key: str = ""
+    pose_key: str = ""

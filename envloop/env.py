@@ -32,7 +32,7 @@ Observation = dict[str, NDArray[Any]]
 T = TypeVar("T")
 
 # Keys of `info`; see `CarlaEnv.description`. Gymnasium and Stable-Baselines3 have "episode" for themselves.
-_REWARD_TERMS, _EPISODE_METRICS, _SPEED = "reward_terms", "episode_metrics", "speed_mps"
+_REWARD_TERMS, _EPISODE_METRICS, _SPEED, _POSE = "reward_terms", "episode_metrics", "speed_mps", "ego"
 
 _LEAD_RANGE_M = 45.0
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
@@ -273,6 +273,7 @@ class CarlaEnv(gym.Env):
             reward_terms_key=_REWARD_TERMS,
             episode_metrics_key=_EPISODE_METRICS,
             speed_key=_SPEED,
+            pose_key=_POSE,
         )
 
     def _place_vehicles(self, seed: int, start: InitialState) -> int:
@@ -353,7 +354,7 @@ class CarlaEnv(gym.Env):
             "reason": self.episode.outcome.reason,
             "route_completion": self.episode.route_completion,
             _SPEED: self.episode.ego.speed_mps,
-            "ego": ego_info(self.episode),
+            _POSE: ego_info(self.episode),
         }
 
     def _running_episode(self) -> Episode:

@@ -1,7 +1,6 @@
 """Rows put together: metrics and learning curves with 95 % intervals over seeds."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avtd3_jax.settings.run_config import changed_keys
+from envloop.task.metrics import bounds
 from experiments.estimates import Estimate, over_episodes, over_seeds
 from experiments.experiments import Experiment
-
-_SHARES = ("success", "nocrash_success", "route_completion", "off_road", "off_lane")
-_SCORES = ("driving_score", "driving_score_21")
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Group:
             found = row["evaluations"][task]["summary"].get(name)
             return None if found is None else _within(over_episodes(found), name)
         means = self.per_seed(task, name)
-        return over_seeds(means, *_bounds(name)) if means else None
+        return over_seeds(means, *bounds(name)) if means else None
 
     def successes(self, task: str) -> str:
         """Of each seed, as in "18, 20, 18 of 20"."""
@@ -71,7 +68,7 @@ class Group:
 
     def learning(self, name: str) -> Estimate:
         """A metric's mean under the learning curve, from its first to its last evaluation: how soon it is learned."""
-        return over_seeds([_under(*curve(row, name)) for row in self.rows], *_bounds(name))
+        return over_seeds([_under(*curve(row, name)) for row in self.rows], *bounds(name))
 
     def differing(self) -> list[str]:
         """Configuration keys in which the rows differ, though only their seeds should."""
@@ -84,7 +81,7 @@ class Group:
         first, last = max(steps[0] for steps, _ in curves), min(steps[-1] for steps, _ in curves)
         grid = np.linspace(first, max(first, last), points)
         values = np.stack([np.interp(grid, steps, heights) for steps, heights in curves])
-        summaries = [over_seeds(column.tolist(), *_bounds(name)) for column in values.T]
+        summaries = [over_seeds(column.tolist(), *bounds(name)) for column in values.T]
         low = np.array([s.mean if s.low is None else s.low for s in summaries])
         high = np.array([s.mean if s.high is None else s.high for s in summaries])
         return Band(grid, np.array([s.mean for s in summaries]), low, high)
@@ -138,14 +135,8 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'s' * (number != 1)}"
 
 
-def _bounds(name: str) -> tuple[float, float]:
-    """No estimate or interval leaves what the metric can be: Student's t knows nothing of it."""
-    least = -math.inf if name == "return" else 0.0
-    return least, 1.0 if name in _SHARES else 100.0 if name in _SCORES else math.inf
-
-
 def _within(estimate: Estimate, name: str) -> Estimate:
     if estimate.low is None or estimate.high is None:
         return estimate
-    least, most = _bounds(name)
+    least, most = bounds(name)
     return replace(estimate, low=max(estimate.low, least), high=min(estimate.high, most))

@@ -9,9 +9,10 @@ import numpy as np
 from avtd3_jax.seeding import RunStream, episode_seed
 from envloop.baselines.policies import Policy, PolicyMaker
 from envloop.config import EnvConfig
+from envloop.description import EnvDescription
 from envloop.drawing.birdseye import thin_track
 from envloop.errors import SimulatorError
-from envloop.make import AnyEnvConfig
+from envloop.make import AnyEnvConfig, describe
 from envloop.suites import Suite
 
 StepHook = Callable[[gym.Env, np.ndarray, Mapping[str, Any]], None]
@@ -77,21 +78,23 @@ def _drive_once(
 ) -> Metrics:
     obs, info = env.reset(seed=seed, options=options)
     policy = make_policy(cast(Any, env), seed)  # a scripted one looks into its own environment
-    total, length, track = 0.0, 0, [_place(info)]
+    keys = describe(env)
+    total, length, track = 0.0, 0, [_place(info, keys)]
     while True:
         action = policy(obs)
         obs, reward, terminated, truncated, info = env.step(action)
         total, length = total + float(reward), length + 1
-        track.append(_place(info))
+        track.append(_place(info, keys))
         if on_step is not None:
             on_step(env, action, info)
         if terminated or truncated:
             break
     places = [place for place in track if place is not None]
     driven = {"track": thin_track(places)} if places else {}
-    return {"seed": seed, "return": total, "length": length, **info.get("episode_metrics", {}), **driven}
+    metrics = info[keys.episode_metrics_key] if keys.episode_metrics_key else {}
+    return {"seed": seed, "return": total, "length": length, **metrics, **driven}
 
 
-def _place(info: Mapping[str, Any]) -> tuple[float, float] | None:
+def _place(info: Mapping[str, Any], keys: EnvDescription) -> tuple[float, float] | None:
     """Where the ego is on the map, where there is one."""
-    return (info["ego"]["x"], info["ego"]["y"]) if "ego" in info else None
+    return (info[keys.pose_key]["x"], info[keys.pose_key]["y"]) if keys.pose_key else None

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import gymnasium as gym
 
@@ -18,19 +18,12 @@ from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig
-from avtd3_jax.training.interfaces import InfoKeys, Updates
+from avtd3_jax.training.interfaces import EnvDescription, Updates
 from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.monitors import Monitors
 from avtd3_jax.training.telemetry import Telemetry
 from avtd3_jax.training.trainer import Policy, Trainer
-
-
-class EnvDescription(InfoKeys, Protocol):
-    """What the environments declare, see `envloop.description`."""
-
-    @property
-    def action_names(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

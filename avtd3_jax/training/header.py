@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -16,15 +16,7 @@ from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig
 from avtd3_jax.training.build import Parts
-
-
-class EnvDescription(Protocol):
-    """What the environments say of themselves, see `envloop.description`."""
-
-    @property
-    def task(self) -> str: ...
-    @property
-    def simulator(self) -> Mapping[str, Any]: ...
+from avtd3_jax.training.interfaces import EnvDescription
 
 
 def print_header(

@@ -92,6 +92,17 @@ class InfoKeys(Protocol):
     def speed_key(self) -> str: ...
 
 
+class EnvDescription(InfoKeys, Protocol):
+    """What the environments say of themselves, see `envloop.description`."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def simulator(self) -> Mapping[str, Any]: ...
+    @property
+    def action_names(self) -> tuple[str, ...]: ...
+
+
 class Updates(Protocol):
     """What acts and learns, as `Learner` does and documents."""
 

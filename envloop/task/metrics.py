@@ -32,6 +32,8 @@ PENALTY_21: dict[Event, float] = {"pedestrian": 1.0, "vehicle": 0.7, "static": 0
 SAME_CONTACT_S = 5.0
 
 PROPORTIONS = ("success", "nocrash_success")
+_SHARES = (*PROPORTIONS, "route_completion", "off_road", "off_lane")
+_SCORES = ("driving_score", "driving_score_21")
 # Events over kilometres are pooled over episodes: a mean of ratios would be ruled by the shortest, worst episodes.
 RATES = {
     "collisions_per_km": "collisions",
@@ -238,7 +240,7 @@ def summarise(episodes: Sequence[Mapping[str, float | int | str | None]], seed: 
     for name in MEANS:
         values = [_number(e[name]) for e in episodes if e.get(name) is not None]
         if values:
-            summary[name] = student(values)
+            summary[name] = student(values, *bounds(name))
     for name, count in RATES.items():
         pairs = [(_number(e[count]), _number(e["distance_km"])) for e in episodes]
         if sum(km for _, km in pairs) > 0.0:
@@ -257,13 +259,19 @@ def wilson(successes: float, n: int) -> Summary:
     return Summary(mean=p, low=min(p, max(0.0, centre - half)), high=max(p, min(1.0, centre + half)), n=n)
 
 
-def student(values: Sequence[float]) -> Summary:
-    """Mean with Student's t interval."""
+def bounds(name: str) -> tuple[float, float]:
+    """The least and the greatest value that a metric can have."""
+    least = -math.inf if name == "return" else 0.0
+    return least, 1.0 if name in _SHARES else 100.0 if name in _SCORES else math.inf
+
+
+def student(values: Sequence[float], least: float = -math.inf, most: float = math.inf) -> Summary:
+    """Mean with Student's t interval, cut to the values that there can be: Student's t knows nothing of them."""
     mean, n = fmean(values), len(values)
     if n == 1:
         return Summary(mean=mean, low=None, high=None, n=1)
     half = t_quantile(n - 1) * stdev(values) / math.sqrt(n)
-    return Summary(mean=mean, low=mean - half, high=mean + half, n=n)
+    return Summary(mean=mean, low=max(mean - half, least), high=min(mean + half, most), n=n)
 
 
 def pooled_rate(pairs: Sequence[tuple[float, float]], seed: int, resamples: int = 2000) -> Summary:

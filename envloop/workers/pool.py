@@ -186,6 +186,11 @@ class EvaluationEnv(gym.Env):
         self._member = member
         self.observation_space, self.action_space = spaces_of(member.backend.config)
 
+    @property
+    def description(self) -> EnvDescription:
+        """What the environment says of itself."""
+        return self._member.description
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:

@@ -251,6 +251,17 @@ def test_summary_of_driven_episodes():
     assert summarise(episodes) == summary
 
 
+def test_no_interval_leaves_what_a_metric_can_be():
+    """Two episodes: Student's t has 12.7 times their spread to either side."""
+    summary = summarise([drive(driver, ROUTE_0).metrics for driver in (fast(), crash)])
+    assert (summary["route_completion"].low, summary["route_completion"].high) == (0.0, 1.0)
+    assert (summary["driving_score"].low, summary["driving_score"].high) == (0.0, 100.0)
+    assert summary["mean_speed_kmh"].low == 0.0
+    assert summary["mean_speed_kmh"].high > 100.0
+    returns = summarise([{**drive(fast(), ROUTE_0).metrics, "return": value} for value in (0.0, 2.0)])["return"]
+    assert (returns.low, returns.high) == pytest.approx((1.0 - 12.706, 1.0 + 12.706), abs=0.01)
+
+
 def test_a_summary_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one episode"):
         summarise([])

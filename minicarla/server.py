@@ -1,6 +1,7 @@
 """The server: two listening sockets around one simulation."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -47,11 +48,13 @@ class Server:
             self.disconnected(silent)
             silent.close("it has never made a call, and others need its place")
         self._clients[client] = None
+        self.simulation.has_clients = True
         return True
 
     def disconnected(self, client: RpcConnection) -> None:
         """Part of `rpc.Service`. A synchronous simulation waits for the next client, as CARLA's does."""
         self._clients.pop(client, None)
+        self.simulation.has_clients = bool(self._clients)
         for port in client.traffic_managers:
             self.simulation.traffic_managers.pop(port, None)
         client.traffic_managers.clear()
@@ -147,7 +150,8 @@ async def serve(
 
 
 async def _watch(parent: psutil.Process, stop: asyncio.Event) -> None:
-    while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
-        await asyncio.sleep(PARENT_CHECK_S)
+    with contextlib.suppress(psutil.NoSuchProcess):  # it may go between the two questions
+        while parent.is_running() and parent.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(PARENT_CHECK_S)
     log.warning("process %d, which started this server, is gone: the server ends too", parent.pid)
     stop.set()

@@ -1,7 +1,6 @@
 """The running simulation: its state, its clock, its sensor streams. This is what every RPC handler is given."""
 
 import asyncio
-import logging
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -9,7 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from minicarla import limits
+from minicarla.clock import Clock
 from minicarla.maps import MapError, Town, TownLibrary, load_xodr
+from minicarla.protocol import wire
 from minicarla.protocol.rpc import RpcConnection, RpcError
 from minicarla.protocol.streams import Streams
 from minicarla.sensors.factory import SensorFactory
@@ -20,7 +21,6 @@ from minicarla.world.state import SimulationState
 OPENDRIVE_MAP = "OpenDriveMap"  # the map that CARLA loads after generate_opendrive_world
 
 T = TypeVar("T")
-log = logging.getLogger(__name__)
 
 
 class Simulation:
@@ -37,46 +37,68 @@ class Simulation:
         self._towns = towns
         self._towns.add(town)
         self._reads_map = False
-        self._timer: asyncio.Handle | None = None
+        self.has_clients = False
+        self.clock = Clock(loop, self)
+
+    @property
+    def frame(self) -> int:
+        """Part of `clock.Ticking`."""
+        return self.state.frame
+
+    def step(self, real_s: float) -> None:
+        """Part of `clock.Ticking`."""
+        tick.tick(self.state, self._snapshots, self.state.settings.fixed_delta or real_s)
+
+    def hurries(self) -> bool:
+        """Part of `clock.Ticking`. Without clients the world keeps to real time: nobody would see it run ahead."""
+        return self.state.settings.fixed_delta is not None and self.has_clients
 
     def set_clock(self) -> None:
         """Start the clock of an asynchronous simulation, stop it for a synchronous one."""
         if self.state.settings.synchronous:
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = None
-        elif self._timer is None:
-            self._timer = self.loop.call_soon(self._free_tick, self.loop.time())
+            self.clock.stop()
+        elif not self.clock.runs:
+            self.clock.start()
 
-    def _free_tick(self, due: float) -> None:
-        try:
-            tick.tick(self.state, self._snapshots)
-        except Exception:
-            log.exception("a tick has failed; the simulation goes on")
-        finally:
-            # Behind its time the simulation slows down: it neither hurries nor starves its clients.
-            due = max(due + tick.DEFAULT_DELTA_S, self.loop.time() + 0.2 * tick.DEFAULT_DELTA_S)
-            self._timer = self.loop.call_at(due, self._free_tick, due)
+    def has_been_read(self) -> bool:
+        """Part of `clock.Ticking`."""
+        return self.streams.has_been_read(wire.SNAPSHOT_STREAM)
 
-    def tick_when_settled(self, client: RpcConnection, result: Callable[[int], T]) -> "T | asyncio.Task[T]":
-        """Tick a synchronous simulation and return `result(frame)`.
+    def give_up(self) -> None:
+        """Part of `clock.Ticking`."""
+        self.streams.give_up(wire.SNAPSHOT_STREAM)
 
-        It is a task, and the tick comes a little later, while a subscription is under way (`streams`) or while the
-        client's Traffic Manager is at a delicate point (`reply_pacing`).
+    def when_known(self, value: T) -> "T | asyncio.Future[T]":
+        """The answer to a call that has changed what a snapshot shows.
+
+        In an asynchronous simulation it is held until the clients know of the change. In a synchronous one it leaves at
+        once, for the next snapshot comes when a client ticks.
         """
-        if not self.state.settings.synchronous:
-            return result(self.state.frame)
+        return self.clock.when_known(value) if self.clock.runs else value
+
+    def tick_when_settled(self, client: RpcConnection, result: Callable[[int], T]) -> "T | asyncio.Future[T]":
+        """Tick a synchronous simulation, or wait for an asynchronous one's next tick, and return `result(frame)`.
+
+        It is a future, and a synchronous tick comes a little later, while a subscription is under way (`streams`) or
+        while the client's Traffic Manager is at a delicate point (`reply_pacing`).
+        """
+        if self.clock.runs:
+            return self.clock.at_next_tick(result)
         if self.streams.is_settled(self.loop.time()) and (
             client.reply_pacing is None or not client.reply_pacing.must_wait()
         ):
-            return result(tick.tick(self.state, self._snapshots))
+            return result(self._tick())
         return self.loop.create_task(self._tick_later(client, result))
+
+    def _tick(self) -> int:
+        """One step of a synchronous simulation; its frame."""
+        return tick.tick(self.state, self._snapshots, self.state.settings.fixed_delta or tick.DEFAULT_DELTA_S)
 
     async def _tick_later(self, client: RpcConnection, result: Callable[[int], T]) -> T:
         await self.streams.settle()
         if client.reply_pacing is not None:
             await client.reply_pacing.settle()
-        return result(tick.tick(self.state, self._snapshots))
+        return result(self._tick())
 
     def town_names(self) -> list[str]:
         """The towns that can be loaded."""
@@ -113,9 +135,8 @@ class Simulation:
     def _begin(self, town: Town, name: str, reset_settings: bool) -> None:
         self.state.load(town, reset_settings)
         self.map_name = name
-        if self._timer is not None:
-            self._timer.cancel()  # the new episode's first tick comes at once
-            self._timer = None
+        if self.clock.runs and not self.state.settings.synchronous:
+            self.clock.start()  # the new episode's first tick comes at once
         self.set_clock()
 
     async def take_opendrive(self, xodr: str) -> None:

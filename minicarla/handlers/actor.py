@@ -1,5 +1,7 @@
 """RPC methods that every actor understands: life, place, velocity, forces."""
 
+import asyncio
+
 from minicarla.limits import MAX_SPEED, MAX_SPIN_DEG_S
 from minicarla.physics.vehicle import apply_impulse, set_velocity
 from minicarla.protocol import rpc_types
@@ -27,10 +29,12 @@ def get_spectator(sim: Simulation, client: RpcConnection) -> Wire:
 
 
 @methods.value
-def spawn_actor(sim: Simulation, client: RpcConnection, description: Wire, transform: Wire) -> Wire:
+def spawn_actor(
+    sim: Simulation, client: RpcConnection, description: Wire, transform: Wire
+) -> "Wire | asyncio.Future[Wire]":
     """`World.spawn_actor`, `World.try_spawn_actor`."""
     actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform))
-    return actor.wire(sim.streams.port)
+    return sim.when_known(actor.wire(sim.streams.port))
 
 
 @methods.value
@@ -42,16 +46,16 @@ def spawn_actor_with_parent(
     parent: int,
     attachment: int = 0,
     socket: str = "",
-) -> Wire:
+) -> "Wire | asyncio.Future[Wire]":
     """`World.spawn_actor` with `attach_to`: every attachment is rigid, for a spring arm would not be the same twice."""
     actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform), rpc_types.identifier(parent))
-    return actor.wire(sim.streams.port)
+    return sim.when_known(actor.wire(sim.streams.port))
 
 
 @methods.value
-def destroy_actor(sim: Simulation, client: RpcConnection, actor_id: int) -> bool:
+def destroy_actor(sim: Simulation, client: RpcConnection, actor_id: int) -> "bool | asyncio.Future[bool]":
     """`Actor.destroy`."""
-    return sim.state.destroy(actor_id)
+    return sim.state.destroy(actor_id) and sim.when_known(True)
 
 
 @methods.value

@@ -13,14 +13,14 @@ from minicarla.simulation import Simulation
 methods = Methods()
 
 # By index in the variant of carla.command; source: LibCarla's rpc/Command.h
-_SPAWN_ACTOR = 0
+_SPAWN_ACTOR, _DESTROY_ACTOR, _APPLY_TRANSFORM, _CONSOLE_COMMAND, _APPLY_LOCATION = 0, 1, 6, 20, 19
 METHOD_OF_COMMAND = {
-    1: "destroy_actor",
+    _DESTROY_ACTOR: "destroy_actor",
     2: "apply_control_to_vehicle",
     3: "apply_ackermann_control_to_vehicle",
     4: "apply_control_to_walker",
     5: "apply_physics_control",
-    6: "set_actor_transform",
+    _APPLY_TRANSFORM: "set_actor_transform",
     7: "set_walker_state",
     8: "set_actor_target_velocity",
     9: "set_actor_target_angular_velocity",
@@ -33,11 +33,13 @@ METHOD_OF_COMMAND = {
     16: "set_actor_autopilot",
     17: "show_vehicle_debug_telemetry",
     18: "set_vehicle_light_state",
-    19: "set_actor_location",
-    20: "console_command",
+    _APPLY_LOCATION: "set_actor_location",
+    _CONSOLE_COMMAND: "console_command",
     21: "set_traffic_light_state",
 }
 _COMMANDS = unsupported.methods | actor.methods | vehicle.methods | lights.methods
+# After these a script looks for the actor, or for its place, without waiting for a tick.
+_LOOKED_UP = {_SPAWN_ACTOR, _DESTROY_ACTOR, _APPLY_TRANSFORM, _APPLY_LOCATION}
 
 
 @methods.raw
@@ -53,9 +55,24 @@ def apply_batch(
     responses: list[Wire] = []
     if not _run_for_a_while(sim, client, commands, responses):
         return sim.loop.create_task(_run_in_turns(sim, client, commands, responses, do_tick))
-    if client.reply_pacing is not None:
-        client.reply_pacing.batch_applied()
-    return sim.tick_when_settled(client, lambda _: responses) if do_tick else responses
+    return _answer(sim, client, commands, responses, do_tick)
+
+
+def _answer(
+    sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire], do_tick: bool
+) -> "list[Wire] | asyncio.Future[list[Wire]]":
+    is_step = client.reply_pacing is not None and client.reply_pacing.batch_applied()
+    if do_tick and sim.state.settings.synchronous:
+        return sim.tick_when_settled(client, lambda _: responses)
+    # A Traffic Manager looks at nothing before the next snapshot, so its controls need not be held.
+    return responses if is_step or not any(map(_is_looked_up, commands)) else sim.when_known(responses)
+
+
+def _is_looked_up(command: Any) -> bool:
+    match command:
+        case [[int(index), *_], *_]:
+            return index in _LOOKED_UP
+    return False
 
 
 async def _run_in_turns(
@@ -64,10 +81,8 @@ async def _run_in_turns(
     await asyncio.sleep(0)
     while not _run_for_a_while(sim, client, commands, responses):
         await asyncio.sleep(0)
-    if client.reply_pacing is not None:
-        client.reply_pacing.batch_applied()
-    ticked = sim.tick_when_settled(client, lambda _: responses) if do_tick else responses
-    return await ticked if isinstance(ticked, asyncio.Future) else ticked
+    answer = _answer(sim, client, commands, responses, do_tick)
+    return await answer if isinstance(answer, asyncio.Future) else answer
 
 
 def _run_for_a_while(sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire]) -> bool:
@@ -83,10 +98,16 @@ def _run_for_a_while(sim: Simulation, client: RpcConnection, commands: list[Wire
 def _run(sim: Simulation, client: RpcConnection, command: Any) -> Wire:
     try:
         return [[1, _Chain(sim, client).apply(command, None, 0)]]
-    except (RpcError, ArgumentError) as error:
-        return [[0, [str(error)]]]
-    except TypeError:
-        return [[0, [f"malformed command {rpc_types.shown(command)}"]]]
+    except Exception as error:
+        return [[0, [_sentence(command, error)]]]
+
+
+def _sentence(command: Any, error: Exception) -> str:
+    if isinstance(error, RpcError | ArgumentError):
+        return str(error)
+    if isinstance(error, TypeError):
+        return f"malformed command {rpc_types.shown(command)}"
+    raise error
 
 
 class _Chain:
@@ -96,8 +117,8 @@ class _Chain:
         self._sim, self._client = sim, client
         self._left = 1 + limits.MAX_COMMANDS_AFTER_SPAWN
 
-    def apply(self, command: Any, future_actor: int | None, depth: int) -> int:
-        """Run it; the id of the actor that it was about. Id 0 stands for `future_actor`."""
+    def apply(self, command: Any, spawned: int | None, depth: int) -> int:
+        """Run it, on the actor `spawned` if it follows a spawn; the id of the actor that it was about."""
         self._left -= 1
         if self._left < 0:
             raise RpcError(f"more than {limits.MAX_COMMANDS_AFTER_SPAWN} commands follow a spawn")
@@ -108,10 +129,11 @@ class _Chain:
         name = METHOD_OF_COMMAND.get(index)
         if name is None:
             raise RpcError(f"minicarla does not have command {rpc_types.shown(index)}")
-        actor_id = fields[0]
-        if future_actor is not None and actor_id == 0:
-            actor_id = future_actor
-        done = _COMMANDS[name].call(self._sim, self._client, actor_id, *fields[1:])
+        actor_id = fields[0] if spawned is None or index == _CONSOLE_COMMAND else spawned
+        if index == _DESTROY_ACTOR:
+            done = self._sim.state.destroy(actor_id)
+        else:
+            done = _COMMANDS[name].call(self._sim, self._client, actor_id, *fields[1:])
         if done is False:
             raise RpcError(f"{name}: there is no actor {actor_id} that it could be done to")
         return actor_id if isinstance(actor_id, int) else 0
@@ -120,10 +142,19 @@ class _Chain:
         if depth >= limits.MAX_COMMAND_DEPTH:
             raise RpcError(f"commands are nested more than {limits.MAX_COMMAND_DEPTH} deep")
         description, transform, parent, _, _, then = rpc_types.items(fields, "SpawnActor", at_least=6)[:6]
+        if len(rpc_types.items(then, "commands to do after")) > self._left:
+            raise RpcError(f"more than {limits.MAX_COMMANDS_AFTER_SPAWN} commands follow a spawn")
         has_parent = rpc_types.items(parent, "parent", at_least=1)[0]
         arguments = (rpc_types.Description.parse(description), rpc_types.pose(transform))
         parent_id = rpc_types.identifier(rpc_types.items(parent, "parent", at_least=2)[1]) if has_parent else 0
         spawned = self._sim.state.spawn(*arguments, parent_id)
-        for command in rpc_types.items(then, "commands to do after"):
-            self.apply(command, spawned.id, depth + 1)
+        for command in then:
+            self._follow(command, spawned.id, depth + 1)
         return spawned.id
+
+    def _follow(self, command: Any, spawned: int, depth: int) -> None:
+        """As CARLA's server: the answer is the spawn's, and how the commands after it fare is not told."""
+        try:
+            self.apply(command, spawned, depth)
+        except Exception as error:
+            self._client.warn("then", f"a command after a spawn: {_sentence(command, error)}")

@@ -54,19 +54,20 @@ methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, ove
 
 
 @methods.value
-def set_episode_settings(sim: Simulation, client: RpcConnection, settings: Wire) -> int:
+def set_episode_settings(sim: Simulation, client: RpcConnection, settings: Wire) -> "int | asyncio.Future[int]":
     """`World.apply_settings`: they hold from the next tick on.
 
-    So the frame that the client shall wait for is the last one.
+    The client waits for the frame that is the answer: in a synchronous simulation the last one, in an asynchronous one
+    the first to which the settings apply.
     """
     sim.state.settings = EpisodeSettings.parse(settings)
     sim.set_clock()
-    return sim.state.frame
+    return sim.state.frame if sim.state.settings.synchronous else sim.clock.at_next_tick(lambda frame: frame)
 
 
 @methods.value
-def tick_cue(sim: Simulation, client: RpcConnection) -> "int | asyncio.Task[int]":
-    """`World.tick`: one step in synchronous mode; in asynchronous mode ticks come by themselves."""
+def tick_cue(sim: Simulation, client: RpcConnection) -> "int | asyncio.Future[int]":
+    """`World.tick`: one step in synchronous mode; in asynchronous mode it waits for the next one."""
     return sim.tick_when_settled(client, lambda frame: frame)
 
 

@@ -31,9 +31,10 @@ class ReplyPacing:
         """`get_vehicle_light_states`: a step has begun."""
         self._in_step = True
 
-    def batch_applied(self) -> None:
-        """`apply_batch`: the step's controls, if it is in a step."""
+    def batch_applied(self) -> bool:
+        """`apply_batch`; whether these are a step's controls."""
         self._owes_question, self._in_step = self._in_step, False
+        return self._owes_question
 
     def settings_asked(self) -> None:
         """`get_episode_settings`: the worker is about to wait."""

@@ -279,7 +279,7 @@ class RpcConnection(asyncio.Protocol):
         method = self._service.methods.get(name)
         if method is None:
             message = f"minicarla does not have {name!r:.80}"
-            self._warn("", message)
+            self.warn("", message)
             self._send([_REPLY, message_id, message, None])
             return
         try:
@@ -314,14 +314,15 @@ class RpcConnection(asyncio.Protocol):
             message = f"{name}: wrong number of arguments"
         else:
             message = f"{name}: internal error of minicarla ({type(error).__name__}: {error})"
-            self._warn(name, message, error)
+            self.warn(name, message, error)
             return message
         if metadata == [True]:
             # Nobody waits for the reply of an asynchronous call: the log is the only place where it can be seen.
-            self._warn(name, message)
+            self.warn(name, message)
         return message
 
-    def _warn(self, name: str, message: str, error: BaseException | None = None) -> None:
+    def warn(self, name: str, message: str, error: BaseException | None = None) -> None:
+        """A line in the log about a call of this client's, unless there have been enough about that method."""
         self._warned[name] += 1
         if (
             self._warned[name] <= limits.MAX_WARNINGS_PER_METHOD

@@ -12,7 +12,6 @@ from typing import Any
 from minicarla.geometry.types import Pose
 from minicarla.limits import (
     MAX_ATTRIBUTES_LENGTH,
-    MAX_DELTA_S,
     MAX_LOCATION_M,
     MAX_MAGNITUDE,
     MAX_NAME_LENGTH,
@@ -122,15 +121,15 @@ class EpisodeSettings:
         fields = items(value, "settings", at_least=11)[:11]
         delta = items(fields[2], "fixed_delta_seconds", at_least=1)
         items(delta, "fixed_delta_seconds", at_least=2 if delta[0] else 1)
-        # The wheel sends 0 for "variable" where Python gave None.
+        # The wheel sends nothing for "variable"; other clients may send 0, as to CARLA.
         fixed = number(delta[1], "fixed_delta_seconds") if delta[0] else 0.0
-        if fixed and not MIN_DELTA_S <= fixed <= MAX_DELTA_S:
-            raise ArgumentError(f"fixed_delta_seconds must lie in [{MIN_DELTA_S}, {MAX_DELTA_S}] s, not {fixed}")
+        if 0.0 < fixed < MIN_DELTA_S:
+            raise ArgumentError(f"fixed_delta_seconds must be 0, for a variable step, or at least {MIN_DELTA_S} s")
         substep, substeps, culling, _, tiles, active = (number(value or 0, "settings") for value in fields[4:10])
         return cls(
             synchronous=bool(fields[0]),
             no_rendering=bool(fields[1]),
-            fixed_delta=fixed or None,
+            fixed_delta=fixed if fixed > 0.0 else None,
             substepping=bool(fields[3]),
             max_substep_delta=substep,
             max_substeps=int(substeps),

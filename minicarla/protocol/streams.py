@@ -20,6 +20,7 @@ from typing import Protocol, cast
 
 from minicarla import limits
 from minicarla.protocol import wire
+from minicarla.protocol.peer_queue import question, unread_bytes
 
 # How long a tick waits for a stream whose token has just been asked for: `listen()` returns before its subscription is
 # here.
@@ -43,6 +44,8 @@ class Reader(asyncio.Protocol):
     def __init__(self, streams: "Streams") -> None:
         self.stream: int | None = None
         self.frames_lost = 0
+        self.is_given_up = False  # nobody waits for it to read
+        self.queue_question: bytes | None = None  # about what it has not read yet
         self._streams = streams
         self._received = b""
         self._transport: asyncio.Transport
@@ -55,6 +58,8 @@ class Reader(asyncio.Protocol):
         """Called by asyncio."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclasses
         self._transport.set_write_buffer_limits(high=limits.TRANSPORT_BUFFER_BYTES)
+        ours, theirs = (transport.get_extra_info(name) for name in ("sockname", "peername"))
+        self.queue_question = question(ours[:2], theirs[:2]) if ours and theirs else None
         if not self._streams.connected(self):
             log.warning("stream reader refused: %d are connected already", limits.MAX_STREAM_CONNECTIONS)
             self._transport.abort()
@@ -167,6 +172,21 @@ class Streams:
             reader.send(frame, synchronous)
         if self.unread_bytes > limits.MAX_QUEUED_BYTES:
             self._disconnect_the_slowest()
+
+    def has_been_read(self, stream: int) -> bool:
+        """Whether all readers on this machine have read all frames; of others nothing is known, and it is assumed."""
+        for reader in self._readers.get(stream, ()):
+            unread = None if reader.queue_question is None else unread_bytes(reader.queue_question)
+            if not unread:
+                reader.is_given_up = False
+            elif not reader.is_given_up:
+                return False
+        return True
+
+    def give_up(self, stream: int) -> None:
+        """Do not wait for those of the stream's readers that have not read all frames, until they have."""
+        for reader in self._readers.get(stream, ()):
+            reader.is_given_up = True
 
     def _disconnect_the_slowest(self) -> None:
         slowest = max(self._all, key=lambda reader: reader.unread_bytes)

@@ -21,8 +21,8 @@ from minicarla.world.traffic_lights import TrafficLightSystem
 
 _BODIES = ("vehicle.", "walker.", "static.")
 SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # CARLA's words: scripts look for them
-# Frames and episodes are counted from the time of the start in 0.1 ms, so that a restarted server's are higher: clients
-# ignore snapshots that are not newer than the last one they saw.
+# Episodes are counted from the time of the start in 0.1 ms, so that a restarted server has others: a client that stays
+# takes a snapshot of another episode whatever its frame, and one of the same episode only if its frame is higher.
 _COUNT_FROM_NS = 1_735_689_600 * 10**9  # 2025-01-01
 _COUNT_STEP_NS = 100_000
 
@@ -49,7 +49,8 @@ class SimulationState:
     def __init__(self, town: Town, streams: Streams, seed: int, sensor_factory: SensorMaker) -> None:
         self.streams = streams
         self.seed = seed
-        self.frame = self.episode = (time.time_ns() - _COUNT_FROM_NS) // _COUNT_STEP_NS
+        self.frame = 0  # small: scripts name files after it
+        self.episode = (time.time_ns() - _COUNT_FROM_NS) // _COUNT_STEP_NS
         self.settings = EpisodeSettings()
         self._sensor_factory = sensor_factory
         self._statics: tuple[Town, CollisionWorld] | None = None

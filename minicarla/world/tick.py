@@ -5,7 +5,7 @@ frames and the snapshot carry the same frame number and are on their way before 
 """
 
 from minicarla.geometry.poses import attached_pose
-from minicarla.limits import MAX_SPEED
+from minicarla.limits import MAX_PHYSICS_S, MAX_SPEED
 from minicarla.maps.surface import Surface
 from minicarla.physics.hills import step_on_hills
 from minicarla.physics.vehicle import apply_impulse, step_vehicle
@@ -15,25 +15,24 @@ from minicarla.world.actors import NO_LIGHT, Vehicle
 from minicarla.world.snapshot import SnapshotPacker
 from minicarla.world.state import SimulationState
 
-# One nominal step where the client has fixed none: also the period of the asynchronous simulation.
-DEFAULT_DELTA_S = 0.05
+DEFAULT_DELTA_S = 0.05  # of a synchronous simulation whose client has fixed none: the same in every run
 _NO_FORCE = (0.0, 0.0, 0.0)
 
 
-def tick(state: SimulationState, snapshots: SnapshotPacker) -> int:
-    """Move the simulation on by one step and send out what its sensors see; the new frame number."""
-    dt = state.settings.fixed_delta or DEFAULT_DELTA_S
+def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
+    """Move the simulation on by one step of `dt` s and send out what its sensors see; the new frame number."""
     state.frame += 1
     state.elapsed += dt
     state.lights.tick(dt)
+    moved_s = min(dt, MAX_PHYSICS_S)
     surface = state.town.surface
     for vehicle in state.vehicles:
         if vehicle.parent is None:
-            _move(vehicle, dt, surface)
+            _move(vehicle, moved_s, surface)
     for walker in state.walkers:
         if walker.parent is None:
-            step_walker(walker.state, walker.control, dt, _under_feet(walker.state, surface))
-    state.contacts = state.collisions.step(state.bodies(), dt)
+            step_walker(walker.state, walker.control, moved_s, _under_feet(walker.state, surface))
+    state.contacts = state.collisions.step(state.bodies(), moved_s)
     for actor in state.attached:
         assert actor.parent is not None
         assert actor.offset is not None

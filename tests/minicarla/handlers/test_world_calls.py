@@ -15,13 +15,33 @@ def test_versions_agree(server: ServerProcess):
     assert __version__ == "0.1.0"
 
 
-def test_asynchronous_world_ticks_by_itself(server: ServerProcess):
+def test_asynchronous_world_keeps_to_real_time(server: ServerProcess):
     world = server.client().get_world()
     first = world.wait_for_tick()
-    second = world.wait_for_tick()
-    assert second.frame > first.frame
-    assert second.timestamp.delta_seconds == pytest.approx(0.05)
-    assert world.tick() >= second.frame  # harmless here, as on CARLA
+    began = time.monotonic()
+    frames = [world.tick() for _ in range(20)]
+    assert frames == list(range(frames[0], frames[0] + 20)), "each waits for the next frame"
+    last = world.get_snapshot()
+    simulated = last.timestamp.elapsed_seconds - first.timestamp.elapsed_seconds
+    assert simulated == pytest.approx(time.monotonic() - began, abs=0.2)
+    assert last.timestamp.delta_seconds == pytest.approx(0.05, abs=0.04)
+
+
+def test_asynchronous_world_of_a_fixed_step_runs_as_fast_as_it_can(server: ServerProcess):
+    world = server.client().get_world()
+    try:
+        for delta in (0.1, 0.02):
+            world.apply_settings(carla.WorldSettings(fixed_delta_seconds=delta))
+            assert world.get_snapshot().timestamp.delta_seconds == pytest.approx(delta), "when the call returns"
+        began = first = world.get_snapshot()
+        time.sleep(1.0)
+        ended = world.get_snapshot()
+        simulated = ended.timestamp.elapsed_seconds - began.timestamp.elapsed_seconds
+        assert simulated == pytest.approx(0.02 * (ended.frame - first.frame))
+        assert simulated > 2.0, "ahead of real time"
+    finally:
+        world.apply_settings(carla.WorldSettings())
+    assert world.wait_for_tick().timestamp.delta_seconds != 0.02
 
 
 def test_map_and_spawn_points(sync: SyncWorld):
@@ -40,11 +60,36 @@ def test_settings_come_back(sync: SyncWorld):
     assert sync.world.get_settings() == settings
 
 
-@pytest.mark.parametrize("delta", [5.0, 1e-9])
-def test_impossible_step_is_refused(sync: SyncWorld, delta: float):
+@pytest.mark.parametrize("delta", [5.0, 0.002])
+def test_steps_of_any_length(sync: SyncWorld, delta: float):
+    """CARLA refuses none."""
+    car = sync.car()
+    car.set_target_velocity(carla.Vector3D(0.0, 3.0, 0.0))
+    sync.world.apply_settings(carla.WorldSettings(synchronous_mode=True, fixed_delta_seconds=delta))
+    before = sync.world.get_snapshot()
+    sync.world.tick()
+    after = sync.world.get_snapshot()
+    assert after.timestamp.elapsed_seconds - before.timestamp.elapsed_seconds == pytest.approx(delta)
+    assert after.timestamp.delta_seconds == pytest.approx(delta)
+
+
+@pytest.mark.parametrize("delta", [None, 0.0, -1.0])
+def test_no_step_is_a_variable_step(sync: SyncWorld, delta: float | None):
     settings = sync.world.get_settings()
     settings.fixed_delta_seconds = delta
-    with pytest.raises(RuntimeError, match="fixed_delta_seconds must lie in"):
+    sync.world.apply_settings(settings)
+    assert sync.world.get_settings().fixed_delta_seconds is None
+    with RawRpc(sync.port) as rpc:  # the stock client itself makes these three one
+        fields = rpc.call("get_episode_settings")[0][1]
+        fields[2] = [True, delta or 0.0]
+        assert rpc.call("set_episode_settings", fields)[0][0] == 1
+        assert rpc.call("get_episode_settings")[0][1][2] == [False]
+
+
+def test_a_step_too_short_to_divide_by_is_refused(sync: SyncWorld):
+    settings = sync.world.get_settings()
+    settings.fixed_delta_seconds = 1e-9
+    with pytest.raises(RuntimeError, match="fixed_delta_seconds must be 0, for a variable step, or at least"):
         sync.world.apply_settings(settings)
 
 

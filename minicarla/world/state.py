@@ -55,6 +55,9 @@ class SimulationState:
         self._sensor_factory = sensor_factory
         self._statics: tuple[Town, CollisionWorld] | None = None
         self._populate(town)
+        # Nobody has seen another map. The client of an earlier server, whose streams connect anew, would ask for the
+        # lights of a changed map by its dead RPC connection, and be aborted by the time-out.
+        self.map_changed = False
 
     def prepare(self, town: Town) -> None:
         """Do what takes long of `load` beforehand. Nothing of it shows, so a thread may call it."""

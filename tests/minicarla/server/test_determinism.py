@@ -108,6 +108,10 @@ def test_a_client_that_stays_sees_a_restarted_server():
         # Its streams connect anew by themselves.
         assert wait_until(lambda: 0 < world.get_snapshot().frame < last)
         assert second.client().get_world().id > episode
+        stream = RawStream(second.port + 1, 1)
+        state_bits = stream.frame()[HEADER + 32 : HEADER + 36]
+        stream.close()
+        assert state_bits == bytes(4), "a changed map would make it ask by its dead connection, and abort"
         assert world.get_snapshot().timestamp.elapsed_seconds < 10.0
 
 

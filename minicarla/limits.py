@@ -47,6 +47,7 @@ MAX_QUEUED_BYTES = 512 << 20  # of all readers; beyond it the one furthest behin
 MAX_ACTORS = 4096
 MAX_BODIES = 1024  # vehicles, walkers, props: what a tick moves and compares
 MAX_SENSORS = 256
+MAX_FRICTION_TRIGGERS = 64  # every tick compares each with every vehicle
 MAX_CAMERAS = 64
 MAX_IMAGE_PIXELS = 3840 * 2160  # of one camera
 MAX_TOTAL_PIXELS = 4 * MAX_IMAGE_PIXELS  # of all cameras; the renderer holds 36 bytes for each

@@ -13,7 +13,7 @@ _FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
 
 @methods.void
 def apply_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
-    """`Vehicle.apply_control`: holds until the next one."""
+    """`Vehicle.apply_control`: holds until the next one, or for one tick where `sticky_control` is False."""
     vehicle = sim.state.find_vehicle(actor_id)
     _, _, _, hand_brake, reverse, manual_gear, gear = rpc_types.items(control, "vehicle control", at_least=7)[:7]
     throttle, steer, brake = rpc_types.numbers(control, 3, "throttle, steer, brake")
@@ -22,14 +22,18 @@ def apply_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: i
     c.steer = min(max(steer, -1.0), 1.0)
     c.brake = min(max(brake, 0.0), 1.0)
     c.hand_brake, c.reverse = bool(hand_brake), bool(reverse)
-    vehicle.manual_gear, vehicle.gear = bool(manual_gear), int(rpc_types.number(gear, "gear"))
+    vehicle.manual_gear = bool(manual_gear)
+    if vehicle.manual_gear:
+        vehicle.gear = int(rpc_types.number(gear, "gear"))
     vehicle.ackermann = None
+    vehicle.control_is_new = True
 
 
 @methods.void
 def apply_ackermann_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
     """`Vehicle.apply_ackermann_control`: holds until a `VehicleControl` is applied."""
     vehicle = sim.state.find_vehicle(actor_id)
+    vehicle.manual_gear = False
     target = AckermannTarget(*rpc_types.numbers(control, 4, "ackermann control"))
     if vehicle.ackermann is None:
         vehicle.ackermann = AckermannController(vehicle.ackermann_settings, target)
@@ -66,7 +70,7 @@ def get_physics_control(sim: Simulation, client: RpcConnection, actor_id: int) -
 
 @methods.void
 def apply_physics_control(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
-    """`Vehicle.apply_physics_control`: mass, drag, steering and grip have an effect, engine and gears do not."""
+    """`Vehicle.apply_physics_control`: simplified: mass, drag, steering, grip and gears act, the engine does not."""
     physics_control.apply(sim.state.find_vehicle(actor_id), control)
 
 

@@ -33,13 +33,23 @@ MAX_SUBSTEP_S = 0.05
 
 @dataclass(slots=True)
 class Control:
-    """`carla.VehicleControl` without gears: throttle, brake in [0, 1], steer in [-1, 1] (right positive)."""
+    """`carla.VehicleControl` without gears: throttle, brake in [0, 1], steer in [-1, 1] (right positive).
+
+    hand_gear: part of the launch force that a gear chosen by hand leaves; 1 with the automatic gearbox.
+    """
 
     throttle: float = 0.0
     steer: float = 0.0
     brake: float = 0.0
     hand_brake: bool = False
     reverse: bool = False
+    hand_gear: float = 1.0
+
+    def reset(self) -> None:
+        """Nothing pressed, the wheel straight, forward."""
+        self.throttle = self.steer = self.brake = 0.0
+        self.hand_brake = self.reverse = False
+        self.hand_gear = 1.0
 
 
 @dataclass(slots=True)
@@ -66,6 +76,12 @@ class VehicleState(Motion):
             return level
         pitch_rad = math.radians(self.pitch)
         return level * math.cos(pitch_rad) + self.vz * math.sin(pitch_rad)
+
+    @property
+    def side_speed(self) -> float:
+        """Speed across the body, m/s; positive to the right."""
+        yaw_rad = math.radians(self.yaw)
+        return self.vy * math.cos(yaw_rad) - self.vx * math.sin(yaw_rad)
 
 
 def vehicle_at(pose: Pose) -> VehicleState:
@@ -204,13 +220,17 @@ def longitudinal(
     speed = abs(forward)
     drive = 0.0
     if throttle > 0.0 and not control.hand_brake:
-        drive = min(params.launch_accel, params.power / (params.mass * speed + 1e-6), params.grip) * throttle
+        drive = (
+            min(params.launch_accel * control.hand_gear, params.power / (params.mass * speed + 1e-6), params.grip)
+            * throttle
+        )
         if control.reverse:
             drive = -drive
     braking = min(brake * params.brake_decel + (1.0 - throttle) * params.engine_drag * speed, params.brake_decel)
     if control.hand_brake:
-        braking = min(braking + params.handbrake_decel, params.grip)
-    drag = ROLLING_RESISTANCE + params.aero * speed * speed
+        braking += params.handbrake_decel
+    braking = min(braking, params.grip)
+    drag = min(ROLLING_RESISTANCE, params.grip) + params.aero * speed * speed
     driven = forward + (drive + pull) * dt
     loss = (braking + drag) * dt
     # Brakes and drag hold a standing car, they never drive it backwards.

@@ -29,7 +29,7 @@ class VehicleParams:
       max_steer: largest angle of the inner front wheel, deg.
       launch_accel: what the drive gives at full throttle at low speed, m/s^2.  power: W, limits the drive above.
       brake_decel: full brake and closed throttle together, m/s^2.  handbrake_decel: m/s^2.
-      grip: what the tyres can give in any direction, m/s^2.
+      grip: what the tyres can give in any direction, m/s^2; 0 on perfect ice.
       drag_area: C_d * A, m^2.
       engine_drag: deceleration per speed when the throttle is closed, 1/s.
       steering_curve: (km/h, part of max_steer) points, rising speed.
@@ -57,8 +57,8 @@ class VehicleParams:
     gyration_sq: float = field(init=False)  # m^2: yaw inertia per mass
 
     def __post_init__(self) -> None:
-        if min(self.mass, self.wheelbase, self.grip) <= 0.0:
-            raise ValueError(f"{self.blueprint_id}: mass, wheelbase and grip must be positive.")
+        if min(self.mass, self.wheelbase) <= 0.0 or self.grip < 0.0:
+            raise ValueError(f"{self.blueprint_id}: mass and wheelbase must be positive, grip not negative.")
         if not self.steering_curve:
             raise ValueError(f"{self.blueprint_id}: the steering curve needs at least one (km/h, factor) point.")
         ex, ey, _ = self.extent

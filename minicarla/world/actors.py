@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from minicarla.geometry.poses import relative_pose
 from minicarla.geometry.types import LightSpec, Pose
-from minicarla.limits import MAX_SPIN_DEG_S
+from minicarla.limits import MAX_FRICTION, MAX_SPIN_DEG_S
 from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController
 from minicarla.physics.collision import Body
+from minicarla.physics.gearbox import FINAL_RATIO, FORWARD_GEARS, MAX_RPM, NEUTRAL, REVERSE, Gears
 from minicarla.physics.vehicle import Control, VehicleState, halt, teleport, vehicle_at
 from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
 from minicarla.physics.walkers import WALKER_MASS, WalkerControl, WalkerState, walker_at
@@ -97,8 +98,26 @@ class Prop(Actor):
         teleport(self.state, pose)
 
 
+class FrictionTrigger(Actor):
+    """A volume in which tyres have another friction; it stands in nobody's way."""
+
+    def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
+        """ValueError for an attribute that cannot be."""
+        super().__init__(actor_id, description, pose)
+        self.friction = description.number("friction", 0.0)
+        if not 0.0 <= self.friction <= MAX_FRICTION:
+            raise ValueError(f"friction must lie in [0, {MAX_FRICTION:g}], not {self.friction:g}")
+        x, y, z = (0.01 * description.number(f"extent_{axis}", 0.0) for axis in "xyz")  # cm
+        if min(x, y, z) < 0.0:
+            raise ValueError("extent_x, extent_y and extent_z must not be negative")
+        self.extent = (x, y, z)
+
+
 class Vehicle(Actor):
-    """A vehicle with its dynamics. `gear` and `manual_gear` only travel: the drive has one gear."""
+    """A vehicle with its dynamics.
+
+    manual_gear: whether a client chooses the gears. gear: the one that is in: 0 is neutral, -1 reverse.
+    """
 
     def __init__(self, actor_id: int, description: Description, pose: Pose, tag: Tag | None) -> None:
         super().__init__(actor_id, description, pose)
@@ -106,17 +125,23 @@ class Vehicle(Actor):
         self.state = vehicle_at(pose)
         self.control = Control()
         self.manual_gear = False
-        self.gear = 0
+        self.gear = 1
+        # Whether a control holds until the next one, or for one tick; and if so, whether that tick is to come.
+        self.sticky = description.attributes.get("sticky_control", "true").lower() == "true"
+        self.control_is_new = False
         self.ackermann: AckermannController | None = None
         self.ackermann_settings: Sequence[float] = DEFAULT_SETTINGS
         self.physics_control: Wire | None = None  # as a client has set it
+        self.trigger_friction: float | None = None  # of the volume that it is in
         self.light_flags = 0
         self.light: tuple[int, bool, int] = NO_LIGHT  # state, held by it, its actor id
         self.collides = True
         self.force = (0.0, 0.0, 0.0)  # N, for the coming tick
         self.torque = 0.0  # N m about z, for the coming tick
         self.colour = _colour(description.attributes.get("color", ""))
-        self.tune(vehicle_params(self.type_id))
+        params = vehicle_params(self.type_id)
+        self.tune(params)
+        self.gears = Gears.of(FORWARD_GEARS, FINAL_RATIO, MAX_RPM, params.wheel_radius)
 
     def tune(self, params: VehicleParams) -> None:
         """Take over (other) physical parameters."""
@@ -125,18 +150,37 @@ class Vehicle(Actor):
         self.box_centre = params.box_centre
         self.body = Body(self.id, self.state, params.extent, params.box_centre, params.mass, params.gyration_sq)
 
-    @property
-    def shown_gear(self) -> int:
-        """The gear that the client sees: the one it chose by hand, or first for any speed forward and -1 in reverse."""
+    def regear(self, gears: Gears) -> None:
+        """Take over another gearbox."""
+        self.gears = gears
+        self.gear = min(self.gear, len(gears.top))
+
+    def change_gear(self) -> None:
+        """The gear of the coming step."""
+        state, control = self.state, self.control
+        speed = math.hypot(state.vx, state.vy)
         if self.manual_gear:
-            return self.gear
-        return -1 if self.control.reverse else 1
+            if control.reverse:
+                self.gear = REVERSE
+            control.reverse = self.gear < NEUTRAL
+            control.hand_gear = self.gears.hand_share(self.gear, speed)
+        else:
+            self.gear = REVERSE if control.reverse else self.gears.automatic(self.gear, speed)
+            control.hand_gear = 1.0
 
     def spin(self, angular_impulse: float) -> None:
         """An angular impulse about the vertical axis, N m s."""
         inertia = self.params.mass * self.params.gyration_sq
         yaw_rate = self.state.yaw_rate + math.degrees(angular_impulse / inertia)
         self.state.yaw_rate = min(max(yaw_rate, -MAX_SPIN_DEG_S), MAX_SPIN_DEG_S)
+
+    def relax(self) -> None:
+        """Without a new control, let go of the pedals and the wheel: what `sticky_control` False means."""
+        if self.control_is_new:
+            self.control_is_new = False
+        else:
+            self.control.reset()
+            self.manual_gear = False
 
     @property
     def pose(self) -> Pose:
@@ -149,6 +193,7 @@ class Vehicle(Actor):
     def rest(self) -> None:
         """Back to the dynamics of a car just spawned: no motion, no pedal still on its way, no controller state."""
         halt(self.state)
+        self.gear = 1
         self.force, self.torque = (0.0, 0.0, 0.0), 0.0
         if self.ackermann is not None:
             self.ackermann.reset()
@@ -159,7 +204,7 @@ class Vehicle(Actor):
 
     def write(self, snapshot: wire.SnapshotWriter) -> None:
         c = self.control
-        control = (c.throttle, c.steer, c.brake, c.hand_brake, c.reverse, self.manual_gear, self.shown_gear)
+        control = (c.throttle, c.steer, c.brake, c.hand_brake, c.reverse, self.manual_gear, self.gear)
         snapshot.vehicle(self.id, self.motion(), control, DEFAULT_SPEED_LIMIT_KMH, self.light)
 
 

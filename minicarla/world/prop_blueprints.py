@@ -143,7 +143,7 @@ def _friction_trigger() -> Blueprint:
     """Extents in cm."""
     extents = (Attribute(f"extent_{axis}", AttributeType.FLOAT, ("1.0f",)) for axis in "xyz")
     attributes = (*common(FRICTION_TRIGGER), Attribute("friction", AttributeType.FLOAT, ("3.5f",)), *extents)
-    return Blueprint(FRICTION_TRIGGER, attributes, refused="friction does not change by place here")
+    return Blueprint(FRICTION_TRIGGER, attributes)
 
 
 def _empty() -> Blueprint:

@@ -6,16 +6,23 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from minicarla.geometry.poses import attached_pose
-from minicarla.limits import MAX_ACTORS, MAX_ATTACHMENT_DEPTH, MAX_BODIES, MAX_SENSORS
+from minicarla.limits import (
+    MAX_ACTORS,
+    MAX_ATTACHMENT_DEPTH,
+    MAX_BODIES,
+    MAX_FRICTION_TRIGGERS,
+    MAX_SENSORS,
+)
 from minicarla.maps import OrientedBox, Pose, Town
 from minicarla.physics.collision import Body, CollisionWorld, Contact
 from minicarla.protocol.rpc import RpcError
 from minicarla.protocol.rpc_types import Description, EpisodeSettings, identifier, label
 from minicarla.protocol.streams import Streams
 from minicarla.render.weather import Weather
-from minicarla.world import blueprints
-from minicarla.world.actors import Actor, Prop, TrafficLight, Vehicle, Walker
+from minicarla.world import blueprints, friction
+from minicarla.world.actors import Actor, FrictionTrigger, Prop, TrafficLight, Vehicle, Walker
 from minicarla.world.blueprint import Blueprint, Tag
+from minicarla.world.prop_blueprints import FRICTION_TRIGGER
 from minicarla.world.sensor import Sensor
 from minicarla.world.traffic_lights import TrafficLightSystem
 
@@ -88,6 +95,7 @@ class SimulationState:
         self.walkers: list[Walker] = []
         self.props: list[Prop] = []
         self.sensors: list[Sensor] = []
+        self.friction_triggers: list[FrictionTrigger] = []
         self.movables: list[Actor] = []  # all but the lights
         self.attached: list[Actor] = []  # parents before their children
         self._next_id = 1
@@ -110,7 +118,13 @@ class SimulationState:
         if isinstance(actor, TrafficLight):
             return
         yield self.movables
-        groups = ((Vehicle, self.vehicles), (Walker, self.walkers), (Prop, self.props), (Sensor, self.sensors))
+        groups = (
+            (Vehicle, self.vehicles),
+            (Walker, self.walkers),
+            (Prop, self.props),
+            (Sensor, self.sensors),
+            (FrictionTrigger, self.friction_triggers),
+        )
         for kind, group in groups:
             if isinstance(actor, kind):
                 yield group
@@ -183,6 +197,11 @@ class SimulationState:
             (len(self.actors), MAX_ACTORS, "actors"),
             (bodies if type_id.startswith(_BODIES) else 0, MAX_BODIES, "vehicles, walkers and props"),
             (len(self.sensors) if self._sensor_factory.makes(type_id) else 0, MAX_SENSORS, "sensors"),
+            (
+                len(self.friction_triggers) if type_id == FRICTION_TRIGGER else 0,
+                MAX_FRICTION_TRIGGERS,
+                "friction triggers",
+            ),
         )
         for count, limit, what in rooms:
             if count >= limit:
@@ -194,6 +213,8 @@ class SimulationState:
             actor: Actor = Vehicle(actor_id, description, place, tag)
         elif kind.startswith("walker."):
             actor = Walker(actor_id, description, place)
+        elif kind == FRICTION_TRIGGER:
+            return FrictionTrigger(actor_id, description, place)
         elif kind.startswith("static."):
             actor = Prop(actor_id, description, place)
         elif self._sensor_factory.makes(kind):
@@ -215,6 +236,8 @@ class SimulationState:
         del self.actors[actor_id]
         for group in self._groups(actor):
             group.remove(actor)
+        if isinstance(actor, FrictionTrigger):
+            friction.update(self.vehicles, self.friction_triggers)
         for child in [child for child in self.attached if child.parent is actor]:
             child.parent = child.offset = None
         self.attached = [other for other in self.attached if other is not actor and other.parent is not None]

@@ -11,6 +11,7 @@ from minicarla.physics.hills import step_on_hills
 from minicarla.physics.vehicle import apply_impulse, step_vehicle
 from minicarla.physics.walkers import WalkerState, step_walker
 from minicarla.protocol import wire
+from minicarla.world import friction
 from minicarla.world.actors import NO_LIGHT, Vehicle
 from minicarla.world.snapshot import SnapshotPacker
 from minicarla.world.state import SimulationState
@@ -26,6 +27,8 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     state.lights.tick(dt)
     moved_s = min(dt, MAX_PHYSICS_S)
     surface = state.town.surface
+    if state.friction_triggers:
+        friction.update(state.vehicles, state.friction_triggers)
     for vehicle in state.vehicles:
         if vehicle.parent is None:
             _move(vehicle, moved_s, surface)
@@ -55,8 +58,11 @@ def _move(vehicle: Vehicle, dt: float, surface: Surface) -> None:
     if not (abs(state.vx) <= MAX_SPEED and abs(state.vy) <= MAX_SPEED and abs(state.vz) <= MAX_SPEED):
         fastest = max(abs(state.vx), abs(state.vy), abs(state.vz)) / MAX_SPEED
         state.vx, state.vy, state.vz = state.vx / fastest, state.vy / fastest, state.vz / fastest
+    if not vehicle.sticky:
+        vehicle.relax()
     if vehicle.ackermann is not None:
         vehicle.ackermann.run(state, params, vehicle.control, dt)
+    vehicle.change_gear()
     if surface.is_flat:
         step_vehicle(state, vehicle.control, params, dt, surface.level)
     else:

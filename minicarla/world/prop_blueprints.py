@@ -115,6 +115,7 @@ PROP_EXTENTS: dict[str, tuple[float, float, float]] = {_PREFIX + name: (x, y, z)
 # What of a tree stops a car is its trunk, estimated.
 _TRUNK = (0.3, 0.3, 2.0)
 PROP_SOLIDS = {_PREFIX + name: _TRUNK for name in ("aporosatree", "coconutpalm", "cypresstree")}
+MESH = f"{_PREFIX}mesh"
 FRICTION_TRIGGER = "static.trigger.friction"
 
 
@@ -128,15 +129,13 @@ def _prop(blueprint: str, size: str) -> Blueprint:
 
 
 def _mesh() -> Blueprint:
-    blueprint = f"{_PREFIX}mesh"
     attributes = (
-        *common(blueprint),
+        *common(MESH),
         Attribute("mesh_path", AttributeType.STRING, ("",)),
         Attribute("mass", AttributeType.FLOAT, ("",)),
         Attribute("scale", AttributeType.FLOAT, ("1.0f",)),
     )
-    why = f"minicarla has none of Unreal's meshes; take one of the other {_PREFIX}* blueprints"
-    return Blueprint(blueprint, attributes, Tag.STATIC, refused=why)
+    return Blueprint(MESH, attributes, Tag.STATIC)
 
 
 def _friction_trigger() -> Blueprint:

@@ -22,7 +22,7 @@ from minicarla.render.weather import Weather
 from minicarla.world import blueprints, friction
 from minicarla.world.actors import Actor, FrictionTrigger, Prop, TrafficLight, Vehicle, Walker
 from minicarla.world.blueprint import Blueprint, Tag
-from minicarla.world.prop_blueprints import FRICTION_TRIGGER
+from minicarla.world.prop_blueprints import FRICTION_TRIGGER, MESH
 from minicarla.world.sensor import Sensor
 from minicarla.world.traffic_lights import TrafficLightSystem
 
@@ -213,6 +213,10 @@ class SimulationState:
             actor: Actor = Vehicle(actor_id, description, place, tag)
         elif kind.startswith("walker."):
             actor = Walker(actor_id, description, place)
+        elif kind == MESH:
+            if description.attributes["mesh_path"]:
+                raise ValueError("mesh_path names a mesh of Unreal's, and minicarla has none: take another prop")
+            return Actor(actor_id, description, place)  # as on CARLA nothing is to be seen of it
         elif kind == FRICTION_TRIGGER:
             return FrictionTrigger(actor_id, description, place)
         elif kind.startswith("static."):

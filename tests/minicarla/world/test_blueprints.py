@@ -101,8 +101,11 @@ def test_a_child_stands_on_the_pavement_as_adults_do(sync: SyncWorld):
 
 
 def test_what_cannot_be_says_so(sync: SyncWorld):
-    with pytest.raises(RuntimeError, match=r"'static\.prop\.mesh' cannot be spawned: .* take one of the other"):
-        sync.spawn("static.prop.mesh", sync.spawn_points[0])
+    assert sync.spawn("static.prop.mesh", sync.spawn_points[0]).type_id == "static.prop.mesh"
+    with pytest.raises(RuntimeError, match=r"mesh_path names a mesh of Unreal's, .* take another prop"):
+        sync.spawn("static.prop.mesh", sync.spawn_points[0], mesh_path="/Game/Carla/Static/SM_Bin.SM_Bin")
+    with pytest.raises(RuntimeError, match=r"'static\.minicarla\.mark' cannot be spawned: it only says which server"):
+        sync.spawn("static.minicarla.mark", sync.spawn_points[0])
 
 
 @pytest.mark.parametrize(

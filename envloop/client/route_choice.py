@@ -5,7 +5,8 @@ import math
 import carla
 import numpy as np
 
-from envloop.client.planner import NoWayOfThatLength, Plan, Planner, PlannerError
+from envloop.client.planning.errors import NoWayOfThatLength, PlannerError
+from envloop.client.planning.planner import Plan, Planner
 from envloop.config import SHORTEST_ROUTE_M, EnvConfig
 from envloop.errors import TaskError
 from envloop.seeding import EpisodeStream, generator

@@ -12,7 +12,7 @@ from pathlib import Path
 import carla
 import cv2
 
-from envloop.client.planner import Planner
+from envloop.client.planning.planner import Planner
 from envloop.client.simulator import Simulator
 from envloop.config import SimulatorConfig
 from envloop.drawing.birdseye import BirdsEye, lane_polygons

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import carla
 import numpy as np
 
-from envloop.client.planner import Plan, Planner, PlannerError
+from envloop.client.planning.errors import PlannerError
+from envloop.client.planning.planner import Plan, Planner
 from envloop.suites import Kind, Suite, SuiteRoute, kind_of
 
 _LENGTH_TOLERANCE_M = 20.0

@@ -23,8 +23,9 @@ from opendrive_maps import (
     road,
 )
 
-from envloop.client.lane_network import PlannerError
-from envloop.client.planner import NoWayOfThatLength, Plan, Planner
+from envloop.client.planning.errors import NoWayOfThatLength, PlannerError, RouteGapError
+from envloop.client.planning.planner import Plan, Planner
+from envloop.client.planning.way_points import Piece, way_points
 from envloop.suites import load_suite
 from minicarla.maps import load_town
 
@@ -264,9 +265,43 @@ def test_a_link_that_leads_elsewhere_is_not_driven():
     """Road 2 begins 30 m aside of where road 1, which names it as its successor, ends."""
     joined = chain([one_way(100.0), one_way(100.0, id=2)])
     torn = [joined[0], Road(**{**joined[1].__dict__, "start": Place(100.0, 30.0)})]
-    with pytest.raises(PlannerError, match="No way"):
+    with pytest.raises(PlannerError, match="from lane -1 of road 1, section 0 to lane -1 of road 2, section 0 c"):
         planner(*torn).plan((20.0, 1.75), (180.0, -28.25))
     assert planner(*joined).plan((20.0, 1.75), (180.0, 1.75)).length_m == pytest.approx(160.0, abs=0.01)
+
+
+def test_a_lane_that_jumps_is_not_driven_across_the_jump():
+    """The second piece of the road's line begins 5 m beyond the end of the first."""
+    text = opendrive([road(line(100.0), line(100.0), sections=(Section(0.0, (), ONE),))])
+    made = Planner(carla.Map("Torn", text.replace('s="100.0" x="100.0"', 's="100.0" x="105.0"')))
+    lane = made.network.lanes[1, 0, -1]
+    assert lane.walls_m == pytest.approx([100.0], abs=1.1)
+    assert made.plan((20.0, 1.75), (90.0, 1.75)).length_m == pytest.approx(70.0, abs=0.01)
+    with pytest.raises(PlannerError, match="No way"):
+        made.plan((20.0, 1.75), (180.0, 1.75))
+    with pytest.raises(RouteGapError, match=r"to \(205.00, 1.75\) jumps by .* m at \(.*\), from lane -1 of road 1"):
+        way_points([Piece(lane, 0.0, lane.length_m)])
+
+
+def test_an_exit_is_reached_from_the_lane_beside():
+    """Only the inner one of two lanes leads on, straight ahead and off the road."""
+    one = (Section(0.0, (), ONE),)
+    arms = [
+        (road(line(200.0), sections=(Section(0.0, (), (BROKEN, BROKEN)),)), "end"),
+        (road(line(200.0), id=2, start=Place(240.0, 0.0), sections=one), "start"),
+        (road(line(200.0), id=3, start=Place(230.0, -20.0, -0.5), sections=one), "start"),
+    ]
+    roads, crossing = junction(10, arms, 100)
+    made = planner(*roads, junctions=[crossing])
+    for number in (2, 3):
+        goal = made.network.lanes[number, 0, -1].points[100, :2]
+        assert not made.plan((20.0, 1.75), goal).in_change.any()
+        plan = made.plan((20.0, 5.25), goal)
+        assert [stretch.lane[0] for stretch in plan.stretches][::3] == [1, number]
+        assert plan.in_change.any()
+        assert not (plan.in_change & plan.in_junction).any()
+        with pytest.raises(PlannerError, match="No way"):
+            made.plan((190.0, 5.25), goal)  # 10 m are too few for a change
 
 
 def test_a_step_between_roads_is_spread():

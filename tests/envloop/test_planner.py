@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from envloop.client.planner import Planner, PlannerError
+from envloop.client.planning.errors import PlannerError
+from envloop.client.planning.planner import Planner
 from envloop.task.route import ROUTE_0
 from envloop.task.scenario import route_ends
 

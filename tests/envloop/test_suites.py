@@ -7,7 +7,7 @@ import carla
 import numpy as np
 import pytest
 
-from envloop.client.planner import Planner
+from envloop.client.planning.planner import Planner
 from envloop.errors import TaskError
 from envloop.suites import FOLDER, kind_of, load_suite, suite_names
 from envloop.suites.__main__ import draw, write

@@ -33,3 +33,8 @@ def spread(points: FloatArray, step: FloatArray) -> FloatArray:
     right = np.stack([-forward[:, 1], forward[:, 0]], axis=1)
     ahead, aside = step[:2] @ forward[0], step[:2] @ right[0]
     return left[:, None] * np.column_stack([ahead * forward + aside * right, np.full(len(points), step[2])])
+
+
+def gaps_m(points: FloatArray) -> FloatArray:
+    """[N - 1] distances between points [N, 3] that follow each other, m."""
+    return np.linalg.norm(np.diff(points, axis=0), axis=1)

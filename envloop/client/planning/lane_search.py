@@ -8,7 +8,8 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from envloop.client.lane_network import CHANGE_MIN_M, LaneKey, LaneNetwork
+from envloop.client.planning.lane_network import CHANGE_MIN_M, LaneNetwork
+from envloop.client.planning.lane_segments import LaneKey
 
 CHANGE_COST_M = 50.0  # a change of lane is worth a detour of that length
 

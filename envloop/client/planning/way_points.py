@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.client.lane_network import GAP_MAX_M, TURN_BACK, Lane, LaneKey, PlannerError
-from envloop.client.lane_steps import SAME_POINT_M, FloatArray, spread
-
-
-class RouteGapError(PlannerError):
-    """A route has two points that follow each other more than 2 m apart; its place is named."""
+from envloop.client.planning.errors import RouteGapError
+from envloop.client.planning.lane_network import Lane
+from envloop.client.planning.lane_segments import GAP_MAX_M, TURN_BACK, LaneKey, lane_text
+from envloop.client.planning.steps import SAME_POINT_M, FloatArray, gaps_m, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +114,12 @@ def _turns_back(step: FloatArray, following: FloatArray) -> NDArray[np.bool_]:
 
 
 def _check_gaps(points: FloatArray, lanes: Sequence[LaneKey]) -> None:
-    gaps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    gaps = gaps_m(points)
     if (gaps > GAP_MAX_M).any():
         i = int(gaps.argmax())
         (x0, y0, _), (x1, y1, _) = points[[0, -1]]
         raise RouteGapError(
             f"The route from ({x0:.2f}, {y0:.2f}) to ({x1:.2f}, {y1:.2f}) jumps by {gaps[i]:.1f} m at "
-            f"({points[i, 0]:.2f}, {points[i, 1]:.2f}), from lane {_name(lanes[i])} to {_name(lanes[i + 1])}; mend the "
-            "map there, or choose other ends."
+            f"({points[i, 0]:.2f}, {points[i, 1]:.2f}), from {lane_text(lanes[i])} to {lane_text(lanes[i + 1])}; mend "
+            "the map there, or choose other ends."
         )
-
-
-def _name(lane: LaneKey) -> str:
-    road, section, number = lane
-    return f"{number} of road {road}, section {section}"

@@ -14,10 +14,12 @@ import carla
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.client.lane_network import Lane, LaneKey, PlannerError, key_of, lane_network
-from envloop.client.lane_search import CHANGE_COST_M, Arrival, arrivals
-from envloop.client.lane_steps import SAME_POINT_M, FloatArray
-from envloop.client.way_points import Piece, RouteGapError, way_points
+from envloop.client.planning.errors import NoWayOfThatLength, PlannerError, RouteGapError
+from envloop.client.planning.lane_network import Lane, lane_network
+from envloop.client.planning.lane_search import CHANGE_COST_M, Arrival, arrivals
+from envloop.client.planning.lane_segments import LaneKey, key_of, lane_text
+from envloop.client.planning.steps import SAME_POINT_M, FloatArray
+from envloop.client.planning.way_points import Piece, way_points
 from envloop.task.route import LEVEL_M, wrap_degrees
 
 _DRAWS = 1000  # of start and length, until some lane lies that far away
@@ -96,14 +98,6 @@ class _Goal:
     metres: float
 
 
-class NoWayOfThatLength(PlannerError):  # noqa: N818 (it says what is missing)
-    """A map holds no way of the wanted lengths; `longest_m` is the length of the longest one that could be drawn."""
-
-    def __init__(self, message: str, longest_m: float) -> None:
-        super().__init__(message)
-        self.longest_m = longest_m
-
-
 class Planner:
     """Plans and draws ways on one map.
 
@@ -148,6 +142,7 @@ class Planner:
             raise PlannerError(
                 f"No way leads from start {_text(start)} to goal {_text(goal)} on {self._map.name} in driving "
                 "direction, even with the changes of lane that its markings allow; choose a goal ahead of the start."
+                f"{self._torn}"
             )
         return self._plan(best[1])
 
@@ -170,6 +165,15 @@ class Planner:
                 with contextlib.suppress(RouteGapError):  # a place where the map is broken is driven round
                     return self._plan(goals[rng.integers(len(goals))])
         return self._plan(self._rare_goal(rng, min_m, max_m))
+
+    @property
+    def _torn(self) -> str:
+        """What is wrong with the map's links."""
+        torn = self.network.torn
+        if not torn:
+            return ""
+        (before, after), more = torn[0], f" and {len(torn) - 1} more" if len(torn) > 1 else ""
+        return f" The map's link from {lane_text(before)} to {lane_text(after)}{more} cannot be driven: mend it."
 
     @cached_property
     def _streets(self) -> tuple[list[LaneKey], FloatArray]:

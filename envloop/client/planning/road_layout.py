@@ -40,7 +40,7 @@ class RoadLayout:
 
 def road_layouts(opendrive: str) -> dict[int, RoadLayout]:
     """The roads of a map by their id; `opendrive` is a text that `carla.Map` has accepted."""
-    root = ET.fromstring(opendrive.encode())
+    root = ET.fromstring(opendrive)
     for element in root.iter():  # the client knows no namespaces
         element.tag = element.tag.rpartition("}")[2]
     return {int(_number(road, "id")): _layout(road) for road in root.iterfind("road")}

@@ -8,6 +8,7 @@ from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Description, Wire
 from minicarla.simulation import Simulation
+from minicarla.world import parts
 from minicarla.world.actors import Prop, Vehicle, Walker
 
 methods = Methods()
@@ -157,6 +158,30 @@ def add_actor_force(sim: Simulation, client: RpcConnection, actor_id: int, force
 
 
 @methods.void
+def add_actor_impulse_at_location(
+    sim: Simulation, client: RpcConnection, actor_id: int, impulse: Wire, location: Wire
+) -> None:
+    """`Actor.add_impulse` at a place in the world: by its own RPC name, which the wheel's Python does not call."""
+    vehicle = sim.state.find_vehicle(actor_id)
+    jx, jy, jz = rpc_types.vector(impulse, "impulse")
+    x, y = parts.lever(vehicle, *rpc_types.location(location)[:2])
+    apply_impulse(vehicle.state, vehicle.params, jx, jy, jz)
+    vehicle.spin(x * jy - y * jx)
+
+
+@methods.void
+def add_actor_force_at_location(
+    sim: Simulation, client: RpcConnection, actor_id: int, force: Wire, location: Wire
+) -> None:
+    """`Actor.add_force` at a place in the world: by its own RPC name, which the wheel's Python does not call."""
+    add_actor_force(sim, client, actor_id, force)
+    vehicle = sim.state.find_vehicle(actor_id)
+    fx, fy, _ = rpc_types.vector(force, "force")
+    x, y = parts.lever(vehicle, *rpc_types.location(location)[:2])
+    vehicle.torque += x * fy - y * fx
+
+
+@methods.void
 def add_actor_angular_impulse(sim: Simulation, client: RpcConnection, actor_id: int, impulse: Wire) -> None:
     """`Actor.add_angular_impulse`, N m s; vehicles only turn about the vertical axis."""
     sim.state.find_vehicle(actor_id).spin(rpc_types.vector(impulse, "angular impulse")[2])
@@ -176,9 +201,7 @@ def set_actor_simulate_physics(sim: Simulation, client: RpcConnection, actor_id:
     """
     actor = sim.state.actors.get(rpc_types.identifier(actor_id))
     if isinstance(actor, Vehicle):
-        if enabled and not actor.state.simulate_physics:
-            actor.rest()
-        actor.state.simulate_physics = bool(enabled)
+        actor.set_physics(bool(enabled))
     elif isinstance(actor, Walker):
         actor.state.simulate_physics = bool(enabled)
 

@@ -1,6 +1,6 @@
 """Every RPC method that the server answers, by the name under which clients call it."""
 
-from minicarla.handlers import actor, batch, lights, scene, unsupported, vehicle, world
+from minicarla.handlers import actor, batch, lights, parts, scene, unsupported, vehicle, world
 from minicarla.protocol.rpc import Methods
 
 METHODS = Methods(
@@ -8,6 +8,7 @@ METHODS = Methods(
     | world.methods
     | scene.methods
     | actor.methods
+    | parts.methods
     | vehicle.methods
     | lights.methods
     | batch.methods

@@ -2,13 +2,14 @@
 
 from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController, AckermannTarget
 from minicarla.protocol import rpc_types
-from minicarla.protocol.rpc import Methods, RpcConnection
+from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Wire
 from minicarla.simulation import Simulation
 from minicarla.world import physics_control
+from minicarla.world.actors import Vehicle
 
 methods = Methods()
-_FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
+_ALL_DOORS = 6  # carla.VehicleDoor
 
 
 @methods.void
@@ -95,11 +96,66 @@ def get_vehicle_light_states(sim: Simulation, client: RpcConnection) -> list[Wir
     return [[vehicle.id, vehicle.light_flags] for vehicle in sim.state.vehicles]
 
 
+def _wheel(vehicle: Vehicle, wheel: int) -> int:
+    """A wheel's place in the list of wheels; RpcError if there is none."""
+    number, count = rpc_types.identifier(wheel, "wheel"), len(physics_control.wheel_places(vehicle.params))
+    if number >= count:
+        raise RpcError(f"{rpc_types.label(vehicle.id, vehicle.type_id)} has wheels 0 to {count - 1}, no {number}")
+    return number
+
+
 @methods.value
 def get_wheel_steer_angle(sim: Simulation, client: RpcConnection, actor_id: int, wheel: int) -> float:
-    """`Vehicle.get_wheel_steer_angle`, deg."""
+    """`Vehicle.get_wheel_steer_angle`, deg; without physics what was set."""
     vehicle = sim.state.find_vehicle(actor_id)
-    return vehicle.state.steer if wheel in _FRONT_WHEELS else 0.0
+    return vehicle.wheel_steer_angle(_wheel(vehicle, wheel))
+
+
+@methods.void
+def set_wheel_steer_direction(
+    sim: Simulation, client: RpcConnection, actor_id: int, wheel: int, angle_deg: float
+) -> None:
+    """`Vehicle.set_wheel_steer_direction`: as on CARLA only without physics; with them nothing happens."""
+    vehicle = sim.state.find_vehicle(actor_id)
+    place, angle = _wheel(vehicle, wheel), rpc_types.number(angle_deg, "angle")
+    if not vehicle.state.simulate_physics:
+        vehicle.wheel_steer[place] = angle
+
+
+@methods.value
+def get_wheel_pitch_angle(sim: Simulation, client: RpcConnection, actor_id: int, wheel: int) -> float:
+    """`Vehicle.get_wheel_pitch_angle`, deg: simplified: with physics 0, for how far a wheel has rolled is not kept."""
+    vehicle = sim.state.find_vehicle(actor_id)
+    return vehicle.wheel_pitch.get(_wheel(vehicle, wheel), 0.0)
+
+
+@methods.void
+def set_wheel_pitch_angle(sim: Simulation, client: RpcConnection, actor_id: int, wheel: int, angle_deg: float) -> None:
+    """`Vehicle.set_wheel_pitch_angle`: as on CARLA only without physics; with them nothing happens."""
+    vehicle = sim.state.find_vehicle(actor_id)
+    place, angle = _wheel(vehicle, wheel), rpc_types.number(angle_deg, "angle")
+    if not vehicle.state.simulate_physics:
+        vehicle.wheel_pitch[place] = angle
+
+
+def _doors(door: int) -> range:
+    """The doors that a `carla.VehicleDoor` means."""
+    number = rpc_types.identifier(door, "door")
+    if number > _ALL_DOORS:
+        raise RpcError(f"there is no door {number}: carla.VehicleDoor has 0 to {_ALL_DOORS}")
+    return range(_ALL_DOORS) if number == _ALL_DOORS else range(number, number + 1)
+
+
+@methods.void
+def open_vehicle_door(sim: Simulation, client: RpcConnection, actor_id: int, door: int) -> None:
+    """`Vehicle.open_door`: simplified: kept where `has_dynamic_doors` says so, but not drawn and in nobody's way."""
+    sim.state.find_vehicle(actor_id).move_doors(_doors(door), opened=True)
+
+
+@methods.void
+def close_vehicle_door(sim: Simulation, client: RpcConnection, actor_id: int, door: int) -> None:
+    """`Vehicle.close_door`."""
+    sim.state.find_vehicle(actor_id).move_doors(_doors(door), opened=False)
 
 
 @methods.value

@@ -1,7 +1,7 @@
 """The actors. Each knows its state and how it looks on the wire; `world.tick` moves them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from minicarla.geometry.poses import relative_pose
 from minicarla.geometry.types import LightSpec, Pose
@@ -24,6 +24,8 @@ _AT_REST = (0.0,) * 9
 DEFAULT_PAINT = (180, 180, 180)
 DEFAULT_SPEED_LIMIT_KMH = 30.0  # what CARLA's vehicles have before they pass a sign
 GROUND_CLEARANCE_M = 0.15  # of a passenger car
+SIDE_DOORS = frozenset(range(4))  # carla.VehicleDoor: FL, FR, RL, RR; bonnets and boots do not open here
+_FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
 NO_LIGHT = (LightState.GREEN, False, 0)  # CARLA reports green to a vehicle that no light holds
 
 
@@ -133,6 +135,11 @@ class Vehicle(Actor):
         self.ackermann_settings: Sequence[float] = DEFAULT_SETTINGS
         self.physics_control: Wire | None = None  # as a client has set it
         self.trigger_friction: float | None = None  # of the volume that it is in
+        # What a client has set for the wheels of a vehicle without physics, deg, by their places in the list of wheels.
+        self.wheel_steer: dict[int, float] = {}
+        self.wheel_pitch: dict[int, float] = {}
+        self.has_doors = description.attributes.get("has_dynamic_doors") == "true"
+        self.open_doors: frozenset[int] = frozenset()  # carla.VehicleDoor
         self.light_flags = 0
         self.light: tuple[int, bool, int] = NO_LIGHT  # state, held by it, its actor id
         self.collides = True
@@ -167,6 +174,25 @@ class Vehicle(Actor):
         else:
             self.gear = REVERSE if control.reverse else self.gears.automatic(self.gear, speed)
             control.hand_gear = 1.0
+
+    def wheel_steer_angle(self, wheel: int) -> float:
+        """Deg; as on CARLA a vehicle without physics has what was set."""
+        if self.state.simulate_physics:
+            return self.state.steer if wheel in _FRONT_WHEELS else 0.0
+        return self.wheel_steer.get(wheel, 0.0)
+
+    def move_doors(self, doors: Iterable[int], opened: bool) -> None:
+        """Opens or closes those of the doors that it has."""
+        meant = SIDE_DOORS.intersection(doors) if self.has_doors else frozenset()
+        self.open_doors = self.open_doors | meant if opened else self.open_doors - meant
+
+    def set_physics(self, enabled: bool) -> None:
+        """With physics it drives by itself again, from rest; without it stays where it is put."""
+        if enabled and not self.state.simulate_physics:
+            self.rest()
+            self.wheel_steer.clear()
+            self.wheel_pitch.clear()
+        self.state.simulate_physics = enabled
 
     def spin(self, angular_impulse: float) -> None:
         """An angular impulse about the vertical axis, N m s."""

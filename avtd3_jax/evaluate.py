@@ -15,7 +15,7 @@ from avtd3_jax.commands import run_command
 from avtd3_jax.console import Progress
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.evaluation.episodes import evaluate
-from avtd3_jax.evaluation.opening import LENGTHS, add_shared_options, opened
+from avtd3_jax.evaluation.opening import add_shared_options, opened
 from avtd3_jax.evaluation.report import NETWORK, report, result_path, table
 from avtd3_jax.evaluation.scene import Recorder
 from avtd3_jax.settings.config_file import split_options
@@ -94,11 +94,6 @@ def _checked(args: argparse.Namespace) -> Path:
     """Refuses what cannot be driven before anything starts; the directory for the result."""
     if args.episodes is not None and args.episodes < 1:
         raise ConfigError(f"--episodes is {args.episodes}: drive at least 1.")
-    own = [key for key in args.changes if not key.startswith(LENGTHS)]
-    if own and args.config is None:
-        raise ConfigError(
-            f"--config.{own[0]} belongs to --config FILE: a checkpoint has its own task, but for the keys of {LENGTHS}."
-        )
     if args.policy == NETWORK and args.checkpoint is None:
         raise ConfigError("--policy network needs the run that it was trained in: give --checkpoint runs/NAME.")
     if args.video is not None:

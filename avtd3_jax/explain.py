@@ -25,6 +25,7 @@ from avtd3_jax.evaluation.opening import Network, add_shared_options, opened
 from avtd3_jax.evaluation.report import NETWORK, task_name
 from avtd3_jax.evaluation.scene import Scene
 from avtd3_jax.seeding import RunStream, episode_seed
+from avtd3_jax.settings.config_file import split_options
 from avtd3_jax.training.run_directory import check_writable
 from envloop.config import EnvConfig
 from envloop.drawing.video import VideoWriter
@@ -105,11 +106,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_shared_options(parser)
     parser.set_defaults(config=None, policy=NETWORK)
     parser.add_argument("--out", type=Path, help="folder to write to (default: explain in the run's directory)")
-    work = partial(_main, parser.parse_args(argv))
+    work = partial(_main, parser, sys.argv[1:] if argv is None else argv)
     return run_command("explain", work, "interrupted; the video holds what was driven so far.")
 
 
-def _main(args: argparse.Namespace) -> int:
+def _main(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
+    rest, changes = split_options(argv)
+    args = parser.parse_args(rest, argparse.Namespace(changes=changes))
     with opened(args, render=True) as opening:
         env, config, network = opening.env, opening.run.env, opening.network
         assert network is not None

@@ -26,7 +26,7 @@ from envloop.config import EnvConfig
 from envloop.make import describe, make_env, simulator_of, spaces_of
 from envloop.suites import Suite
 
-LENGTHS = "env.random_route"  # what a short map needs, also of a run that was trained on a large one
+_LENGTHS = "env.random_route."  # what a short map needs, also of a run that was trained on a large one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +72,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
     Raises:
       Avtd3Error, EnvLoopError: with one plain sentence.
     """
+    _check_changes(args)
     logging.set_verbosity(logging.ERROR)  # orbax warns of older checkpoints that they do not say where they were
     with ExitStack() as stack:
         checkpoints = None
@@ -104,8 +105,15 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
     parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
     parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
-    parser.set_defaults(changes={})
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))
+
+
+def _check_changes(args: argparse.Namespace) -> None:
+    own = [key for key in args.changes if not key.startswith(_LENGTHS)]
+    if own and args.config is None:
+        raise ConfigError(
+            f"--config.{own[0]} belongs to --config FILE: a checkpoint has its own task, but for {_LENGTHS}*."
+        )
 
 
 def _told(args: argparse.Namespace, checkpoints: Checkpoints | None) -> RunConfig:

@@ -168,15 +168,18 @@ def test_a_ring_of_one_road_is_driven_round():
 # --- Changes of lane ---
 
 
-def test_a_lane_change_is_smooth_and_has_no_markings():
-    made = planner(one_way(300.0, Section(0.0, (), (BROKEN, BROKEN))))
-    plan = made.plan((20.0, 1.75), (280.0, 5.25))
-    assert plan.points[-1, :2] == pytest.approx((280.0, 5.25), abs=0.01)
+@pytest.mark.parametrize("left_hand", [False, True])
+def test_a_lane_change_is_smooth_and_has_no_markings(left_hand):
+    lanes = {"left": (), "right": (), "left" if left_hand else "right": (BROKEN, BROKEN)}
+    side = -1.0 if left_hand else 1.0
+    made = planner(one_way(300.0, Section(0.0, **lanes), left_hand=left_hand))
+    plan = made.plan((20.0, side * 1.75), (280.0, side * 5.25))
+    assert plan.points[-1, :2] == pytest.approx((280.0, side * 5.25), abs=0.01)
     assert gaps(plan).max() < 1.1
     assert np.abs(turns_deg(plan)).max() < 2.0
     changing = plan.points[plan.in_change]
     assert 25.0 < changing[-1, 0] - changing[0, 0] < 32.0
-    assert (np.diff(plan.points[:, 1]) >= -1e-9).all()
+    assert (side * np.diff(plan.points[:, 1]) >= -1e-9).all()
 
 
 def test_no_lane_is_left_across_a_solid_line():

@@ -75,6 +75,8 @@ def _following(network: LaneNetwork, arrival: Arrival) -> Iterator[Arrival]:
             continue
         beside = network.lanes[opening.to]
         taken_m, done_m = (beside.at(lane.s_at(metres)) for metres in (left_m, left_m + CHANGE_MIN_M))
+        if beside.reach_m(taken_m) < done_m:
+            continue
         offset_m = arrival.offset_m + left_m - taken_m
         yield Arrival(opening.to, done_m, offset_m, arrival.changes + 1, arrival, left_m, taken_m, change_m)
 

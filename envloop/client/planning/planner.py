@@ -92,7 +92,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Goal:
-    """A place that an arrival leads to; `changes` of lane lie on the way."""
+    """A place in the lane of an arrival, ahead of it."""
 
     arrival: Arrival
     metres: float
@@ -113,6 +113,7 @@ class Planner:
         self._map = carla_map
         self._tolerance_m = tolerance_m
         self.network = lane_network(carla_map)
+        self._farthest_goals: dict[float, list[tuple[float, _Goal]]] = {}
         lanes = list(self.network.lanes.values())
         self._points = np.concatenate([lane.points for lane in lanes])
         self._lane_of_point = np.repeat(np.arange(len(lanes)), [len(lane.points) for lane in lanes])
@@ -205,8 +206,8 @@ class Planner:
     def _is_street(self, arrival: Arrival, metres: float) -> bool:
         """Whether a drawn way may end there: ahead, outside of junctions, where the lane is as wide as a car."""
         lane = self.network.lanes[arrival.lane]
-        behind_entry = metres > arrival.entry_m and self._is_ahead(arrival, metres)
-        return behind_entry and not lane.is_junction and lane.wide_m[0] <= metres <= lane.wide_m[1]
+        ahead = metres > arrival.entry_m and self._is_ahead(arrival, metres)
+        return ahead and not lane.is_junction and lane.wide_m[0] <= metres <= lane.wide_m[1]
 
     def _is_ahead(self, arrival: Arrival, metres: float) -> bool:
         """Whether the arrival's lane leads to that place."""
@@ -219,7 +220,9 @@ class Planner:
 
     def _rare_goal(self, rng: np.random.Generator, min_m: float, max_m: float) -> _Goal:
         """A way on a map with so few that chance does not meet them: from a lane's beginning to its farthest goal."""
-        farthest = [self._farthest(self.network.lanes[key], max_m) for key in self._streets[0]]
+        if max_m not in self._farthest_goals:
+            self._farthest_goals[max_m] = [self._farthest(self.network.lanes[key], max_m) for key in self._streets[0]]
+        farthest = self._farthest_goals[max_m]
         goals = [(length_m, goal) for length_m, goal in farthest if length_m >= min_m]
         if goals:
             return goals[rng.integers(len(goals))][1]

@@ -14,6 +14,9 @@ from minicarla.maps.surface import Surface
 SPAWN_SPACING = 15.0  # m along a lane
 SPAWN_CLEARANCE = 6.0  # m to the ends of the road, and to the next spawn point of the same direction
 SPAWN_HEIGHT = 0.5  # m above the road
+# Half sizes (m) of the room for a car, van or truck; buses and lorries do not fit everywhere in CARLA's older towns.
+SPAWN_ROOM = (3.3, 1.35)
+STOREY = 3.0  # m between two roads above each other
 CAR_WHEELBASE, CAR_TRACK = 2.8, 1.6  # m, of an ordinary car
 SURFACE_STEP = 2.0  # m between the samples of the paved surface
 BUILDING_MARGIN = 0.3  # m between a wall and anything paved
@@ -48,7 +51,7 @@ def _above(surface: Surface, pose: Pose) -> Pose:
 
 
 class _Spread:
-    """Collects poses that keep their distance (m) from every other of the same direction."""
+    """Collects poses that keep their distance (m) from every other of the same direction, and leave room to all."""
 
     def __init__(self, distance: float) -> None:
         self.accepted: list[Pose] = []
@@ -57,14 +60,21 @@ class _Spread:
 
     def add(self, pose: Pose) -> None:
         column, row = math.floor(pose.x / self._distance), math.floor(pose.y / self._distance)
-        near = (self._cells.get((column + i, row + j), ()) for i in (-1, 0, 1) for j in (-1, 0, 1))
+        around = range(-2, 3)  # two vehicles can touch that stand further apart than `distance`
+        near = (self._cells.get((column + i, row + j), ()) for i in around for j in around)
         if not any(self._too_close(pose, other) for cell in near for other in cell):
             self.accepted.append(pose)
             self._cells.setdefault((column, row), []).append(pose)
 
     def _too_close(self, pose: Pose, other: Pose) -> bool:
         same_direction = math.cos(math.radians(pose.yaw - other.yaw)) > 0.0
-        return same_direction and math.dist((pose.x, pose.y, pose.z), (other.x, other.y, other.z)) < self._distance
+        if same_direction and math.dist((pose.x, pose.y, pose.z), (other.x, other.y, other.z)) < self._distance:
+            return True
+        return abs(pose.z - other.z) < STOREY and overlap(_room(pose), _room(other))
+
+
+def _room(pose: Pose) -> OrientedBox:
+    return OrientedBox(pose.x, pose.y, pose.z, pose.yaw, *SPAWN_ROOM, STOREY / 2)
 
 
 def buildings(root: ET.Element, carla_map: carla.Map, surface: Surface, seed: int = 0) -> tuple[Building, ...]:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import carla
+import cv2
 import numpy as np
 import pytest
 
@@ -117,3 +118,13 @@ def test_a_light_looks_where_carlas_does(town01: Town, real: Town) -> None:
 def test_a_foreign_map_gets_scenery_too(real: Town) -> None:
     assert len(real.spawn_points) > 150
     assert len(real.buildings) > 100
+
+
+def test_a_large_truck_fits_on_every_spawn_point_beside_all_others(real: Town) -> None:
+    """The Cybertruck's bounding box; OpenCV cuts the rectangles, and the map has bends where two directions meet."""
+    size = (6.27, 2.39)
+    boxes = [((pose.x, pose.y), size, pose.yaw) for pose in real.spawn_points]
+    for number, box in enumerate(boxes):
+        for other in boxes[:number]:
+            if np.hypot(box[0][0] - other[0][0], box[0][1] - other[0][1]) < 8.0:
+                assert cv2.rotatedRectangleIntersection(box, other)[0] == cv2.INTERSECT_NONE, (box, other)

@@ -70,10 +70,10 @@ class Clock:
         """Whether the simulation is asynchronous."""
         return self._timer is not None
 
-    def start(self) -> None:
-        """Begin to tick, with a first tick at once; a running clock begins anew."""
-        self._due = self._last = self._loop.time()
-        self._stepped_at = time.monotonic() - PERIOD_S
+    def start(self, delay_s: float = 0.0) -> None:
+        """Begin to tick, for the first time in `delay_s`; a running clock begins anew."""
+        self._due = self._last = self._loop.time() + delay_s
+        self._stepped_at = time.monotonic() + delay_s - PERIOD_S
         self._wake_at(self._due)
 
     def stop(self) -> None:

@@ -70,7 +70,7 @@ MAX_CURVE_POINTS = 64  # of torque and steering curves, gears
 MIN_DELTA_S = 1e-6  # CARLA refuses no fixed_delta_seconds, but changes of velocity are divided by it
 MAX_PHYSICS_S = 10.0  # of a longer tick the bodies move through no more, as CARLA's do after its last substep
 MAX_REAL_DELTA_S = 1.0  # a server that was stopped for a while goes on where it was
-MAX_RAY_M = 500.0
+MAX_RAY_M = 500.0  # over the ground; beyond it a ray meets nothing
 MAX_NAME_LENGTH = 256  # of ids, attribute names and values, host names
 MAX_ATTRIBUTES_LENGTH = 4096  # of an actor's attribute values together
 

@@ -55,7 +55,12 @@ def tables() -> str:
         lines.append(f"| **{title}** | | |")
         for calls, name, remark in answered(methods):
             lines.append(f"| {_code(calls)} | `{name}` | {remark} |")
-    lines += ["", "These calls raise an error that names them:", "", *_refused(), ""]
+    lines += ["", "These calls raise an error that names them:", "", *_by_class(unsupported.REFUSED_CALLS), ""]
+    lines += [
+        "The client does not wait for an answer to these: they do nothing, and the server's log says so once:",
+        "",
+    ]
+    lines += [*_by_class(unsupported.UNHEARD_CALLS), ""]
     lines += ["| Sensor | What it sends |", "|---|---|"]
     lines += [f"| `{sensor}` | {_first_line(sensor_class(sensor))} |" for sensor in SENSORS]
     lines += [
@@ -74,11 +79,10 @@ def refused_sensors() -> list[Blueprint]:
     return [blueprint for blueprint in sensors() if blueprint.refused is not None]
 
 
-def _refused() -> list[str]:
+def _by_class(calls: tuple[str, ...]) -> list[str]:
     """One line a class of the client."""
-    owners = dict.fromkeys(call.partition(".")[0] for call in unsupported.CLIENT_CALLS)
-    calls = {owner: [call for call in unsupported.CLIENT_CALLS if call.startswith(f"{owner}.")] for owner in owners}
-    return [f"- {_code(names)}" for names in calls.values()]
+    owners = dict.fromkeys(call.partition(".")[0] for call in calls)
+    return [f"- {_code([call for call in calls if call.startswith(f'{owner}.')])}" for owner in owners]
 
 
 def _blueprints() -> str:

@@ -20,6 +20,8 @@ from minicarla.world.state import SimulationState
 
 OPENDRIVE_MAP = "OpenDriveMap"  # the map that CARLA loads after generate_opendrive_world
 
+NEW_READER_S = 0.5  # how long a new episode waits at most for the client that has loaded it
+
 T = TypeVar("T")
 
 
@@ -135,9 +137,20 @@ class Simulation:
     def _begin(self, town: Town, name: str, reset_settings: bool) -> None:
         self.state.load(town, reset_settings)
         self.map_name = name
-        if self.clock.runs and not self.state.settings.synchronous:
-            self.clock.start()  # the new episode's first tick comes at once
-        self.set_clock()
+        if self.state.settings.synchronous:
+            self.clock.stop()
+        else:
+            self.clock.start(NEW_READER_S)
+            self.streams.at_next_reader(wire.SNAPSHOT_STREAM, self._go_on)
+
+    def _go_on(self) -> None:
+        """The client that has loaded a world reads it.
+
+        Its old stream must not get a snapshot of the new episode: it would reset its Traffic Manager in the stream's
+        thread while it takes down that stream in another, and crash.
+        """
+        if self.clock.runs:
+            self.clock.start()
 
     async def take_opendrive(self, xodr: str) -> None:
         """Make a client's OpenDRIVE text the town `OPENDRIVE_MAP`. A thread does the work, one text at a time.

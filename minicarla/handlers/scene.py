@@ -73,9 +73,10 @@ def _first_hit(
     sim: Simulation, origin: tuple[float, float, float], ray: tuple[float, float, float], reach: float
 ) -> Wire | None:
     length = math.hypot(*ray)
-    if length == 0.0 or not 0.0 <= reach <= MAX_RAY_M:
-        raise RpcError(f"a ray needs a direction other than zero and a length of at most {MAX_RAY_M} m")
+    if length == 0.0 or reach < 0.0:
+        raise RpcError("a ray needs a direction other than zero and a length that is not negative")
     x, y, z = (component / length for component in ray)
+    reach = min(reach, MAX_RAY_M / max(math.hypot(x, y), 1e-6))  # the client's default is 10 km
     state = sim.state
     hit = state.collisions.raycast(origin, (x, y, z), reach, state.bodies())
     distance = math.inf if hit is None else hit.distance

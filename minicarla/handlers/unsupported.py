@@ -1,13 +1,14 @@
 """Methods of CARLA's that minicarla does not have: each is answered with a sentence that names it.
 
 The kind of result matters even here: the client reads an error in another form for each. Methods that are not in any
-list get msgpack-rpc's own error, which the client shows as `rpc::rpc_error during call in function NAME`.
+list get msgpack-rpc's own error, which the client shows as `rpc::rpc_error during call in function NAME`; the lists and
+the other handlers have every method that the wheel calls.
 """
 
 from functools import partial
 from typing import Any, NoReturn
 
-from minicarla.protocol.rpc import Method, Methods, Result, RpcError
+from minicarla.protocol.rpc import Method, Methods, Result, UnsupportedError
 
 # By RPC name, the client's call; None where the wheel's Python has none.
 _VALUE: dict[str, str | None] = {
@@ -22,7 +23,8 @@ _VALUE: dict[str, str | None] = {
     "console_command": None,
     "get_bones_transform": "Walker.get_bones",
     "get_gbuffer_token": None,
-    "is_sensor_enabled_for_ros": None,
+    "are_gbuffers_enabled": None,
+    "is_sensor_enabled_for_ros": "ServerSideSensor.is_enabled_for_ros",
 }
 _VOID: dict[str, str | None] = {
     "apply_color_texture_to_objects": "World.apply_color_texture_to_objects",
@@ -45,21 +47,35 @@ _VOID: dict[str, str | None] = {
     "blend_pose": "Walker.blend_pose",
     "get_pose_from_animation": "Walker.get_pose_from_animation",
     "send": None,
-    "enable_sensor_for_ros": None,
-    "disable_sensor_for_ros": None,
+    "enable_gbuffers": "ServerSideSensor.enable_gbuffers",
+    "set_ignored_vehicles": "ServerSideSensor.set_ignored_vehicles",
+    "enable_sensor_for_ros": "ServerSideSensor.enable_for_ros",
+    "disable_sensor_for_ros": "ServerSideSensor.disable_for_ros",
 }
+# The client does not wait for an answer to these (LibCarla's client/detail/Client.cpp: AsyncCall): it cannot raise the
+# error, and the server says it in its log, once for each client.
+_NOT_AWAITED = {
+    "add_actor_force_at_location", "add_actor_impulse_at_location", "blend_pose", "close_vehicle_door",
+    "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics", "enable_environment_objects",
+    "enable_sensor_for_ros", "get_pose_from_animation", "open_vehicle_door", "reset_traffic_light_group",
+    "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency", "set_bones_transform",
+    "set_imui_gravity", "set_replayer_ignore_hero", "set_replayer_ignore_spectator", "set_replayer_time_factor",
+    "set_wheel_pitch_angle", "set_wheel_steer_direction", "stop_recorder", "stop_replayer", "use_carsim_road",
+}  # fmt: skip
 
 
-def _refuse(name: str, *_: Any) -> NoReturn:
-    raise RpcError(f"minicarla does not have '{name}'")
+def _refuse(name: str, client_call: str | None, *_: Any) -> NoReturn:
+    raise UnsupportedError(f"minicarla does not have '{name}'" + (f" ({client_call})" if client_call else ""))
 
 
 methods = Methods(
     {
-        name: Method(partial(_refuse, name), kind)
+        name: Method(partial(_refuse, name, client_call), kind)
         for kind, names in ((Result.VALUE, _VALUE), (Result.VOID, _VOID))
-        for name in names
+        for name, client_call in names.items()
     }
 )
 
-CLIENT_CALLS = tuple(call for call in (_VALUE | _VOID).values() if call is not None)
+_CALLS = {name: call for name, call in (_VALUE | _VOID).items() if call is not None}
+REFUSED_CALLS = tuple(call for name, call in _CALLS.items() if name not in _NOT_AWAITED)
+UNHEARD_CALLS = tuple(call for name, call in _CALLS.items() if name in _NOT_AWAITED)

@@ -6,7 +6,7 @@ from typing import Any
 
 from minicarla import limits
 from minicarla.protocol import rpc_types, wire
-from minicarla.protocol.reply_pacing import ReplyPacing
+from minicarla.protocol.reply_pacing import NEW_EPISODE_S, ReplyPacing
 from minicarla.protocol.rpc import Method, Methods, Result, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import EpisodeSettings, Wire
 from minicarla.render.weather import Weather
@@ -36,21 +36,33 @@ def get_sensor_token(sim: Simulation, client: RpcConnection, stream: int) -> Wir
     """`Sensor.listen`: the next tick waits for the subscription that is about to come."""
     if not sim.streams.exists(rpc_types.identifier(stream, "stream id")):
         raise RpcError(f"there is no stream {stream}: its sensor has been destroyed")
+    if stream == wire.SNAPSHOT_STREAM and client.reply_pacing is not None:
+        client.reply_pacing.end_load()
     sim.streams.expect(stream, sim.loop.time(), client)
     return [wire.token(stream, sim.streams.port)]
 
 
-def get_episode_settings(sim: Simulation, client: RpcConnection) -> Wire:
+def get_episode_settings(sim: Simulation, client: RpcConnection) -> "Wire | asyncio.Future[Wire]":
     """`World.get_settings`.
 
-    A Traffic Manager asks while a tick may already be waiting for its question, so it is answered at once.
+    A Traffic Manager asks while a tick may already be waiting for its question, so it is answered at once. It is not
+    while the client changes to a new episode (`reply_pacing`).
     """
     if client.reply_pacing is not None:
         client.reply_pacing.settings_asked()
+        if client.reply_pacing.new_episode() is not None:
+            return sim.loop.create_task(_settings_of_new_episode(sim, client.reply_pacing))
     return sim.state.settings.wire()
 
 
-methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, overtakes=True)
+async def _settings_of_new_episode(sim: Simulation, pacing: ReplyPacing) -> Wire:
+    new_episode = pacing.new_episode()
+    if new_episode is not None:
+        await asyncio.wait([new_episode], timeout=NEW_EPISODE_S)
+    return sim.state.settings.wire()
+
+
+methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, overtakes=True, holds=False)
 
 
 @methods.value
@@ -95,7 +107,6 @@ def get_available_maps(sim: Simulation, client: RpcConnection) -> Wire:
     return [MAP_FOLDER + name for name in sim.town_names()]
 
 
-@methods.void
 def load_new_episode(
     sim: Simulation, client: RpcConnection, name: str, reset_settings: bool = True, layers: int = 0
 ) -> "asyncio.Task[None] | None":
@@ -103,7 +114,25 @@ def load_new_episode(
 
     To reload, the client sends an empty name.
     """
-    return sim.load(rpc_types.text(name, "map name").rpartition("/")[2], bool(reset_settings))
+    town = rpc_types.text(name, "map name").rpartition("/")[2]
+    if client.reply_pacing is None:
+        return sim.load(town, bool(reset_settings))
+    return sim.loop.create_task(_load_beside_traffic(sim, client.reply_pacing, town, bool(reset_settings)))
+
+
+async def _load_beside_traffic(sim: Simulation, pacing: ReplyPacing, town: str, reset_settings: bool) -> None:
+    await pacing.begin_load()
+    try:
+        loading = sim.load(town, reset_settings)
+        if loading is not None:
+            await loading
+    except BaseException:
+        pacing.end_load()
+        raise
+
+
+# The client's Traffic Manager must be answered meanwhile; the client itself waits.
+methods["load_new_episode"] = Method(load_new_episode, Result.VOID, holds=False)
 
 
 @methods.void
@@ -189,3 +218,13 @@ def update_day_night_cycle(sim: Simulation, client: RpcConnection, *_: Any) -> N
 @methods.void
 def draw_debug_shape(sim: Simulation, client: RpcConnection, shape: Wire) -> None:
     """`World.debug`: accepted and not drawn; CARLA's sensors do not see debug drawings either."""
+
+
+@methods.void
+def clear_debug_shape(sim: Simulation, client: RpcConnection) -> None:
+    """`DebugHelper.clear_debug_shape`: there are none."""
+
+
+@methods.void
+def clear_debug_string(sim: Simulation, client: RpcConnection) -> None:
+    """`DebugHelper.clear_debug_string`: there are none."""

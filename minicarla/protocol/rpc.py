@@ -33,6 +33,10 @@ class RpcError(Exception):
     """A plain sentence for the client, where it appears as a RuntimeError."""
 
 
+class UnsupportedError(RpcError):
+    """The server has nothing for the call: to say so once is enough."""
+
+
 class Result(Enum):
     """How a method's result is wrapped."""
 
@@ -43,11 +47,19 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A handler and its kind of result. It may return a future: the reply, and all later ones, then wait for it."""
+    """A handler and its kind of result. It may return a future: the reply then waits for it.
+
+    Attributes:
+      call: the handler.
+      result: how its result is wrapped.
+      overtakes: it is answered even while the reply to an earlier request waits.
+      holds: while its reply waits, later requests of the same client do, too.
+    """
 
     call: Callable[..., Any]
     result: Result
-    overtakes: bool = False  # answered even while an earlier request waits
+    overtakes: bool = False
+    holds: bool = True
 
 
 class Methods(dict[str, Method]):
@@ -288,22 +300,25 @@ class RpcConnection(asyncio.Protocol):
             self._send([_REPLY, message_id, None, failure(method.result, self._sentence(name, metadata, error))])
             return
         if isinstance(value, asyncio.Future):
-            self._held = value
-            value.add_done_callback(lambda done: self._release(message_id, name, method.result, done))
+            if method.holds:
+                self._held = value
+            value.add_done_callback(lambda done: self._release(message_id, name, method, done))
             return
         self._send([_REPLY, message_id, None, success(method.result, value)])
 
-    def _release(self, message_id: int, name: str, result: Result, done: "asyncio.Future[Any]") -> None:
-        self._held = None
+    def _release(self, message_id: int, name: str, method: Method, done: "asyncio.Future[Any]") -> None:
+        if method.holds:
+            self._held = None
         if done.cancelled():
             return
         error = done.exception()
         if error is None:
-            wrapped = success(result, done.result())
+            wrapped = success(method.result, done.result())
         else:
-            wrapped = failure(result, self._sentence(name, None, error))
+            wrapped = failure(method.result, self._sentence(name, None, error))
         self._send([_REPLY, message_id, None, wrapped])
-        self._take_turn()
+        if method.holds:
+            self._take_turn()
 
     def _sentence(self, name: str, metadata: Any, error: BaseException) -> str:
         if isinstance(error, RpcError):
@@ -314,20 +329,23 @@ class RpcConnection(asyncio.Protocol):
             message = f"{name}: wrong number of arguments"
         else:
             message = f"{name}: internal error of minicarla ({type(error).__name__}: {error})"
-            self.warn(name, message, error)
+            self.warn(name, message, error=error)
             return message
         if metadata == [True]:
             # Nobody waits for the reply of an asynchronous call: the log is the only place where it can be seen.
-            self.warn(name, message)
+            self.warn(name, message, 1 if isinstance(error, UnsupportedError) else limits.MAX_WARNINGS_PER_METHOD)
         return message
 
-    def warn(self, name: str, message: str, error: BaseException | None = None) -> None:
-        """A line in the log about a call of this client's, unless there have been enough about that method."""
+    def warn(
+        self,
+        name: str,
+        message: str,
+        most: int = limits.MAX_WARNINGS_PER_METHOD,
+        error: BaseException | None = None,
+    ) -> None:
+        """A line in the log about a call of this client's, unless there have been `most` about that method."""
         self._warned[name] += 1
-        if (
-            self._warned[name] <= limits.MAX_WARNINGS_PER_METHOD
-            and self._warned.total() <= limits.MAX_WARNINGS_PER_CLIENT
-        ):
+        if self._warned[name] <= most and self._warned.total() <= limits.MAX_WARNINGS_PER_CLIENT:
             log.warning("RPC client %s: %s", self._peer, message, exc_info=error)
 
     def _send(self, reply: list[Any]) -> None:

@@ -136,6 +136,7 @@ class Streams:
         self._awaited: dict[int, list[tuple[float, Subscriber]]] = {}
         self._arrival = asyncio.Event()
         self._last_snapshot: Frame | None = None
+        self._at_next_reader: dict[int, Callable[[], None]] = {}  # by stream id
         self._next_id = wire.SNAPSHOT_STREAM
         self.open()
 
@@ -172,6 +173,10 @@ class Streams:
             reader.send(frame, synchronous)
         if self.unread_bytes > limits.MAX_QUEUED_BYTES:
             self._disconnect_the_slowest()
+
+    def at_next_reader(self, stream: int, call: Callable[[], None]) -> None:
+        """`call` once when the next socket subscribes to the stream."""
+        self._at_next_reader[stream] = call
 
     def has_been_read(self, stream: int) -> bool:
         """Whether all readers on this machine have read all frames; of others nothing is known, and it is assumed."""
@@ -259,6 +264,9 @@ class Streams:
         else:
             log.info("a reader asks for stream %d, which does not exist (any more)", reader.stream)
         self._arrival.set()
+        call = self._at_next_reader.pop(reader.stream, None)
+        if call is not None:
+            call()
 
     def disconnected(self, reader: Reader) -> None:
         """A socket is gone."""

@@ -11,6 +11,7 @@ import pytest
 from server_process import RawRpc, ServerProcess, SyncWorld, wait_until
 
 SCRIPT = Path(__file__).with_name("traffic_script.py")
+LOADING = Path(__file__).with_name("loading_script.py")
 
 
 def free_port() -> int:
@@ -42,6 +43,15 @@ def test_cars_drive_keep_their_lanes_and_stop_at_red(server: ServerProcess, mode
 def test_one_seed_one_traffic(server: ServerProcess):
     first, second = (drive(server, free_port(), "--cars", "6", "--ticks", "200") for _ in range(2))
     assert first["digest"] == second["digest"]
+
+
+@pytest.mark.parametrize("mode", ["asynchronous", "synchronous"])
+def test_worlds_are_loaded_beside_a_traffic_manager(server: ServerProcess, mode: str):
+    """Most processes that loaded a dozen ended in a race of the client's own, which the server can keep from it."""
+    command = [sys.executable, str(LOADING), str(server.port), str(free_port()), mode]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(number) for number in range(12)]
 
 
 def test_registration_ends_with_its_client(server: ServerProcess):

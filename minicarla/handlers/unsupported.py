@@ -55,12 +55,12 @@ _VOID: dict[str, str | None] = {
 # The client does not wait for an answer to these (LibCarla's client/detail/Client.cpp: AsyncCall): it cannot raise the
 # error, and the server says it in its log, once for each client.
 _NOT_AWAITED = {
-    "add_actor_force_at_location", "add_actor_impulse_at_location", "blend_pose", "close_vehicle_door",
+    "blend_pose",
     "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics", "enable_environment_objects",
-    "enable_sensor_for_ros", "get_pose_from_animation", "open_vehicle_door", "reset_traffic_light_group",
+    "enable_sensor_for_ros", "get_pose_from_animation", "reset_traffic_light_group",
     "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency", "set_bones_transform",
     "set_imui_gravity", "set_replayer_ignore_hero", "set_replayer_ignore_spectator", "set_replayer_time_factor",
-    "set_wheel_pitch_angle", "set_wheel_steer_direction", "stop_recorder", "stop_replayer", "use_carsim_road",
+    "stop_recorder", "stop_replayer", "use_carsim_road",
 }  # fmt: skip
 
 

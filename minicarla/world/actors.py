@@ -219,7 +219,8 @@ class Vehicle(Actor):
     def rest(self) -> None:
         """Back to the dynamics of a car just spawned: no motion, no pedal still on its way, no controller state."""
         halt(self.state)
-        self.gear = 1
+        if not self.manual_gear:
+            self.gear = 1
         self.force, self.torque = (0.0, 0.0, 0.0), 0.0
         if self.ackermann is not None:
             self.ackermann.reset()

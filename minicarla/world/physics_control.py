@@ -11,6 +11,8 @@ import math
 from itertools import pairwise
 from typing import Any
 
+from minicarla.geometry.poses import attached_pose
+from minicarla.geometry.types import Pose
 from minicarla.limits import MAX_CURVE_POINTS, MAX_FRICTION, MAX_MASS_KG, MIN_MASS_KG
 from minicarla.physics.gearbox import FINAL_RATIO, FORWARD_GEARS, MAX_RPM, Gears
 from minicarla.physics.vehicle import GRAVITY
@@ -45,10 +47,8 @@ def wheel_places(params: VehicleParams) -> list[tuple[float, float]]:
 
 
 def _world_cm(vehicle: Vehicle, forward: float, right: float) -> Wire:
-    pose = vehicle.pose
-    c, s = math.cos(math.radians(pose.yaw)), math.sin(math.radians(pose.yaw))
-    x, y = pose.x + c * forward - s * right, pose.y + s * forward + c * right
-    return [100.0 * x, 100.0 * y, 100.0 * (pose.z + vehicle.params.wheel_radius)]
+    place = attached_pose(vehicle.pose, Pose(forward, right, vehicle.params.wheel_radius))
+    return [100.0 * place.x, 100.0 * place.y, 100.0 * place.z]
 
 
 def describe(vehicle: Vehicle) -> Wire:

@@ -8,10 +8,10 @@ CARLA only.
 
 from dataclasses import dataclass
 
+from minicarla.physics.walkers import WALKER_EXTENT
 from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, Tag, common, constant
 
-ADULT = (0.188, 0.188, 0.930)  # half sizes, m
-_GIRL, _BOY = (0.250, 0.250, 0.550), (0.188, 0.188, 0.650)  # of the children up to 0014 and of the later ones
+_GIRL, _BOY = (0.250, 0.250, 0.550), (0.188, 0.188, 0.650)  # half sizes, m
 _WALKS, _STROLLS, _CHILD = (
     ("0.0", "1.8", "4.0"),
     ("0.0", "1.7", "4.0"),
@@ -28,7 +28,7 @@ class _Kind:
     generation: int
     speeds: tuple[str, ...] = _STROLLS
     age: str = "adult"
-    extent: tuple[float, float, float] = ADULT
+    extent: tuple[float, float, float] = WALKER_EXTENT
     wheelchair: bool = True
 
 

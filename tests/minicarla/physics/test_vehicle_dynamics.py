@@ -297,6 +297,24 @@ class TestEnergyAndStability:
 
         assert run() == run()
 
+    def test_the_model_3_drives_as_it_always_has(self) -> None:
+        # Trained policies depend on it. The numbers are of the version before tyre friction limited the brakes.
+        state = VehicleState()
+        for tick in range(400):
+            pedals = math.sin(0.05 * tick)
+            control = Control(max(pedals, 0.0), 0.3 * math.sin(0.11 * tick), max(-pedals - 0.5, 0.0), 300 < tick < 310)
+            step_vehicle(state, control, MODEL3, DT)
+        reached = (state.x, state.y, state.yaw, state.vx, state.vy, state.yaw_rate)
+        golden = (
+            79.36740976206409,
+            -7.67564080215775,
+            -10.71278633553758,
+            2.42224983595937,
+            -0.53553437348414,
+            -3.02675763273,
+        )
+        assert reached == pytest.approx(golden, rel=1e-9)
+
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 7.0, -3.0])
     def test_a_control_out_of_range_cannot_break_the_state(self, value: float) -> None:
         state = drive(VehicleState(vx=5.0), Control(throttle=value, steer=value, brake=value), 2.0)

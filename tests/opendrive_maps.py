@@ -506,6 +506,27 @@ def tee(left_hand: bool = False, height: float = 0.0) -> str:
     return opendrive(roads, [crossing])
 
 
+def roundabout(radius: float = 20.0) -> str:
+    """A ring around the origin, driven to the left: four one-way roads (1 to 4); and four arms (11 to 14) of 60 m."""
+    gap = math.radians(20.0)  # of the ring on either side of an arm, for the junctions 21 to 24
+    quarter = arc((0.5 * math.pi - 2.0 * gap) * radius, 1.0 / radius)
+    one_way = (Section(0.0, (), (LaneSpec(),)),)
+    ring = []
+    for number in range(4):
+        turned = 0.5 * math.pi * number + gap
+        start = Place(0.0, 0.0, turned).moved(radius, 0.0, 0.5 * math.pi)
+        ring.append(road(quarter, id=number + 1, start=start, sections=one_way))
+    arms, crossings = [], []
+    for number in range(4):
+        start = Place(0.0, 0.0, 0.5 * math.pi * number).moved(radius + 20.0)
+        arm = road(line(60.0), id=number + 11, start=start)
+        meeting = [(ring[number - 1], "end"), (ring[number], "start"), (arm, "start")]
+        (ring[number - 1], ring[number], *rest), crossing = junction(number + 21, meeting, 100 + 10 * number)
+        arms += rest
+        crossings.append(crossing)
+    return opendrive([*ring, *arms], crossings)
+
+
 # --- Maps that hypothesis draws ---
 
 

@@ -4,7 +4,20 @@ import carla
 import pytest
 from driving import follow_route
 from hypothesis import HealthCheck, given, settings
-from opendrive_maps import LaneSpec, Section, bridge, chains, crossings, hill, line, opendrive, road, streets, tee
+from opendrive_maps import (
+    LaneSpec,
+    Section,
+    bridge,
+    chains,
+    crossings,
+    hill,
+    line,
+    opendrive,
+    road,
+    roundabout,
+    streets,
+    tee,
+)
 
 from envloop.baselines.policies import follower
 from envloop.client.ego import BLUEPRINT
@@ -31,9 +44,10 @@ def env_on(folder, text: str, **config) -> CarlaEnv:
         (TWO_LANES, "10,1.75 -> 280,5.25"),
         (tee(), "random"),
         (tee(left_hand=True), "random"),
+        (roundabout(), "90,-1.75 -> 1.75,-90"),
         (hill(0.08), "20,1.75 -> 300,1.75"),
     ],
-    ids=["a change of lane", "a junction", "a junction driven on the left", "a hill"],
+    ids=["a change of lane", "a junction", "a junction driven on the left", "a roundabout", "a hill"],
 )
 def test_the_follower_finishes(tmp_path, text, route):
     env = env_on(tmp_path, text, route=route)

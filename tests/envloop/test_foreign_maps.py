@@ -21,6 +21,7 @@ from opendrive_maps import (
     maps,
     opendrive,
     road,
+    roundabout,
 )
 
 from envloop.client.planning.errors import NoWayOfThatLength, PlannerError, RouteGapError
@@ -246,6 +247,23 @@ def test_a_start_in_a_junction_is_in_whichever_lane_leads_to_the_goal():
     for arm in (2, 3, 4):
         goal = made.network.lanes[arm, 0, 1].points[60, :2]
         assert made.plan(start, goal).length_m < 100.0
+
+
+def test_a_roundabout_is_driven_one_way_round_from_every_arm_to_every_arm():
+    carla_map = carla.Map("Roundabout", roundabout())
+    made = Planner(carla_map)
+    inwards, outwards = (
+        {arm: made.network.lanes[arm, 0, lane].points[30, :2] for arm in (11, 12, 13, 14)} for lane in (1, -1)
+    )
+    for arm, start in inwards.items():
+        lengths = []
+        for further in range(1, 5):  # its own arm is the last one
+            plan = made.plan(start, outwards[11 + (arm - 11 + further) % 4])
+            assert gaps(plan).max() < 1.3
+            assert np.abs(turns_deg(plan)).max() < 20.0
+            follows_the_lanes(plan, carla_map)
+            lengths.append(plan.length_m)
+        assert np.diff(lengths) == pytest.approx(np.full(3, 0.5 * math.pi * 21.75), rel=0.05)
 
 
 def test_of_two_levels_the_one_that_is_asked_for_is_driven():

@@ -210,7 +210,7 @@ class SimulationState:
     def _make(self, description: Description, place: Pose, tag: Tag | None, parent: Actor | None) -> Actor:
         kind, actor_id = description.type_id, self._next_id
         if kind.startswith("vehicle."):
-            actor: Actor = Vehicle(actor_id, description, place, tag)
+            actor: Vehicle | Walker | Prop = Vehicle(actor_id, description, place, tag)
         elif kind.startswith("walker."):
             actor = Walker(actor_id, description, place)
         elif kind == MESH:
@@ -226,7 +226,8 @@ class SimulationState:
         else:
             return Actor(actor_id, description, place)
         ignored = None if parent is None else parent.id
-        if self.collisions.overlaps(world_box(actor), self.bodies(), ignored):
+        solid = _placed(actor.pose, actor.body.box_centre, actor.body.extent)
+        if actor.collides and self.collisions.overlaps(solid, self.bodies(), ignored):
             raise RpcError(SPAWN_COLLISION)
         return actor
 
@@ -262,7 +263,11 @@ def _attachment_depth(actor: Actor | None) -> int:
 
 def world_box(actor: Actor) -> OrientedBox:
     """The actor's box in the world (m, deg)."""
-    pose, (x, z), (ex, ey, ez) = actor.pose, actor.box_centre, actor.extent
+    return _placed(actor.pose, actor.box_centre, actor.extent)
+
+
+def _placed(pose: Pose, box_centre: tuple[float, float], extent: tuple[float, float, float]) -> OrientedBox:
+    (x, z), (ex, ey, ez) = box_centre, extent
     yaw_rad = math.radians(pose.yaw)
     centre = (pose.x + x * math.cos(yaw_rad), pose.y + x * math.sin(yaw_rad), pose.z + z)
     return OrientedBox(*centre, pose.yaw, ex, ey, ez)

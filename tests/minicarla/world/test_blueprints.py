@@ -151,3 +151,14 @@ def test_litter_stops_no_car_and_a_barrier_does(sync: SyncWorld):
 
     assert driven("static.prop.colacan") > 10.0
     assert driven("static.prop.streetbarrier") < 8.0
+
+
+def test_a_tree_stands_close_to_what_its_crown_reaches_over(sync: SyncWorld):
+    car = sync.car()
+    place = car.get_transform()
+    beside = carla.Transform(place.location + 2.0 * place.get_right_vector())
+    assert sync.world.try_spawn_actor(sync.blueprints.find("static.prop.streetbarrier"), place) is None
+    sync.spawn("static.prop.colacan", place)  # lies under the car
+    tree = sync.spawn("static.prop.cypresstree", beside)
+    sync.world.tick()
+    assert extent_of(tree) == [2.305, 2.314, 7.839]

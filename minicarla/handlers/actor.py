@@ -119,7 +119,7 @@ def set_actor_target_velocity(sim: Simulation, client: RpcConnection, actor_id: 
 
 @methods.void
 def set_actor_target_angular_velocity(sim: Simulation, client: RpcConnection, actor_id: int, velocity: Wire) -> None:
-    """`Actor.set_target_angular_velocity`, deg/s; vehicles only turn about the vertical axis."""
+    """`Actor.set_target_angular_velocity`: simplified: deg/s; vehicles only turn about the vertical axis."""
     actor = sim.state.find(actor_id)
     _, _, yaw_rate = rpc_types.vector(velocity, "angular velocity", MAX_SPIN_DEG_S)
     if isinstance(actor, Vehicle):
@@ -183,13 +183,13 @@ def add_actor_force_at_location(
 
 @methods.void
 def add_actor_angular_impulse(sim: Simulation, client: RpcConnection, actor_id: int, impulse: Wire) -> None:
-    """`Actor.add_angular_impulse`, N m s; vehicles only turn about the vertical axis."""
+    """`Actor.add_angular_impulse`: simplified: N m s; vehicles only turn about the vertical axis."""
     sim.state.find_vehicle(actor_id).spin(rpc_types.vector(impulse, "angular impulse")[2])
 
 
 @methods.void
 def add_actor_torque(sim: Simulation, client: RpcConnection, actor_id: int, torque: Wire) -> None:
-    """`Actor.add_torque`, N m, for the coming tick; vehicles only turn about the vertical axis."""
+    """`Actor.add_torque`: simplified: N m, for the coming tick; vehicles only turn about the vertical axis."""
     sim.state.find_vehicle(actor_id).torque += rpc_types.vector(torque, "torque")[2]
 
 

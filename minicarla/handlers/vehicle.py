@@ -124,7 +124,7 @@ def set_wheel_steer_direction(
 
 @methods.value
 def get_wheel_pitch_angle(sim: Simulation, client: RpcConnection, actor_id: int, wheel: int) -> float:
-    """`Vehicle.get_wheel_pitch_angle`, deg: simplified: with physics 0, for how far a wheel has rolled is not kept."""
+    """`Vehicle.get_wheel_pitch_angle`: simplified: 0 deg with physics, for how far a wheel has rolled is not kept."""
     vehicle = sim.state.find_vehicle(actor_id)
     return vehicle.wheel_pitch.get(_wheel(vehicle, wheel), 0.0)
 
@@ -160,7 +160,7 @@ def close_vehicle_door(sim: Simulation, client: RpcConnection, actor_id: int, do
 
 @methods.value
 def get_telemetry_data(sim: Simulation, client: RpcConnection, actor_id: int) -> Wire:
-    """`Vehicle.get_telemetry_data`."""
+    """`Vehicle.get_telemetry_data`: simplified: a wheel's slip ratio, torque and forces are 0."""
     return physics_control.telemetry(sim.state.find_vehicle(actor_id))
 
 

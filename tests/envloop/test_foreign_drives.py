@@ -52,12 +52,11 @@ def env_on(folder, text: str, **config) -> CarlaEnv:
 def test_the_follower_finishes(tmp_path, text, route):
     env = env_on(tmp_path, text, route=route)
     try:
-        for seed in range(2):
-            env.reset(seed=seed, options={"start": "beginning"})
-            metrics = follow_route(env)["episode_metrics"]
-            assert metrics["success"] == 1
-            assert metrics["lane_invasions"] == 0
-            assert metrics["off_road"] == 0.0
+        env.reset(seed=0, options={"start": "beginning"})
+        metrics = follow_route(env)["episode_metrics"]
+        assert metrics["success"] == 1
+        assert metrics["lane_invasions"] == 0
+        assert metrics["off_road"] == 0.0
     finally:
         env.close()
 
@@ -84,7 +83,7 @@ def test_a_car_on_the_other_level_of_a_bridge_is_nobodys_lead(tmp_path):
         env.close()
 
 
-@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn=crossings() | chains() | streets())
 def test_the_follower_finishes_on_whatever_is_drawn(tmp_path, drawn):
     env = env_on(tmp_path, drawn.text, random_route=RandomRouteConfig(20.0, 150.0))

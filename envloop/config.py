@@ -179,6 +179,8 @@ class EnvConfig:
       settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
         0.32 s, and should not bob in the first pictures.
       npc_clearance_m: no NPC is spawned nearer to the ego, m.
+      npc_speed_kmh: what NPC vehicles drive where nothing is in the way, km/h; 0 makes them follow the signs that they
+        pass, which in Town01 say 30, 60 and 90.
       discount: gamma per decision of the learner, which the reward's values rest on.
     """
 
@@ -199,6 +201,7 @@ class EnvConfig:
     start_noise: StartNoise = field(default_factory=StartNoise)
     settle_ticks: int = 8
     npc_clearance_m: float = 20.0
+    npc_speed_kmh: float = field(default=30.0, metadata={"before": 30.0})
     discount: float = field(default=0.95, metadata={"follows": "agent.gamma"})
 
     @property
@@ -232,6 +235,8 @@ class EnvConfig:
             raise TaskError(f"settle_ticks is {self.settle_ticks}; the car is seen in its place only after 1 tick.")
         if self.npc_clearance_m < 0.0:
             raise TaskError(f"npc_clearance_m is {self.npc_clearance_m}; it must not be negative.")
+        if not 0.0 <= self.npc_speed_kmh <= 130.0:
+            raise TaskError(f"npc_speed_kmh is {self.npc_speed_kmh}; it must be 0 to 130.")
         if not 0.0 <= self.discount < 1.0:
             raise TaskError(f"discount is {self.discount}; it must be at least 0 and less than 1.")
         check_ordering(self.reward, self.termination, self.reward_basis)

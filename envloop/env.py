@@ -285,7 +285,8 @@ class CarlaEnv(gym.Env):
         self.simulator.tick()
         self._ego.release()
         position = (pose.location.x, pose.location.y)
-        self._traffic.spawn(npc_vehicles(self.config.scenario), seed, position, self.config.npc_clearance_m)
+        config = self.config
+        self._traffic.spawn(npc_vehicles(config.scenario), seed, position, config.npc_clearance_m, config.npc_speed_kmh)
         for _ in range(self.config.settle_ticks - 1):
             self.simulator.tick()
         if start.speed_mps > 0.0:

@@ -59,13 +59,16 @@ class Traffic:
         self._ids: list[int] = []
         self.vehicles: list[Npc] = []
 
-    def spawn(self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float) -> None:
+    def spawn(
+        self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, speed_kmh: float
+    ) -> None:
         """Spawns `count` vehicles in one batch; places, models, colours and their driving come from `seed`.
 
         They are in the world's state after the next tick; `look_up` finds them there.
 
         Args:
           keep_clear: (x, y) of the ego in metres; nothing is spawned within `clearance_m` of it.
+          speed_kmh: what they drive where nothing is in the way; 0 for the limits that they pass.
 
         Raises:
           TaskError: the map has too few free spawn points.
@@ -83,7 +86,7 @@ class Traffic:
             self._simulator.tick_override = self._process.tick
         rng = generator(seed, EpisodeStream.TRAFFIC, count)
         places = [free[i] for i in rng.permutation(len(free))[:count]]
-        self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)))
+        self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)), speed_kmh)
 
     def look_up(self) -> None:
         """Fills `vehicles` with those of the last `spawn` that the world's state holds (after a tick)."""

@@ -41,14 +41,21 @@ class TrafficManagerHost:
             self._manager = _traffic_manager(self._client)
             self._manager.set_synchronous_mode(True)
 
-    def spawn(self, seed: int, places: list[int], colours_seed: int) -> list[int]:
-        """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids."""
+    def spawn(self, seed: int, places: list[int], colours_seed: int, speed_kmh: float) -> list[int]:
+        """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids.
+
+        They want to drive `speed_kmh`, or where that is 0 the limits that they pass.
+        """
         rng = generator(colours_seed, EpisodeStream.TRAFFIC_MODELS)
         batch = [self._spawn_command(rng, self._spawn_points[place]) for place in places]
         with carla_calls(self._address):
             self._manager.set_random_device_seed(seed)
             responses = self._client.apply_batch_sync(batch, False)
-        return [response.actor_id for response in responses if not response.has_error()]
+            spawned = [response.actor_id for response in responses if not response.has_error()]
+            if speed_kmh:
+                for vehicle in self._world.get_actors(spawned):
+                    self._manager.set_desired_speed(vehicle, speed_kmh)
+        return spawned
 
     def destroy(self, actors: list[int]) -> None:
         """Destroys vehicles; the next tick shows the world without them."""

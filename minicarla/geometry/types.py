@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# Junction of the first light that neither a junction nor a controller has, as CARLA numbers the groups it makes up.
+FIRST_LONE_JUNCTION = -2
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:
@@ -50,3 +53,20 @@ class LightSpec:
     junction_id: int
     group: int
     stop_boxes: tuple[OrientedBox, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SignSpec:
+    """A traffic sign of the road network: a speed limit, a stop or a yield sign.
+
+    `sign_id` is its OpenDRIVE signal id, `type_id` the actor's. `pose` is the foot of its pole, its yaw the way of the
+    traffic it speaks to. A vehicle that comes to touch one of `boxes` is told: that the limit is `limit_kmh` from now
+    on, or to wait while another vehicle touches one of the `crossing` boxes.
+    """
+
+    sign_id: str
+    type_id: str
+    pose: Pose
+    boxes: tuple[OrientedBox, ...]
+    limit_kmh: float | None = None
+    crossing: tuple[OrientedBox, ...] = ()

@@ -62,6 +62,12 @@ def reset_all_traffic_lights(sim: Simulation, client: RpcConnection) -> None:
     sim.state.lights.reset_all()
 
 
+@methods.void
+def reset_traffic_light_group(sim: Simulation, client: RpcConnection, actor_id: int) -> None:
+    """`TrafficLight.reset_group`: the cycle of its junction starts anew."""
+    sim.state.lights.reset_group(sim.state.find_light(actor_id).sign_id)
+
+
 @methods.value
 def get_group_traffic_lights(sim: Simulation, client: RpcConnection, actor_id: int) -> list[int]:
     """`TrafficLight.get_group_traffic_lights`: those of its junction."""

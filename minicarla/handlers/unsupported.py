@@ -38,7 +38,6 @@ _VOID: dict[str, str | None] = {
     "set_annotations_traverse_translucency": "World.set_annotations_traverse_translucency",
     "set_imui_gravity": "World.set_imui_sensor_gravity",
     "set_actor_dead": None,
-    "reset_traffic_light_group": "TrafficLight.reset_group",
     "enable_carsim": "Vehicle.enable_carsim",
     "use_carsim_road": "Vehicle.use_carsim_road",
     "enable_chrono_physics": "Vehicle.enable_chrono_physics",

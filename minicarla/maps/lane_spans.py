@@ -24,6 +24,21 @@ class LaneSpan:
     left_hand: bool
 
     @property
+    def drives_along(self) -> bool:
+        """Whether its traffic drives along the road, not against it."""
+        return (self.lane < 0) != self.left_hand
+
+    @property
+    def entry(self) -> float:
+        """s at which its traffic comes in, m."""
+        return self.start if self.drives_along else self.end
+
+    @property
+    def exit(self) -> float:
+        """s at which its traffic leaves, m."""
+        return self.end if self.drives_along else self.start
+
+    @property
     def outward_deg(self) -> float:
         """What the yaw of a waypoint must be turned by to look away from the road's middle."""
         return -90.0 if self.left_hand else 90.0

@@ -7,10 +7,11 @@ from xml.etree import ElementTree as ET
 
 import carla
 
-from minicarla.geometry.types import LightSpec, OrientedBox
+from minicarla.geometry.types import FIRST_LONE_JUNCTION, LightSpec, OrientedBox
 from minicarla.maps.lane_spans import is_left_hand, pose_of
-from minicarla.maps.opendrive import TRAFFIC_LIGHT_TYPE
+from minicarla.maps.opendrive import TRAFFIC_LIGHT_TYPES
 from minicarla.maps.surface import Surface
+from minicarla.maps.triggers import LaneTriggers
 
 STOP_GAP = 1.0  # m between the stop zone and the junction
 STOP_ZONE = 10.0  # m; a car at 30 km/h brakes to a halt inside it
@@ -19,33 +20,54 @@ ZONE_HEIGHT = 2.0
 
 
 def traffic_lights(root: ET.Element, carla_map: carla.Map, surface: Surface) -> tuple[LightSpec, ...]:
-    """Every signal of type 1000001 that holds up at least one lane, ordered by id.
+    """Every light that a controller names, stands outside a junction or holds up a lane into one, ordered by id.
 
     A light's `group` is the place of its controller in the junction's list: CARLA turns one controller green at a time.
-    Lights of a junction that no controller names each form a group of their own.
+    Lights of a junction that no controller names each form a group of their own. A light outside junctions that no
+    controller names has a junction of its own, numbered from `FIRST_LONE_JUNCTION` down.
     """
-    landmarks = carla_map.get_all_landmarks_of_type(TRAFFIC_LIGHT_TYPE)
-    poses = {landmark.id: pose_of(landmark.transform) for landmark in landmarks}
+    mentions: dict[str, list[carla.Landmark]] = {}
+    for kind in sorted(TRAFFIC_LIGHT_TYPES):
+        for landmark in carla_map.get_all_landmarks_of_type(kind):
+            mentions.setdefault(landmark.id, []).append(landmark)
     entries = _lanes_held(root, carla_map)
     grouped = _controlled_groups(root)
+    alone = _outside_junctions(root)
+    triggers = LaneTriggers(root, carla_map)
     lights = []
     loners: dict[int, int] = {}
-    for sign_id in sorted(entries.keys() & poses.keys(), key=lambda text: (len(text), text)):
-        junction_id, waypoints = entries[sign_id]
+    for sign_id in sorted(mentions, key=lambda text: (len(text), text)):
+        junction_id, waypoints = entries.get(sign_id, (-1, []))
         boxes = tuple(box for box in map(_stop_box, waypoints) if box is not None)
         if not boxes:
-            continue
+            if sign_id not in grouped and sign_id not in alone:
+                continue
+            places = map(triggers.before_junction, triggers.places(mentions[sign_id]))
+            boxes = tuple(dict.fromkeys(box for box in map(triggers.stop_box, places) if box is not None))
         if sign_id in grouped:
             junction_id, group = grouped[sign_id]
-        else:
+        elif junction_id != -1:
             group = loners[junction_id] = loners.get(junction_id, 999) + 1
+        else:
+            junction_id, group = FIRST_LONE_JUNCTION - loners.get(-1, 0), 0
+            loners[-1] = loners.get(-1, 0) + 1
+        pose = pose_of(mentions[sign_id][0].transform)
         # The foot of the pole: files give the height of the head, or of a buried socket.
-        pole, z = poses[sign_id], waypoints[0].transform.location.z
+        z = waypoints[0].transform.location.z if waypoints else boxes[0].z if boxes else pose.z
         if not surface.is_flat:
-            z = surface.height(pole.x, pole.y, z)
-        foot = replace(pole, z=z, pitch=0.0, roll=0.0)
+            z = surface.height(pose.x, pose.y, z)
+        foot = replace(pose, z=z, pitch=0.0, roll=0.0)
         lights.append(LightSpec(sign_id, foot, junction_id, group, boxes))
     return tuple(lights)
+
+
+def _outside_junctions(root: ET.Element) -> set[str]:
+    """Ids of the signals that stand at a road outside junctions."""
+    return {
+        signal.get("id", "")
+        for road in root.iterfind("road[@junction='-1']")
+        for signal in road.iterfind("signals/signal")
+    }
 
 
 def _controlled_groups(root: ET.Element) -> dict[str, tuple[int, int]]:
@@ -64,7 +86,7 @@ def _controlled_groups(root: ET.Element) -> dict[str, tuple[int, int]]:
 
 def _lanes_held(root: ET.Element, carla_map: carla.Map) -> dict[str, tuple[int, list[carla.Waypoint]]]:
     """Signal id -> (junction id, the last waypoint of every lane that leads into the junction past the signal)."""
-    ids = {signal.get("id", "") for signal in root.iter("signal") if signal.get("type") == TRAFFIC_LIGHT_TYPE}
+    ids = {signal.get("id", "") for signal in root.iter("signal") if signal.get("type") in TRAFFIC_LIGHT_TYPES}
     found: dict[str, tuple[int, dict[tuple[int, int], carla.Waypoint]]] = {}
     for road in root.iterfind("road"):
         junction_id = int(road.get("junction", "-1"))

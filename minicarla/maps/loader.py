@@ -64,7 +64,8 @@ def load_town(name: str = "Town01") -> Town:
         raise MapError(
             f"there is no town {name!r}: choose one of {', '.join(available_towns())}, or load an .xodr file"
         )
-    return Town(name, to_xml(_TOWNS[name]())).survey()
+    # Policies are trained on pictures of these towns, which have never shown their signs.
+    return Town(name, to_xml(_TOWNS[name]()), draws_signs=False).survey()
 
 
 def load_xodr(path: Path) -> Town:

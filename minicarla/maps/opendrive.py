@@ -14,6 +14,10 @@ GEO_REFERENCE = (
     "+proj=tmerc +lat_0=0 +lon_0=0 +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +geoidgrids=egm96_15.gtx +vunits=m +no_defs"
 )
 TRAFFIC_LIGHT_TYPE = "1000001"
+# All that CARLA makes traffic lights of (LibCarla's SignalType.cpp).
+TRAFFIC_LIGHT_TYPES = frozenset(
+    {*(str(number) for number in (1000001, 1000002, *range(1000007, 1000021))), "F", "W", "A"}
+)
 SPEED_LIMIT_TYPE = "274"
 
 

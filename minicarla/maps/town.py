@@ -6,10 +6,11 @@ from xml.etree import ElementTree as ET
 
 import carla
 
-from minicarla.geometry.types import Building, LightSpec, Pose
+from minicarla.geometry.types import Building, LightSpec, Pose, SignSpec
 from minicarla.maps.lane_edges import Lane, read_lanes
 from minicarla.maps.lights import traffic_lights
 from minicarla.maps.placement import buildings, spawn_points
+from minicarla.maps.signs import traffic_signs
 from minicarla.maps.superelevation import banked_roads
 from minicarla.maps.surface import Surface
 
@@ -18,16 +19,17 @@ from minicarla.maps.surface import Surface
 class Town:
     """Everything that the server needs to know about a place; all of it follows from its OpenDRIVE text.
 
-    `xodr` is the text that clients get; poses and boxes are in CARLA's frame. What follows is worked out when it is
-    first asked for, or by `survey`.
+    `xodr` is the text that clients get; poses and boxes are in CARLA's frame. `draws_signs` says whether cameras see
+    the traffic signs. What follows is worked out when it is first asked for, or by `survey`.
     """
 
     name: str
     xodr: str
+    draws_signs: bool = True
 
     def survey(self) -> "Town":
         """Works everything out now: it may take seconds, which a tick has not. The town itself."""
-        for part in ("surface", "spawn_points", "lights", "buildings"):
+        for part in ("surface", "spawn_points", "lights", "buildings", "signs"):
             getattr(self, part)
         return self
 
@@ -64,3 +66,8 @@ class Town:
     def buildings(self) -> tuple[Building, ...]:
         """The houses along its streets."""
         return buildings(self._root, self.carla_map, self.surface)
+
+    @cached_property
+    def signs(self) -> tuple[SignSpec, ...]:
+        """Its speed limits, stop and yield signs, ordered by id."""
+        return traffic_signs(self._root, self.carla_map, self.surface)

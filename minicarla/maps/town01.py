@@ -107,7 +107,7 @@ SPEED_SIGNS = (
     SpeedSign(15, 117.8, 1, 30),
     SpeedSign(15, 285.0, -1, 30),
     SpeedSign(15, 291.6, 1, 90),
-    SpeedSign(17, 45.7, -1, 30),
+    SpeedSign(17, 45.7, 1, 30),
     SpeedSign(22, 47.4, 1, 30),
 )
 

@@ -35,6 +35,7 @@ _SENSOR_HEADER_BYTES = _SENSOR_HEADER.size - _FRAME_PREFIX.size
 _VEHICLE = struct.Struct("<IB15f fff???ifB?IB24x".replace(" ", ""))
 _WALKER = struct.Struct("<IB15f 3ff?37x".replace(" ", ""))
 _LIGHT = struct.Struct("<IB15f 32sffffI?B".replace(" ", ""))
+_SIGN = struct.Struct("<IB15f 32s22x".replace(" ", ""))
 _OTHER = struct.Struct("<IB15f 54x".replace(" ", ""))
 _ELAPSED_OFFSET = 109  # of the one field of a light's record that changes at every tick
 
@@ -107,9 +108,9 @@ def obstacle_body(actor: list[object], other: list[object], distance: float) -> 
 class SnapshotWriter:
     """Packs world snapshots into one buffer that is kept between ticks.
 
-    Call `begin`, then `vehicle`, `walker`, `lights` or `other` for every actor, then `finish`. A `motion` is 15
-    numbers: location (m), rotation (deg), velocity (m/s), angular velocity (deg/s), acceleration (m/s^2), each x, y, z
-    or pitch, yaw, roll.
+    Call `begin`, then `vehicle`, `walker`, `lights`, `signs` or `other` for every actor, then `finish`. A `motion`
+    is 15 numbers: location (m), rotation (deg), velocity (m/s), angular velocity (deg/s), acceleration (m/s^2), each
+    x, y, z or pitch, yaw, roll.
     """
 
     def __init__(self) -> None:
@@ -154,6 +155,12 @@ class SnapshotWriter:
         self._buffer[self._end : end] = records
         self._end = end
 
+    def signs(self, records: bytes) -> None:
+        """All traffic signs, which never change."""
+        end = self._end + len(records)
+        self._buffer[self._end : end] = records
+        self._end = end
+
     def finish(self) -> bytes:
         """The whole frame, prefix included."""
         return bytes(memoryview(self._buffer)[: self._end])
@@ -181,3 +188,8 @@ def light_record(
 ) -> bytes:
     """A traffic light's snapshot record. `times`: green, yellow, red; all times in seconds."""
     return _LIGHT.pack(actor_id, ACTIVE, *motion, sign_id, *times, elapsed, pole, frozen, state)
+
+
+def sign_record(actor_id: int, motion: Vector, sign_id: bytes) -> bytes:
+    """A traffic sign's snapshot record."""
+    return _SIGN.pack(actor_id, ACTIVE, *motion, sign_id)

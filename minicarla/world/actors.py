@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from minicarla.geometry.poses import relative_pose
-from minicarla.geometry.types import LightSpec, Pose
+from minicarla.geometry.types import LightSpec, OrientedBox, Pose, SignSpec
 from minicarla.limits import MAX_FRICTION, MAX_SPIN_DEG_S
 from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController
 from minicarla.physics.collision import Body
@@ -16,17 +17,19 @@ from minicarla.protocol import wire
 from minicarla.protocol.rpc_types import Description, Wire, bounding_box
 from minicarla.world.blueprint import Tag
 from minicarla.world.prop_blueprints import PROP_EXTENTS, PROP_SOLIDS
+from minicarla.world.signs import SignMemory
 from minicarla.world.traffic_lights import LightState
 from minicarla.world.walker_blueprints import WALKER_EXTENTS
 
 Motion = tuple[float, ...]
 _AT_REST = (0.0,) * 9
 DEFAULT_PAINT = (180, 180, 180)
-DEFAULT_SPEED_LIMIT_KMH = 30.0  # what CARLA's vehicles have before they pass a sign
 GROUND_CLEARANCE_M = 0.15  # of a passenger car
 SIDE_DOORS = frozenset(range(4))  # carla.VehicleDoor: FL, FR, RL, RR; bonnets and boots do not open here
 _FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
 NO_LIGHT = (LightState.GREEN, False, 0)  # CARLA reports green to a vehicle that no light holds
+# And red to one that a stop or yield sign holds, which makes a Traffic Manager stop it.
+WAIT = (LightState.RED, False, 0)
 
 
 class Actor:
@@ -142,6 +145,7 @@ class Vehicle(Actor):
         self.open_doors: frozenset[int] = frozenset()  # carla.VehicleDoor
         self.light_flags = 0
         self.light: tuple[int, bool, int] = NO_LIGHT  # state, held by it, its actor id
+        self.signs = SignMemory()
         self.collides = True
         self.force = (0.0, 0.0, 0.0)  # N, for the coming tick
         self.torque = 0.0  # N m about z, for the coming tick
@@ -232,7 +236,7 @@ class Vehicle(Actor):
     def write(self, snapshot: wire.SnapshotWriter) -> None:
         c = self.control
         control = (c.throttle, c.steer, c.brake, c.hand_brake, c.reverse, self.manual_gear, self.gear)
-        snapshot.vehicle(self.id, self.motion(), control, DEFAULT_SPEED_LIMIT_KMH, self.light)
+        snapshot.vehicle(self.id, self.motion(), control, self.signs.limit_kmh, self.light)
 
 
 class Walker(Actor):
@@ -267,22 +271,52 @@ class Walker(Actor):
         snapshot.walker(self.id, self.motion(), (c.dx, c.dy, c.dz), c.speed, self.jump)
 
 
-class TrafficLight(Actor):
+class RoadSignal(Actor):
+    """A traffic light or sign of the town. As on CARLA its x axis lies across the lanes, to the traffic's right.
+
+    `boxes` are its trigger boxes in the world.
+    """
+
+    def __init__(
+        self, actor_id: int, description: Description, sign_id: str, pose: Pose, boxes: Sequence[OrientedBox]
+    ) -> None:
+        super().__init__(actor_id, description, replace(pose, yaw=(pose.yaw + 270.0) % 360.0 - 180.0))
+        self.sign_id = sign_id  # the OpenDRIVE id of its signal
+        self._boxes = boxes
+
+    def bounding_box(self) -> Wire:
+        """Its trigger volume, a box around all of its boxes in its own frame: the wheel's `trigger_volume`."""
+        if not self._boxes:
+            return bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), actor_id=self.id)
+        ranges = zip(*(self._ranges(box) for box in self._boxes), strict=True)
+        spans = [(min(low for low, _ in axis), max(high for _, high in axis)) for axis in ranges]
+        centre, extent = [0.5 * (low + high) for low, high in spans], [0.5 * (high - low) for low, high in spans]
+        return bounding_box(centre, extent, actor_id=self.id)
+
+    def _ranges(self, box: OrientedBox) -> list[tuple[float, float]]:
+        """Lowest and highest x, y and z of a box in the actor's frame."""
+        place = relative_pose(self.pose, Pose(box.x, box.y, box.z, yaw=box.yaw))
+        cos, sin = abs(math.cos(math.radians(place.yaw))), abs(math.sin(math.radians(place.yaw)))
+        halves = (box.ex * cos + box.ey * sin, box.ex * sin + box.ey * cos, box.ez)
+        return [(m - half, m + half) for m, half in zip((place.x, place.y, place.z), halves, strict=True)]
+
+
+class TrafficLight(RoadSignal):
     """A traffic light; its state is the traffic light system's, its records are written by `snapshot`."""
 
     tag = Tag.TRAFFIC_LIGHT
 
     def __init__(self, actor_id: int, description: Description, spec: LightSpec) -> None:
-        super().__init__(actor_id, description, spec.pose)
-        self.sign_id = spec.sign_id  # the OpenDRIVE id of its signal
-        self.spec = spec
+        super().__init__(actor_id, description, spec.sign_id, spec.pose, spec.stop_boxes)
 
-    def bounding_box(self) -> Wire:
-        """Its trigger volume (the first stop box), in its own frame: what the wheel's `trigger_volume` shows."""
-        stop = self.spec.stop_boxes[0]
-        place = relative_pose(self.pose, Pose(stop.x, stop.y, stop.z, yaw=stop.yaw))
-        location, rotation = (place.x, place.y, place.z), (0.0, place.yaw, 0.0)
-        return bounding_box(location, (stop.ex, stop.ey, stop.ez), rotation, self.id)
+
+class TrafficSign(RoadSignal):
+    """A speed limit, a stop or a yield sign; its record is written by `snapshot`."""
+
+    tag = Tag.TRAFFIC_SIGN
+
+    def __init__(self, actor_id: int, description: Description, spec: SignSpec) -> None:
+        super().__init__(actor_id, description, spec.sign_id, spec.pose, spec.boxes)
 
 
 def _colour(text: str) -> tuple[int, int, int]:

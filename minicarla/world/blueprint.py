@@ -21,6 +21,7 @@ class Tag(IntEnum):
     """`carla.CityObjectLabel` of what can be spawned."""
 
     TRAFFIC_LIGHT = 7
+    TRAFFIC_SIGN = 8
     PEDESTRIAN = 12
     CAR = 14
     TRUCK = 15

@@ -3,7 +3,7 @@
 import time
 
 from minicarla.protocol import wire
-from minicarla.world.actors import TrafficLight
+from minicarla.world.actors import RoadSignal, TrafficLight
 from minicarla.world.state import SimulationState
 from minicarla.world.traffic_lights import TrafficLightSystem
 
@@ -16,6 +16,8 @@ class SnapshotPacker:
         self._lights = wire.LightBlock([])
         self._lights_of: tuple[TrafficLightSystem, int] | None = None  # what the records are of, and its revision
         self._lights_time = 0.0
+        self._signs = b""
+        self._signs_of: object = None  # whose records they are
 
     def pack(self, state: SimulationState, dt: float) -> bytes:
         """The frame of the simulation as it is now; `dt` is the step that led here, s."""
@@ -28,6 +30,10 @@ class SnapshotPacker:
             self._lights_of = (state.lights, state.lights.revision)
             self._lights_time = _lights_clock(state)
         writer.lights(self._lights, _lights_clock(state) - self._lights_time)
+        if self._signs_of is not state.sign_actors:
+            self._signs = b"".join(wire.sign_record(sign.id, sign.motion(), _name(sign)) for sign in state.sign_actors)
+            self._signs_of = state.sign_actors
+        writer.signs(self._signs)
         for actor in state.movables:
             actor.write(writer)
         return writer.finish()
@@ -38,9 +44,12 @@ def _lights_clock(state: SimulationState) -> float:
     return next((state.lights.elapsed_time(sign_id) for sign_id in state.light_actors), 0.0)
 
 
+def _name(signal: RoadSignal) -> bytes:
+    return signal.sign_id.encode()[: wire.SIGN_ID_BYTES]
+
+
 def _record(state: SimulationState, light: TrafficLight) -> bytes:
     lights, sign_id = state.lights, light.sign_id
     times = (lights.green_time(sign_id), lights.yellow_time(sign_id), lights.red_time(sign_id))
-    name = sign_id.encode()[: wire.SIGN_ID_BYTES]
     elapsed, pole, shown = lights.elapsed_time(sign_id), lights.pole_index(sign_id), lights.state(sign_id)
-    return wire.light_record(light.id, light.motion(), name, times, elapsed, pole, lights.frozen, shown)
+    return wire.light_record(light.id, light.motion(), _name(light), times, elapsed, pole, lights.frozen, shown)

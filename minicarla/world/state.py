@@ -20,10 +20,20 @@ from minicarla.protocol.rpc_types import Description, EpisodeSettings, identifie
 from minicarla.protocol.streams import Streams
 from minicarla.render.weather import Weather
 from minicarla.world import blueprints, friction
-from minicarla.world.actors import Actor, FrictionTrigger, Prop, TrafficLight, Vehicle, Walker
+from minicarla.world.actors import (
+    Actor,
+    FrictionTrigger,
+    Prop,
+    RoadSignal,
+    TrafficLight,
+    TrafficSign,
+    Vehicle,
+    Walker,
+)
 from minicarla.world.blueprint import Blueprint, Tag
 from minicarla.world.prop_blueprints import FRICTION_TRIGGER, MESH
 from minicarla.world.sensor import Sensor
+from minicarla.world.signs import SignSystem
 from minicarla.world.traffic_lights import TrafficLightSystem
 
 _BODIES = ("vehicle.", "walker.", "static.")
@@ -32,6 +42,9 @@ SPAWN_COLLISION = "Spawn failed because of collision at spawn position"  # CARLA
 # takes a snapshot of another episode whatever its frame, and one of the same episode only if its frame is higher.
 _COUNT_FROM_NS = 1_735_689_600 * 10**9  # 2025-01-01
 _COUNT_STEP_NS = 100_000
+# Signs do not share the ids of what is spawned: a Traffic Manager's choices depend on its vehicles' ids, and a town
+# shall not drive otherwise because it has one sign more.
+_FIRST_SIGN_ID = 1 << 20
 
 
 class SensorMaker(Protocol):
@@ -96,7 +109,7 @@ class SimulationState:
         self.props: list[Prop] = []
         self.sensors: list[Sensor] = []
         self.friction_triggers: list[FrictionTrigger] = []
-        self.movables: list[Actor] = []  # all but the lights
+        self.movables: list[Actor] = []  # all but lights and signs
         self.attached: list[Actor] = []  # parents before their children
         self._next_id = 1
         self.lights = TrafficLightSystem(town.lights)
@@ -107,6 +120,12 @@ class SimulationState:
             self._enter(light)
         self.spectator = Actor(self._next_id, _described("spectator"), Pose(0.0, 0.0, 10.0))
         self._enter(self.spectator)
+        self.signs = SignSystem(town.signs)
+        self.sign_actors = [
+            TrafficSign(_FIRST_SIGN_ID + number, _described(spec.type_id), spec)
+            for number, spec in enumerate(town.signs)
+        ]
+        self.actors |= {sign.id: sign for sign in self.sign_actors}
 
     def _enter(self, actor: Actor) -> None:
         self.actors[actor.id] = actor
@@ -115,7 +134,7 @@ class SimulationState:
             group.append(actor)
 
     def _groups(self, actor: Actor) -> Iterator[list[Any]]:
-        if isinstance(actor, TrafficLight):
+        if isinstance(actor, RoadSignal):
             return
         yield self.movables
         groups = (
@@ -234,7 +253,7 @@ class SimulationState:
     def destroy(self, actor_id: int) -> bool:
         """Remove an actor; False if there is none, or it is the town's. What is attached to it stays where it is."""
         actor = self.actors.get(identifier(actor_id))
-        if actor is None or actor is self.spectator or isinstance(actor, TrafficLight):
+        if actor is None or actor is self.spectator or isinstance(actor, RoadSignal):
             return False
         if isinstance(actor, Sensor):
             self._close_sensor(actor)

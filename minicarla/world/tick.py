@@ -12,7 +12,7 @@ from minicarla.physics.vehicle import apply_impulse, step_vehicle
 from minicarla.physics.walkers import WalkerState, step_walker
 from minicarla.protocol import wire
 from minicarla.world import friction
-from minicarla.world.actors import NO_LIGHT, Vehicle
+from minicarla.world.actors import NO_LIGHT, WAIT, Vehicle
 from minicarla.world.snapshot import SnapshotPacker
 from minicarla.world.state import SimulationState
 
@@ -40,6 +40,7 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
         assert actor.parent is not None
         assert actor.offset is not None
         actor.move_to(attached_pose(actor.parent.pose, actor.offset))
+    state.signs.tell(state.vehicles, state.elapsed)
     for vehicle in state.vehicles:
         vehicle.light = _light_ahead(state, vehicle)
     _send_measurements(state, dt)
@@ -77,7 +78,7 @@ def _light_ahead(state: SimulationState, vehicle: Vehicle) -> tuple[int, bool, i
     car = vehicle.state
     sign_id = state.lights.light_for(car.x, car.y, car.z, car.yaw)
     if sign_id is None:
-        return NO_LIGHT
+        return WAIT if vehicle.signs.waits else NO_LIGHT
     return state.lights.state(sign_id), True, state.light_actors[sign_id].id
 
 

@@ -1,8 +1,8 @@
 """Traffic lights: fixed-time cycles per junction, and which light holds a vehicle.
 
 As on CARLA (its ATrafficLightGroup and UTrafficLightController): the groups of a junction take turns, each green 10 s,
-yellow 3 s, then red 2 s for all before the next group's turn. A state set by hand lasts until its group's next change,
-or for as long as the lights are frozen.
+yellow 3 s, then red 2 s for all before the next group's turn. A light with neither junction nor controller is red 10 s.
+A state set by hand lasts until its group's next change, or for as long as the lights are frozen.
 """
 
 import enum
@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from minicarla.geometry.boxes import Box
-from minicarla.geometry.types import LightSpec
+from minicarla.geometry.types import FIRST_LONE_JUNCTION, LightSpec
 
 GREEN_S, YELLOW_S, RED_S = 10.0, 3.0, 2.0
+LONE_RED_S = 10.0  # of a light that no controller and no junction names
 HEIGHT_TOLERANCE = 2.0  # m, under a stop box on a slope
 HEADING_TOLERANCE = 60.0  # deg between a vehicle and its stop box's lane
 _CELL = 16.0  # m
@@ -78,6 +79,8 @@ class TrafficLightSystem:
             junction = _Junction([])
             for members in _by_key(specs, lambda spec: spec.group):
                 junction.groups.append(_Group([spec.sign_id for spec in members]))
+                if members[0].junction_id <= FIRST_LONE_JUNCTION:
+                    junction.groups[-1].durations[LightState.RED] = LONE_RED_S
                 for spec in members:
                     if spec.sign_id in self._lights:
                         raise ValueError(f"Two traffic lights are called '{spec.sign_id}'; signal ids must be unique.")
@@ -152,13 +155,12 @@ class TrafficLightSystem:
     def reset_all(self) -> None:
         """Starts every cycle anew: the first group of each junction turns green."""
         for junction in self._junctions:
-            junction.active, junction.phase = 0, 0
-            junction.since = self._time
-            for group in junction.groups:
-                for sign_id in group.lights:
-                    light = self._lights[sign_id]
-                    light.state, light.since = LightState.RED, self._time
-            self._begin(junction)
+            self._reset(junction)
+        self.revision += 1
+
+    def reset_group(self, sign_id: str) -> None:
+        """Starts the cycle of the light's junction anew."""
+        self._reset(self._light(sign_id).junction)
         self.revision += 1
 
     def group(self, sign_id: str) -> tuple[str, ...]:
@@ -188,6 +190,15 @@ class TrafficLightSystem:
         if junction.groups[junction.active] is light.group and _CYCLE[junction.phase] is state:
             junction.until = junction.since + seconds
         self.revision += 1
+
+    def _reset(self, junction: _Junction) -> None:
+        junction.active, junction.phase = 0, 0
+        junction.since = self._time
+        for group in junction.groups:
+            for sign_id in group.lights:
+                light = self._lights[sign_id]
+                light.state, light.since = LightState.RED, self._time
+        self._begin(junction)
 
     def _advance(self, junction: _Junction) -> list[str]:
         junction.since = junction.until

@@ -2,22 +2,15 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from server_process import RawRpc, ServerProcess, SyncWorld, wait_until
+from server_process import RawRpc, ServerProcess, SyncWorld, free_port, wait_until
 
 SCRIPT = Path(__file__).with_name("traffic_script.py")
 LOADING = Path(__file__).with_name("loading_script.py")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def drive(server: ServerProcess, tm_port: int, *options: str) -> dict:

@@ -150,26 +150,30 @@ class EpisodeSettings:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an actor was spawned from: the blueprint's id, the values of its attributes, and the array of both."""
+    """What an actor was spawned from: the blueprint's id, the values of its attributes, and the array of both.
+
+    types: of the attributes that a client has sent, as it calls them.
+    """
 
     type_id: str
     attributes: dict[str, str]
     wire: Wire = field(repr=False)
     uid: int = 0
+    types: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def parse(cls, value: Any) -> "Description":
         """From [uid, id, [[attribute, type, value]...]]."""
         uid, type_id, attributes = items(value, "actor description", at_least=3)[:3]
-        pairs = {}
+        pairs, types = {}, {}
         for attribute in items(attributes, "attributes"):
-            name, _, content = items(attribute, "attribute", at_least=3)[:3]
+            name, kind, content = items(attribute, "attribute", at_least=3)[:3]
             pairs[text(name, "attribute id", MAX_NAME_LENGTH)] = text(content, "attribute value", MAX_NAME_LENGTH)
+            types[name] = kind
         if sum(map(len, pairs.values())) > MAX_ATTRIBUTES_LENGTH:
             raise ArgumentError(f"attribute values must not have more than {MAX_ATTRIBUTES_LENGTH} characters together")
-        return cls(
-            text(type_id, "blueprint id", MAX_NAME_LENGTH), pairs, [], identifier(uid, "blueprint uid") & 0xFFFFFFFF
-        )
+        uid = identifier(uid, "blueprint uid") & 0xFFFFFFFF
+        return cls(text(type_id, "blueprint id", MAX_NAME_LENGTH), pairs, [], uid, types)
 
     def number(self, attribute: str, default: float) -> float:
         """The attribute as a finite number; ValueError if it is another text."""

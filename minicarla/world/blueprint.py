@@ -46,8 +46,10 @@ class Attribute:
         recommended = [] if self.constant else list(self.values)
         return [self.id, int(self.type), self.values[0], recommended, not self.constant, self.restricted]
 
-    def check(self, value: str) -> None:
-        """ValueError, with a sentence, for a value that the attribute cannot have."""
+    def check(self, value: str, kind: object) -> None:
+        """ValueError, with a sentence, for a value that the attribute cannot have, or one of another type."""
+        if kind != self.type:
+            raise ValueError(f"{self.id} is of type {self.type} ({self.type.name.lower()}), not {shown(kind)}")
         if value == self.values[0]:
             return
         if self.constant:

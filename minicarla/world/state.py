@@ -303,7 +303,7 @@ def described(blueprint: Blueprint, sent: Description) -> Description:
     values = blueprint.defaults() | sent.attributes
     for attribute in blueprint.attributes:
         try:
-            attribute.check(values[attribute.id])
+            attribute.check(values[attribute.id], sent.types.get(attribute.id, attribute.type))
         except ValueError as error:
             raise RpcError(f"'{blueprint.id}' has an attribute that cannot be: {error}") from None
     array = [[attribute.id, int(attribute.type), values[attribute.id]] for attribute in blueprint.attributes]

@@ -35,7 +35,8 @@ def request(name: str, *arguments: object) -> bytes:
 
 
 def spawn(blueprint: str, attributes: dict[str, str] | None = None, place: object = NOWHERE) -> list:
-    pairs = [[name, 3, value] for name, value in (attributes or {}).items()]
+    kinds = {"image_size_x": 2, "image_size_y": 2}
+    pairs = [[name, kinds.get(name, 3), value] for name, value in (attributes or {}).items()]
     return [[0, [[1, blueprint, pairs], place, [False], 0, "", []]]]
 
 

@@ -127,11 +127,21 @@ def test_a_wrong_value_is_refused_whoever_sends_it(
     server: ServerProcess, blueprint: str, attribute: str, value: str, sentence: str
 ):
     with RawRpc(server.port) as rpc:
-        description = [1, blueprint, [[attribute, 4, value]]]
+        kinds = (
+            {known.id: int(known.type) for known in library()[blueprint].attributes} if blueprint in library() else {}
+        )
+        description = [1, blueprint, [[attribute, kinds.get(attribute, 4), value]]]
         answer = rpc.call("spawn_actor", description, [[0.0, 0.0, 300.0], [0.0, 0.0, 0.0]])
     failed, (message,) = answer[0]
     assert not failed
     assert sentence in message
+
+
+def test_an_attribute_of_another_type_is_refused(server: ServerProcess):
+    with RawRpc(server.port) as rpc:
+        description = [1, "vehicle.tesla.model3", [["color", 4, "1,2,3"]]]
+        answer = rpc.call("spawn_actor", description, [[0.0, 0.0, 300.0], [0.0, 0.0, 0.0]])
+    assert "color is of type 5 (rgb), not 4" in answer[0][1][0]
 
 
 def test_litter_stops_no_car_and_a_barrier_does(sync: SyncWorld):

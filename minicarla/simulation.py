@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +11,7 @@ from minicarla import limits
 from minicarla.clock import Clock
 from minicarla.maps import MapError, Town, TownLibrary, load_xodr
 from minicarla.protocol import wire
+from minicarla.protocol.reply_pacing import GO_ON_S, ReplyPacing
 from minicarla.protocol.rpc import RpcConnection, RpcError
 from minicarla.protocol.streams import Streams
 from minicarla.sensors.factory import SensorFactory
@@ -77,6 +78,15 @@ class Simulation:
         once, for the next snapshot comes when a client ticks.
         """
         return self.clock.when_known(value) if self.clock.runs else value
+
+    async def beside_traffic(self, pacing: ReplyPacing, change: Callable[[], T | Awaitable[T]]) -> T:
+        """What `change` gives, when the clients know of it; the Traffic Manager's worker stands still meanwhile."""
+        await pacing.begin_change()
+        try:
+            known = change()
+            return await known if isinstance(known, Awaitable) else known
+        finally:
+            pacing.end_change(GO_ON_S)
 
     def tick_when_settled(self, client: RpcConnection, result: Callable[[int], T]) -> "T | asyncio.Future[T]":
         """Tick a synchronous simulation, or wait for an asynchronous one's next tick, and return `result(frame)`.

@@ -5,7 +5,7 @@ import asyncio
 from minicarla.limits import MAX_SPEED, MAX_SPIN_DEG_S
 from minicarla.physics.vehicle import apply_impulse, set_velocity
 from minicarla.protocol import rpc_types
-from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
+from minicarla.protocol.rpc import Aside, Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Description, Wire
 from minicarla.simulation import Simulation
 from minicarla.world import parts
@@ -54,9 +54,15 @@ def spawn_actor_with_parent(
 
 
 @methods.value
-def destroy_actor(sim: Simulation, client: RpcConnection, actor_id: int) -> "bool | asyncio.Future[bool]":
+def destroy_actor(sim: Simulation, client: RpcConnection, actor_id: int) -> "bool | asyncio.Future[bool] | Aside":
     """`Actor.destroy`."""
-    return sim.state.destroy(actor_id) and sim.when_known(True)
+
+    def destroy() -> "bool | asyncio.Future[bool]":
+        return sim.state.destroy(actor_id) and sim.when_known(True)
+
+    if sim.clock.runs and client.reply_pacing is not None:
+        return Aside(sim.loop.create_task(sim.beside_traffic(client.reply_pacing, destroy)))
+    return destroy()
 
 
 @methods.value

@@ -6,7 +6,7 @@ from typing import Any
 from minicarla import limits
 from minicarla.handlers import actor, lights, unsupported, vehicle
 from minicarla.protocol import rpc_types
-from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
+from minicarla.protocol.rpc import Aside, Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import ArgumentError, Wire
 from minicarla.simulation import Simulation
 
@@ -38,6 +38,8 @@ METHOD_OF_COMMAND = {
     21: "set_traffic_light_state",
 }
 _COMMANDS = unsupported.methods | actor.methods | vehicle.methods | lights.methods
+_REMOVING = {_DESTROY_ACTOR}
+_NEVER_IN_A_STEP = {_SPAWN_ACTOR, _DESTROY_ACTOR}  # of a Traffic Manager
 # After these a script looks for the actor, or for its place, without waiting for a tick.
 _LOOKED_UP = {_SPAWN_ACTOR, _DESTROY_ACTOR, _APPLY_TRANSFORM, _APPLY_LOCATION}
 
@@ -45,7 +47,7 @@ _LOOKED_UP = {_SPAWN_ACTOR, _DESTROY_ACTOR, _APPLY_TRANSFORM, _APPLY_LOCATION}
 @methods.raw
 def apply_batch(
     sim: Simulation, client: RpcConnection, commands: list[Wire], do_tick: bool
-) -> "list[Wire] | asyncio.Future[list[Wire]]":
+) -> "list[Wire] | asyncio.Future[list[Wire]] | Aside":
     """`Client.apply_batch`, `Client.apply_batch_sync`: one response per command; an error spoils no other command.
 
     A batch is one piece for the other clients unless it takes longer than `limits.SLICE_S`.
@@ -53,6 +55,16 @@ def apply_batch(
     if not isinstance(commands, list):
         raise ArgumentError("a batch must be an array of commands")
     responses: list[Wire] = []
+    if (
+        sim.clock.runs
+        and client.reply_pacing is not None
+        and any(_is_one_of(command, _REMOVING) for command in commands)
+    ):
+
+        async def run() -> list[Wire]:
+            return await _run_in_turns(sim, client, commands, responses, do_tick)
+
+        return Aside(sim.loop.create_task(sim.beside_traffic(client.reply_pacing, run)))
     if not _run_for_a_while(sim, client, commands, responses):
         return sim.loop.create_task(_run_in_turns(sim, client, commands, responses, do_tick))
     return _answer(sim, client, commands, responses, do_tick)
@@ -61,17 +73,22 @@ def apply_batch(
 def _answer(
     sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire], do_tick: bool
 ) -> "list[Wire] | asyncio.Future[list[Wire]]":
-    is_step = client.reply_pacing is not None and client.reply_pacing.batch_applied()
+    is_step = (
+        client.reply_pacing is not None
+        and not any(_is_one_of(command, _NEVER_IN_A_STEP) for command in commands)
+        and client.reply_pacing.batch_applied()
+    )
     if do_tick and sim.state.settings.synchronous:
         return sim.tick_when_settled(client, lambda _: responses)
     # A Traffic Manager looks at nothing before the next snapshot, so its controls need not be held.
-    return responses if is_step or not any(map(_is_looked_up, commands)) else sim.when_known(responses)
+    is_looked_up = not is_step and any(_is_one_of(command, _LOOKED_UP) for command in commands)
+    return sim.when_known(responses) if is_looked_up else responses
 
 
-def _is_looked_up(command: Any) -> bool:
+def _is_one_of(command: Any, kinds: set[int]) -> bool:
     match command:
         case [[int(index), *_], *_]:
-            return index in _LOOKED_UP
+            return index in kinds
     return False
 
 

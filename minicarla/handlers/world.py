@@ -6,8 +6,8 @@ from typing import Any
 
 from minicarla import limits
 from minicarla.protocol import rpc_types, wire
-from minicarla.protocol.reply_pacing import NEW_EPISODE_S, ReplyPacing
-from minicarla.protocol.rpc import Method, Methods, Result, RpcConnection, RpcError
+from minicarla.protocol.reply_pacing import MAX_CHANGE_S, ReplyPacing
+from minicarla.protocol.rpc import Aside, Method, Methods, Result, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import EpisodeSettings, Wire
 from minicarla.render.weather import Weather
 from minicarla.simulation import Simulation
@@ -37,32 +37,29 @@ def get_sensor_token(sim: Simulation, client: RpcConnection, stream: int) -> Wir
     if not sim.streams.exists(rpc_types.identifier(stream, "stream id")):
         raise RpcError(f"there is no stream {stream}: its sensor has been destroyed")
     if stream == wire.SNAPSHOT_STREAM and client.reply_pacing is not None:
-        client.reply_pacing.end_load()
+        client.reply_pacing.end_change()
     sim.streams.expect(stream, sim.loop.time(), client)
     return [wire.token(stream, sim.streams.port)]
 
 
-def get_episode_settings(sim: Simulation, client: RpcConnection) -> "Wire | asyncio.Future[Wire]":
+def get_episode_settings(sim: Simulation, client: RpcConnection) -> Wire | Aside:
     """`World.get_settings`.
 
     A Traffic Manager asks while a tick may already be waiting for its question, so it is answered at once. It is not
-    while the client changes to a new episode (`reply_pacing`).
+    while the world changes under it (`reply_pacing`).
     """
-    if client.reply_pacing is not None:
-        client.reply_pacing.settings_asked()
-        if client.reply_pacing.new_episode() is not None:
-            return sim.loop.create_task(_settings_of_new_episode(sim, client.reply_pacing))
+    change = None if client.reply_pacing is None else client.reply_pacing.settings_asked()
+    if change is not None:
+        return Aside(sim.loop.create_task(_settings_after(sim, change)))
     return sim.state.settings.wire()
 
 
-async def _settings_of_new_episode(sim: Simulation, pacing: ReplyPacing) -> Wire:
-    new_episode = pacing.new_episode()
-    if new_episode is not None:
-        await asyncio.wait([new_episode], timeout=NEW_EPISODE_S)
+async def _settings_after(sim: Simulation, change: "asyncio.Future[None]") -> Wire:
+    await asyncio.wait([change], timeout=MAX_CHANGE_S)
     return sim.state.settings.wire()
 
 
-methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, overtakes=True, holds=False)
+methods["get_episode_settings"] = Method(get_episode_settings, Result.VALUE, overtakes=True)
 
 
 @methods.value
@@ -107,9 +104,10 @@ def get_available_maps(sim: Simulation, client: RpcConnection) -> Wire:
     return [MAP_FOLDER + name for name in sim.town_names()]
 
 
+@methods.void
 def load_new_episode(
     sim: Simulation, client: RpcConnection, name: str, reset_settings: bool = True, layers: int = 0
-) -> "asyncio.Task[None] | None":
+) -> "asyncio.Task[None] | Aside | None":
     """`Client.load_world`, `Client.reload_world`: no map has layers; `Town01_Opt` is Town01.
 
     To reload, the client sends an empty name.
@@ -117,22 +115,19 @@ def load_new_episode(
     town = rpc_types.text(name, "map name").rpartition("/")[2]
     if client.reply_pacing is None:
         return sim.load(town, bool(reset_settings))
-    return sim.loop.create_task(_load_beside_traffic(sim, client.reply_pacing, town, bool(reset_settings)))
+    return Aside(sim.loop.create_task(_load_beside_traffic(sim, client.reply_pacing, town, bool(reset_settings))))
 
 
 async def _load_beside_traffic(sim: Simulation, pacing: ReplyPacing, town: str, reset_settings: bool) -> None:
-    await pacing.begin_load()
+    await pacing.begin_change()
     try:
         loading = sim.load(town, reset_settings)
         if loading is not None:
             await loading
     except BaseException:
-        pacing.end_load()
+        pacing.end_change()
         raise
-
-
-# The client's Traffic Manager must be answered meanwhile; the client itself waits.
-methods["load_new_episode"] = Method(load_new_episode, Result.VOID, holds=False)
+    pacing.end_change(MAX_CHANGE_S)  # or as soon as the client reads the new episode
 
 
 @methods.void

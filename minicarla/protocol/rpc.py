@@ -47,19 +47,21 @@ class Result(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A handler and its kind of result. It may return a future: the reply then waits for it.
+    """A handler and its kind of result.
 
-    Attributes:
-      call: the handler.
-      result: how its result is wrapped.
-      overtakes: it is answered even while the reply to an earlier request waits.
-      holds: while its reply waits, later requests of the same client do, too.
+    It may return a future: the reply, and all later ones, then wait for it; or `Aside` a future.
     """
 
     call: Callable[..., Any]
     result: Result
-    overtakes: bool = False
-    holds: bool = True
+    overtakes: bool = False  # answered even while an earlier request waits
+
+
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """A result that its own reply waits for, and no other: other threads of the client go on meanwhile."""
+
+    future: "asyncio.Future[Any]"
 
 
 class Methods(dict[str, Method]):
@@ -299,26 +301,32 @@ class RpcConnection(asyncio.Protocol):
         except Exception as error:
             self._send([_REPLY, message_id, None, failure(method.result, self._sentence(name, metadata, error))])
             return
+        if isinstance(value, Aside) and metadata != [True]:
+            value.future.add_done_callback(lambda done: self._answer_late(message_id, name, method.result, done))
+            return
+        if isinstance(value, Aside):
+            value = value.future  # nobody waits for this reply, so later requests have to
         if isinstance(value, asyncio.Future):
-            if method.holds:
-                self._held = value
-            value.add_done_callback(lambda done: self._release(message_id, name, method, done))
+            self._held = value
+            value.add_done_callback(lambda done: self._release(message_id, name, method.result, done))
             return
         self._send([_REPLY, message_id, None, success(method.result, value)])
 
-    def _release(self, message_id: int, name: str, method: Method, done: "asyncio.Future[Any]") -> None:
-        if method.holds:
-            self._held = None
+    def _release(self, message_id: int, name: str, result: Result, done: "asyncio.Future[Any]") -> None:
+        self._held = None
+        self._answer_late(message_id, name, result, done)
+        if not done.cancelled():
+            self._take_turn()
+
+    def _answer_late(self, message_id: int, name: str, result: Result, done: "asyncio.Future[Any]") -> None:
         if done.cancelled():
             return
         error = done.exception()
         if error is None:
-            wrapped = success(method.result, done.result())
+            wrapped = success(result, done.result())
         else:
-            wrapped = failure(method.result, self._sentence(name, None, error))
+            wrapped = failure(result, self._sentence(name, None, error))
         self._send([_REPLY, message_id, None, wrapped])
-        if method.holds:
-            self._take_turn()
 
     def _sentence(self, name: str, metadata: Any, error: BaseException) -> str:
         if isinstance(error, RpcError):

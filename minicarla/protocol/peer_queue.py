@@ -5,6 +5,7 @@ connection is a socket of this machine, and Linux tells anybody how much waits i
 which `ss` has its Recv-Q; layouts: linux/netlink.h, linux/inet_diag.h).
 """
 
+import atexit
 import functools
 import socket
 import struct
@@ -51,6 +52,8 @@ def unread_bytes(question: bytes) -> int | None:
 @functools.cache
 def _kernel() -> socket.socket | None:
     try:
-        return socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, _NETLINK_SOCK_DIAG)
+        kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, _NETLINK_SOCK_DIAG)
     except OSError:
         return None  # some sandboxes have no such interface
+    atexit.register(kernel.close)
+    return kernel

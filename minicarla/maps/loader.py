@@ -5,7 +5,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -110,8 +110,9 @@ def structural_flaw(xodr: str) -> str | None:
     ids = [road.get("id", "") for road in roads]
     if len(set(ids)) != len(ids):
         return "uses a road id twice: give every road an id of its own"
+    junctions = {"-1", *(junction.get("id", "") for junction in root.findall("junction"))}
     for road in roads:
-        flaw = _road_flaw(road)
+        flaw = _road_flaw(road, junctions)
         if flaw:
             return f"has a flaw in road {road.get('id')!r}, {flaw}: mend that road or export the map again"
     lanes_m = sum(_most_lanes(road) * float(road.get("length", "0")) for road in roads)
@@ -128,9 +129,12 @@ def mended(xodr: str) -> str:
     return ET.tostring(root, encoding="unicode", xml_declaration=True) if mend(root) else xodr
 
 
-def _road_flaw(road: ET.Element) -> str | None:
-    if not (_is_integer(road.get("id")) and _is_integer(road.get("junction", "-1"))):
-        return "whose id or junction is not a whole number"
+def _road_flaw(road: ET.Element, junctions: Container[str]) -> str | None:
+    if not road.get("id"):
+        return "which has no id"
+    junction = road.get("junction", "-1")
+    if not (_is_integer(junction) or junction in junctions):
+        return f"whose junction {junction!r} is not on the map"
     if not _is_number(road.get("length")) or not 0.0 < float(road.get("length", "0")) < MAX_ROAD_M:
         return f"whose length is not a positive number below {MAX_ROAD_M:.0f} m"
     geometries = road.findall("planView/geometry")

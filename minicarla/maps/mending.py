@@ -17,6 +17,7 @@ byte. Found by trying each on the wheel:
 | a lane section without a centre lane | "map::at" | with one |
 | several lane sections at one s | "info != nullptr" | the last of them |
 | a lane section at the road's end or beyond | "s <= road->GetLength()" | none |
+| ids of roads and junctions that are names, or beyond 2^31 | one road, 0, for all of them | numbers |
 
 `rule="LHT"` needs no mending: the wheel drives on the left there.
 """
@@ -30,12 +31,27 @@ _SAME_S_M = 1e-9
 _STRAIGHT_RAD = 3e-4  # turned by less, a line is nearer to the truth than an arc in float32
 _STRAIGHT_CURVATURE = 1e-5  # 1/m; the arcs of ordinary files stay as they are
 _CONSTANT_RAD = 1e-6  # what a spiral may turn more than the arc of its mean curvature and be one
+_ID_LIMIT = 1 << 31
+_LINKS = [f"road/link/{way}[@elementType='{{}}']" for way in ("predecessor", "successor")]
+_MENTIONS = {  # of roads and of junctions: where their ids stand
+    "road": [
+        ("road", "id"),
+        *((link.format("road"), "elementId") for link in _LINKS),
+        ("junction/connection", "incomingRoad"),
+        ("junction/connection", "connectingRoad"),
+    ],
+    "junction": [
+        ("junction", "id"),
+        ("road", "junction"),
+        *((link.format("junction"), "elementId") for link in _LINKS),
+    ],
+}
 _COEFFICIENTS = ("a", "b", "c", "d")
 
 
 def mend(root: ET.Element) -> bool:
     """Mends a map in place; whether there was anything to mend. Its numbers must be numbers (`loader`)."""
-    changes = [_without_namespaces(root)]
+    changes = [_without_namespaces(root), _with_numbered_ids(root)]
     for road in root.iterfind("road"):
         length = _number(road, "length")
         changes += [_with_plain_shape(geometry) for geometry in road.iterfind("planView/geometry")]
@@ -66,6 +82,28 @@ def _without_namespaces(root: ET.Element) -> bool:
             element.tag = element.tag.rpartition("}")[2]
             found = True
     return found
+
+
+def _with_numbered_ids(root: ET.Element) -> bool:
+    """Gives the roads and junctions whose ids are names ids that are numbers, where they are defined and mentioned."""
+    changed = False
+    for kind, mentions in _MENTIONS.items():
+        ids = [element.get("id", "") for element in root.iterfind(kind)]
+        taken = {int(text) for text in ids if _is_plain_id(text)}
+        free = (number for number in itertools.count(1) if number not in taken)
+        numbers = {text: str(next(free)) for text in dict.fromkeys(ids) if not _is_plain_id(text)}
+        if not numbers:
+            continue
+        changed = True
+        for path, key in mentions:
+            for element in root.iterfind(path):
+                if element.get(key) in numbers:
+                    element.set(key, numbers[element.get(key, "")])
+    return changed
+
+
+def _is_plain_id(text: str) -> bool:
+    return text.strip().isdecimal() and int(text) < _ID_LIMIT
 
 
 def _with_plain_shape(geometry: ET.Element) -> bool:

@@ -8,8 +8,10 @@ import opendrive_maps
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from minicarla.limits import MAX_BODIES
 from minicarla.maps import OrientedBox, Town
 from minicarla.maps.loader import mended, query, structural_flaw
+from minicarla.maps.placement import MAX_SPAWN_POINTS
 
 ONE_CASE = settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
@@ -89,3 +91,8 @@ def test_land_and_lanes_are_one_surface_across_a_junction(drawn: opendrive_maps.
         points = np.stack([way * math.cos(angle), way * math.sin(angle), np.zeros_like(way)], axis=1)
         heights = surface.heights(points)
         assert np.abs(np.diff(heights)).max(initial=0.0) < 0.3
+
+
+def test_a_large_town_has_no_more_spawn_points_than_the_server_takes_vehicles() -> None:
+    town = Town("street", opendrive_maps.street(12_000.0))
+    assert 0.8 * MAX_SPAWN_POINTS < len(town.spawn_points) <= MAX_SPAWN_POINTS < MAX_BODIES

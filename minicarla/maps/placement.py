@@ -11,8 +11,8 @@ from minicarla.geometry.types import Building, OrientedBox, Pose
 from minicarla.maps.lane_spans import LaneSpan, lane_spans, outermost, pose_of, waypoints_along
 from minicarla.maps.surface import Surface
 
-SPAWN_SPACING = 15.0  # m along a lane, more where the town is so large that there would be more points than
-MAX_SPAWN_POINTS = 600
+SPAWN_SPACING = 15.0  # m along a lane
+MAX_SPAWN_POINTS = 600  # of a larger town every second, or third, is left
 SPAWN_CLEARANCE = 6.0  # m to the ends of the road, and to the next spawn point of the same direction
 SPAWN_HEIGHT = 0.5  # m above the road
 # Half sizes (m) of the room for a car, van or truck; buses and lorries do not fit everywhere in CARLA's older towns.
@@ -31,15 +31,16 @@ FACADES = (  # brick, sandstone, plaster, slate, olive, concrete, ochre, rose
 def spawn_points(root: ET.Element, carla_map: carla.Map, surface: Surface) -> tuple[Pose, ...]:
     """Poses over the centre of driving lanes outside junctions, in the order of road, section and lane."""
     points = _Spread(SPAWN_CLEARANCE)
-    spans = [span for span in lane_spans(root) if span.type == "driving" and span.junction == -1]
-    spacing = max(SPAWN_SPACING, sum(span.end - span.start for span in spans) / MAX_SPAWN_POINTS)
-    for span in spans:
+    for span in lane_spans(root):
+        if span.type != "driving" or span.junction != -1:
+            continue
         clearance = min(SPAWN_CLEARANCE, (span.end - span.start) / 3.0)
         inner = replace(span, start=span.start + clearance, end=span.end - clearance)
-        for waypoint in waypoints_along(carla_map, inner, spacing):
+        for waypoint in waypoints_along(carla_map, inner, SPAWN_SPACING):
             pose = pose_of(waypoint.transform)
             points.add(_above(surface, pose))
-    return tuple(points.accepted)
+    every = math.ceil(len(points.accepted) / MAX_SPAWN_POINTS)
+    return tuple(points.accepted[:: max(every, 1)])
 
 
 def _above(surface: Surface, pose: Pose) -> Pose:

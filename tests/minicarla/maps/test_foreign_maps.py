@@ -95,4 +95,4 @@ def test_land_and_lanes_are_one_surface_across_a_junction(drawn: opendrive_maps.
 
 def test_a_large_town_has_no_more_spawn_points_than_the_server_takes_vehicles() -> None:
     town = Town("street", opendrive_maps.street(12_000.0))
-    assert 0.8 * MAX_SPAWN_POINTS < len(town.spawn_points) <= MAX_SPAWN_POINTS < MAX_BODIES
+    assert 0.5 * MAX_SPAWN_POINTS <= len(town.spawn_points) <= MAX_SPAWN_POINTS < MAX_BODIES

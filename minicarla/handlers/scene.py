@@ -6,10 +6,11 @@ from collections.abc import Iterator, Sequence
 import carla
 
 from minicarla.limits import MAX_RAY_M
-from minicarla.maps import OrientedBox, Pose
+from minicarla.maps import OrientedBox
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Wire
+from minicarla.render.environment import environment_objects
 from minicarla.simulation import Simulation
 from minicarla.world.actors import Actor
 from minicarla.world.state import world_box
@@ -21,25 +22,24 @@ _BUILDINGS, _ROADS, _TERRAIN, _OTHER, _ANY = 3, 1, 10, 22, 255
 
 @methods.value
 def get_all_level_BBs(sim: Simulation, client: RpcConnection, tag: int) -> list[Wire]:  # noqa: N802 - CARLA's name
-    """`World.get_level_bbs`: buildings, vehicles, walkers, props."""
+    """`World.get_level_bbs`: simplified: a road has one box; else environment objects, vehicles, walkers, props."""
     return [_wire_box(box) for label, box in _boxes(sim) if tag in (label, _ANY)]
 
 
 @methods.value
 def get_environment_objects(sim: Simulation, client: RpcConnection, tag: int) -> list[Wire]:
-    """`World.get_environment_objects`: the buildings."""
-    if tag not in (_BUILDINGS, _ANY):
-        return []
+    """`World.get_environment_objects`: buildings, lights, signs, their poles, roads, sidewalks, trees."""
     return [
-        [rpc_types.transform(_base(building.box)), _wire_box(building.box), index, _name(index), _BUILDINGS]
-        for index, building in enumerate(sim.state.town.buildings)
+        [rpc_types.transform(thing.pose), _wire_box(thing.box), index, thing.name, int(thing.label)]
+        for index, thing in enumerate(environment_objects(sim.state.town))
+        if tag in (thing.label, _ANY)
     ]
 
 
 @methods.value
 def get_names_of_all_objects(sim: Simulation, client: RpcConnection) -> list[str]:
     """`World.get_names_of_all_objects`: the environment objects."""
-    return [_name(index) for index in range(len(sim.state.town.buildings))]
+    return [thing.name for thing in environment_objects(sim.state.town)]
 
 
 @methods.void
@@ -96,8 +96,8 @@ def _first_hit(
 
 def _boxes(sim: Simulation) -> Iterator[tuple[int, OrientedBox]]:
     state = sim.state
-    for building in state.town.buildings:
-        yield _BUILDINGS, building.box
+    for thing in environment_objects(state.town):
+        yield thing.label, thing.box
     for group in (state.vehicles, state.walkers, state.props):
         for actor in group:
             yield _label(actor), world_box(actor)
@@ -110,14 +110,6 @@ def _is_road(sim: Simulation, point: Sequence[float]) -> bool:
 
 def _label(actor: Actor) -> int:
     return _OTHER if actor.tag is None else int(actor.tag)
-
-
-def _name(index: int) -> str:
-    return f"Building_{index}"
-
-
-def _base(box: OrientedBox) -> Pose:
-    return Pose(box.x, box.y, box.z - box.ez, yaw=box.yaw)
 
 
 def _wire_box(box: OrientedBox) -> Wire:

@@ -196,18 +196,18 @@ def destroy_traffic_manager(sim: Simulation, client: RpcConnection, port: int) -
 
 @methods.value
 def query_lights_state(sim: Simulation, client: RpcConnection, endpoint: str) -> Wire:
-    """`World.get_lightmanager`: the towns have no street lights."""
+    """`World.get_lightmanager`: simplified: the towns have no street lights."""
     return []
 
 
 @methods.void
 def update_lights_state(sim: Simulation, client: RpcConnection, *_: Any) -> None:
-    """`LightManager.turn_on`, `LightManager.turn_off`: the towns have no street lights."""
+    """`LightManager.turn_on`, `LightManager.turn_off`: simplified: the towns have no street lights."""
 
 
 @methods.void
 def update_day_night_cycle(sim: Simulation, client: RpcConnection, *_: Any) -> None:
-    """`LightManager.set_day_night_cycle`: the towns have no street lights."""
+    """`LightManager.set_day_night_cycle`: simplified: the towns have no street lights."""
 
 
 @methods.void

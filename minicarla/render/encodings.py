@@ -18,6 +18,7 @@ class Tag(enum.IntEnum):
     BUILDINGS = 3
     POLES = 6
     TRAFFIC_LIGHT = 7
+    TRAFFIC_SIGNS = 8
     VEGETATION = 9
     TERRAIN = 10
     SKY = 11

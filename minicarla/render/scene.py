@@ -44,6 +44,7 @@ def build_scene(town: Town) -> StaticScene:
     """Geometry of a town: roads from its map, and what stands beside them."""
     lanes = town.lanes
     posts, lamps = scenery.traffic_lights(town.lights)
+    plates = scenery.signs(town.signs if town.draws_signs else ())
     layers = [
         (roads.ground(lanes, town.surface), _ALWAYS_M),
         (
@@ -52,7 +53,7 @@ def build_scene(town: Town) -> StaticScene:
         ),
         (scenery.trees(lanes, town.buildings, town.surface), 0.5 * (_FINE_REACH_M + _COARSE_REACH_M)),
         (
-            merge([roads.edges(lanes), roads.junction_aprons(lanes), roads.markings(lanes), posts, lamps.mesh]),
+            merge([roads.edges(lanes), roads.junction_aprons(lanes), roads.markings(lanes), plates, posts, lamps.mesh]),
             _FINE_REACH_M,
         ),
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from minicarla.maps import Building, LightSpec
+from minicarla.maps import Building, LightSpec, OrientedBox, Pose, SignSpec
 from minicarla.maps.lane_edges import Lane
 from minicarla.maps.surface import Surface
 from minicarla.maps.terrain import DROP_M
@@ -14,6 +14,11 @@ from minicarla.render.mesh import Colour, Material, Mesh, box, merge, prism, qua
 
 _POLE: Colour = (112, 116, 118)
 _HEAD: Colour = (34, 36, 34)
+_RED: Colour = (180, 24, 28)
+_WHITE: Colour = (236, 236, 232)
+PLATE_HEIGHT_M, PLATE_HALF_M = 2.2, 0.32
+SIGN_POLE_M, LIGHT_POLE_M = (0.03, 1.1), (0.09, 2.9)  # half width and half height
+_HEAD_HALF_M = (0.16, 0.24, 0.58)
 _TRUNK: Colour = (96, 74, 56)
 _LEAVES: tuple[Colour, ...] = ((58, 96, 44), (72, 108, 50), (50, 88, 52))
 _LAMP_OFF: Colour = (26, 26, 26)
@@ -82,12 +87,9 @@ def traffic_lights(lights: Sequence[LightSpec]) -> tuple[Mesh, Lamps]:
         arm = _ARM_M if _stands_on_the_left(light) else -_ARM_M
         heads = [np.array([0.0, 0.0, _NEAR_HEAD_M]), np.array([0.0, arm, _FAR_HEAD_M])]
         parts = [
-            box((0.0, 0.0, 2.9), (0.09, 0.09, 2.9), _POLE, Tag.POLES),
+            box((0.0, 0.0, LIGHT_POLE_M[1]), (LIGHT_POLE_M[0], *LIGHT_POLE_M), _POLE, Tag.POLES),
             box((0.0, 0.5 * arm, 5.75), (0.06, 0.5 * _ARM_M, 0.06), _POLE, Tag.POLES, bottom=True),
-            *(
-                box((head[0], head[1], head[2]), (0.16, 0.24, 0.58), _HEAD, Tag.TRAFFIC_LIGHT, bottom=True)
-                for head in heads
-            ),
+            *(box((head[0], head[1], head[2]), _HEAD_HALF_M, _HEAD, Tag.TRAFFIC_LIGHT, bottom=True) for head in heads),
         ]
         posts.append(_placed(merge(parts), foot, light.pose.yaw))
         lamps.append(
@@ -102,9 +104,27 @@ def traffic_lights(lights: Sequence[LightSpec]) -> tuple[Mesh, Lamps]:
 
 
 def _stands_on_the_left(light: LightSpec) -> bool:
-    """Whether its pole is to the left of the lane that it holds."""
+    """Whether its pole is to the left of the lane that it holds, if it holds any."""
+    if not light.stop_boxes:
+        return False
     stop, yaw_rad = light.stop_boxes[0], np.deg2rad(light.pose.yaw)
     return bool((stop.y - light.pose.y) * np.cos(yaw_rad) - (stop.x - light.pose.x) * np.sin(yaw_rad) > 0.0)
+
+
+def signs(items: Sequence[SignSpec]) -> Mesh:
+    """Poles with a plate that faces the traffic: white in red, a stop sign's all red. Nothing is written on it."""
+    plates: list[Mesh] = []
+    for item in items:
+        foot = np.array([item.pose.x, item.pose.y, item.pose.z])
+        face = _RED if item.type_id == "traffic.stop" else _WHITE
+        half = PLATE_HALF_M
+        parts = [
+            box((0.0, 0.0, SIGN_POLE_M[1]), (SIGN_POLE_M[0], *SIGN_POLE_M), _POLE, Tag.POLES),
+            box((-0.04, 0.0, PLATE_HEIGHT_M), (0.01, half, half), _RED, Tag.TRAFFIC_SIGNS, bottom=True),
+            box((-0.06, 0.0, PLATE_HEIGHT_M), (0.01, 0.75 * half, 0.75 * half), face, Tag.TRAFFIC_SIGNS, bottom=True),
+        ]
+        plates.append(_placed(merge(parts), foot, item.pose.yaw))
+    return merge(plates)
 
 
 def _lamp(head: np.ndarray, height: float) -> Mesh:
@@ -116,6 +136,24 @@ def _lamp(head: np.ndarray, height: float) -> Mesh:
     return quads(corners, _LAMP_OFF, Tag.TRAFFIC_LIGHT, Material.EMISSIVE, facing=(-1.0, 0.0, 0.0))
 
 
+def light_head(light: LightSpec) -> OrientedBox:
+    """The lower head of a light, which stands at its pole."""
+    pose, (ex, ey, ez) = light.pose, _HEAD_HALF_M
+    return OrientedBox(pose.x, pose.y, pose.z + _NEAR_HEAD_M, pose.yaw, ex, ey, ez)
+
+
+def plate(sign: SignSpec) -> OrientedBox:
+    """The plate of a sign."""
+    pose = sign.pose
+    return OrientedBox(pose.x, pose.y, pose.z + PLATE_HEIGHT_M, pose.yaw, 0.07, PLATE_HALF_M, PLATE_HALF_M)
+
+
+def upright(foot: Pose, half: tuple[float, float]) -> OrientedBox:
+    """The pole at a foot, of that half width and half height."""
+    width, height = half
+    return OrientedBox(foot.x, foot.y, foot.z + height, foot.yaw, width, width, height)
+
+
 def _placed(mesh: Mesh, foot: np.ndarray, yaw_deg: float) -> Mesh:
     corners = (turn(mesh.corners, yaw_deg) + foot).astype(np.float32)
     return Mesh(corners, mesh.colour, mesh.tag, mesh.material)
@@ -123,6 +161,21 @@ def _placed(mesh: Mesh, foot: np.ndarray, yaw_deg: float) -> Mesh:
 
 def trees(lanes: Sequence[Lane], houses: Sequence[Building], surface: Surface, seed: int = 0) -> Mesh:
     """Trees behind the outermost lanes, clear of lanes and houses. The same town grows the same trees."""
+    return merge(_trees(lanes, houses, surface, seed))
+
+
+def tree_boxes(lanes: Sequence[Lane], houses: Sequence[Building], surface: Surface, seed: int = 0) -> list[OrientedBox]:
+    """A box around each of the `trees`."""
+    boxes = []
+    for tree in _trees(lanes, houses, surface, seed):
+        points = tree.corners.reshape(-1, 3).astype(np.float64)
+        low, high = points.min(axis=0), points.max(axis=0)
+        (x, y, z), (ex, ey, ez) = (0.5 * (low + high)).tolist(), (0.5 * (high - low)).tolist()
+        boxes.append(OrientedBox(x, y, z, 0.0, ex, ey, ez))
+    return boxes
+
+
+def _trees(lanes: Sequence[Lane], houses: Sequence[Building], surface: Surface, seed: int) -> list[Mesh]:
     rng = np.random.default_rng(seed)
     edges = np.concatenate([np.concatenate([lane.left, lane.right]) for lane in lanes])[:, :2]
     outermost: dict[tuple[int, bool], Lane] = {}
@@ -135,7 +188,7 @@ def trees(lanes: Sequence[Lane], houses: Sequence[Building], surface: Surface, s
     feet = feet[_free(feet, edges, houses)]
     if surface.terrain is not None:
         feet[:, 2] = surface.terrain.at(feet) + DROP_M
-    return merge([_tree(foot, rng) for foot in feet])
+    return [_tree(foot, rng) for foot in feet]
 
 
 def _row_of_trees(lane: Lane, rng: np.random.Generator) -> np.ndarray:

@@ -18,6 +18,7 @@ byte. Found by trying each on the wheel:
 | several lane sections at one s | "info != nullptr" | the last of them |
 | a lane section at the road's end or beyond | "s <= road->GetLength()" | none |
 | ids of roads and junctions that are names, or beyond 2^31 | one road, 0, for all of them | numbers |
+| a junction with the id of a road | takes one for the other in links | another id |
 
 `rule="LHT"` needs no mending: the wheel drives on the left there.
 """
@@ -85,17 +86,21 @@ def _without_namespaces(root: ET.Element) -> bool:
 
 
 def _with_numbered_ids(root: ET.Element) -> bool:
-    """Gives the roads and junctions whose ids are names ids that are numbers, where they are defined and mentioned."""
+    """Roads and junctions with ids that are numbers and differ, where they are defined and where they are mentioned."""
+    ids = {kind: [element.get("id", "") for element in root.iterfind(kind)] for kind in _MENTIONS}
+    taken = {int(text) for texts in ids.values() for text in texts if _is_plain_id(text)}
+    free = (number for number in itertools.count(1) if number not in taken)
+    roads = {int(text) for text in ids["road"] if _is_plain_id(text)}
     changed = False
     for kind, mentions in _MENTIONS.items():
-        ids = [element.get("id", "") for element in root.iterfind(kind)]
-        taken = {int(text) for text in ids if _is_plain_id(text)}
-        free = (number for number in itertools.count(1) if number not in taken)
-        numbers = {text: str(next(free)) for text in dict.fromkeys(ids) if not _is_plain_id(text)}
-        if not numbers:
-            continue
-        changed = True
-        for path, key in mentions:
+        unfit = [
+            text
+            for text in dict.fromkeys(ids[kind])
+            if not _is_plain_id(text) or (kind == "junction" and int(text) in roads)
+        ]
+        numbers = {text: str(next(free)) for text in unfit}
+        changed = changed or bool(numbers)
+        for path, key in mentions if numbers else ():
             for element in root.iterfind(path):
                 if element.get(key) in numbers:
                     element.set(key, numbers[element.get(key, "")])

@@ -115,6 +115,19 @@ def test_sections_without_length_are_linked_past() -> None:
     assert waypoint.next(20.0)[0].transform.location.x == pytest.approx(115.0)
 
 
+def ways(text: str) -> set[tuple[float, ...]]:
+    """Where the lanes of the topology begin, and where those that they are joined to."""
+    pairs = carla.Map("ids", text).get_topology()
+    places = (tuple(w.transform.location for w in pair) for pair in pairs)
+    return {tuple(round(value, 1) for place in pair for value in (place.x, place.y)) for pair in places}
+
+
+def test_a_junction_may_have_the_id_of_a_road() -> None:
+    text = opendrive_maps.tee()
+    same = re.sub(r'(<junction id|junction|elementType="junction" elementId)="10"', r'\1="2"', text)
+    assert ways(mended(same)) == ways(text)
+
+
 def test_ids_that_are_names_become_numbers_wherever_they_stand() -> None:
     """The same ways through a junction, lane by lane; the ids that were numbers stay."""
     text = opendrive_maps.tee()
@@ -123,11 +136,6 @@ def test_ids_that_are_names_become_numbers_wherever_they_stand() -> None:
         named = re.sub(rf'(<road [^>]*\bid|elementType="road" elementId|Road)="{number}"', rf'\1="{name}"', named)
     named = re.sub(r'(<junction id|junction|elementType="junction" elementId)="10"', r'\1="crossing"', named)
     assert named.count("Main Street") == 7, "the road, four links, two connections"
-
-    def ways(text: str) -> set[tuple[float, ...]]:
-        pairs = carla.Map("ids", text).get_topology()
-        places = (tuple(w.transform.location for w in pair) for pair in pairs)
-        return {tuple(round(value, 1) for place in pair for value in (place.x, place.y)) for pair in places}
 
     assert len(ways(text)) > 10
     assert ways(mended(named)) == ways(text)

@@ -20,6 +20,7 @@ from minicarla.world.sensor_blueprints import sensors
 BEGIN, END = "<!-- the tables of minicarla.reference -->", "<!-- their end -->"
 # A handler's docstring begins with the client calls that it serves, in backticks and separated by commas.
 _CALLS = re.compile(r"`([A-Za-z]+\.\w+)`(?:, )?")
+AS_CARLA, SIMPLIFIED, REFUSED = "as CARLA", "simplified", "refused"
 _GROUPS = (
     ("The simulation", world.methods),
     ("The scene", scene.methods),
@@ -29,6 +30,15 @@ _GROUPS = (
     ("Traffic lights", lights.methods),
     ("Batches", batch.methods),
 )
+
+
+# Remarks on blueprints, by what their ids begin with, and by id.
+_KINDS = {
+    "vehicle.": "simplified: ids, attributes, sizes and wheels are CARLA's; one shape for each kind of vehicle",
+    "walker.pedestrian.": "simplified: ids, attributes and sizes are CARLA's; one figure in many clothes",
+    "static.prop.": "simplified: ids, attributes and sizes are CARLA's; boxes and posts stand for the shapes",
+}
+_OTHERS = {"static.trigger.friction": "what is in it has its friction"}
 
 
 def served(docstring: str) -> tuple[tuple[str, ...], str]:
@@ -41,6 +51,12 @@ def served(docstring: str) -> tuple[tuple[str, ...], str]:
     return tuple(calls), first[end:].strip(" :;,.")
 
 
+def compared(remark: str) -> tuple[str, str]:
+    """How a thing compares with CARLA's, and its remark without "simplified: ", which says so."""
+    before, mark, how = remark.partition(f"{SIMPLIFIED}: ")
+    return (SIMPLIFIED, how) if mark and not before else (AS_CARLA, remark)
+
+
 def answered(methods: Methods) -> Iterator[tuple[tuple[str, ...], str, str]]:
     """Of every method: the client calls, its RPC name, a remark."""
     for name, method in methods.items():
@@ -50,28 +66,34 @@ def answered(methods: Methods) -> Iterator[tuple[tuple[str, ...], str, str]]:
 
 def tables() -> str:
     """All of it, as Markdown."""
-    lines = ["| Client call | RPC method | Remark |", "|---|---|---|"]
+    return "\n\n".join("\n".join(part) for part in (_calls(), _sensors(), _blueprints())) + "\n"
+
+
+def _calls() -> Iterator[str]:
+    yield "| Client call | RPC method | Compared with CARLA | Remark |"
+    yield "|---|---|---|---|"
     for title, methods in _GROUPS:
-        lines.append(f"| **{title}** | | |")
+        yield f"| **{title}** | | | |"
         for calls, name, remark in answered(methods):
-            lines.append(f"| {_code(calls)} | `{name}` | {remark} |")
-    lines += ["", "These calls raise an error that names them:", "", *_by_class(unsupported.REFUSED_CALLS), ""]
-    lines += [
-        "The client does not wait for an answer to these: they do nothing, and the server's log says so once:",
-        "",
-    ]
-    lines += [*_by_class(unsupported.UNHEARD_CALLS), ""]
-    lines += ["| Sensor | What it sends |", "|---|---|"]
-    lines += [f"| `{sensor}` | {_first_line(sensor_class(sensor))} |" for sensor in SENSORS]
-    lines += [
-        "",
-        "CARLA's other sensors are in the blueprint library, and to spawn one raises an error:",
-        "",
-        *(f"- `{blueprint.id}`: {blueprint.refused}" for blueprint in refused_sensors()),
-        "",
-        _blueprints(),
-    ]
-    return "\n".join(lines) + "\n"
+            yield _row(_code(calls), f"`{name}`", *compared(remark))
+    yield "| **Not here** | | | |"
+    for name, call in unsupported.CALLS.items():
+        heard = name not in unsupported.NOT_AWAITED
+        told = "the client raises an error that names it" if heard else "the client does not wait: the log says so once"
+        yield _row(f"`{call}`", f"`{name}`", REFUSED, told)
+
+
+def _sensors() -> Iterator[str]:
+    yield "| Sensor | Compared with CARLA | What it sends, or why not |"
+    yield "|---|---|---|"
+    for sensor in SENSORS:
+        yield _row(f"`{sensor}`", *compared(_first_line(sensor_class(sensor))))
+    for blueprint in refused_sensors():
+        yield _row(f"`{blueprint.id}`", REFUSED, f"to spawn one raises an error: {blueprint.refused}")
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def refused_sensors() -> list[Blueprint]:
@@ -79,22 +101,16 @@ def refused_sensors() -> list[Blueprint]:
     return [blueprint for blueprint in sensors() if blueprint.refused is not None]
 
 
-def _by_class(calls: tuple[str, ...]) -> list[str]:
-    """One line a class of the client."""
-    owners = dict.fromkeys(call.partition(".")[0] for call in calls)
-    return [f"- {_code([call for call in calls if call.startswith(f'{owner}.')])}" for owner in owners]
-
-
-def _blueprints() -> str:
+def _blueprints() -> Iterator[str]:
+    yield "| Blueprints | How many | Compared with CARLA | Remark |"
+    yield "|---|---|---|---|"
     library = blueprints.library()
-    kinds = ("vehicle.", "walker.pedestrian.", "static.prop.")
-    vehicles, walkers, props = (sum(name.startswith(kind) for name in library) for kind in kinds)
-    refused = [f"`{name}` ({blueprint.refused})" for name, blueprint in library.items() if blueprint.refused]
-    others = [entry for entry in refused if not entry.startswith("`sensor.")]
-    return (
-        f"There are blueprints for all of CARLA's {vehicles} vehicles, {walkers} pedestrians and {props} props, for "
-        f"`controller.ai.walker` and for `util.actor.empty`. These cannot be spawned: {', '.join(others)}."
-    )
+    for kind, remark in _KINDS.items():
+        yield _row(f"`{kind}*`", str(sum(name.startswith(kind) for name in library)), *compared(remark))
+    for name, blueprint in library.items():
+        if not name.startswith(("sensor.", *_KINDS)):
+            status = compared(_OTHERS.get(name, "")) if blueprint.refused is None else (REFUSED, blueprint.refused)
+            yield _row(f"`{name}`", "1", *status)
 
 
 def _code(names: tuple[str, ...] | list[str]) -> str:

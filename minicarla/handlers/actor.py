@@ -48,7 +48,10 @@ def spawn_actor_with_parent(
     attachment: int = 0,
     socket: str = "",
 ) -> "Wire | asyncio.Future[Wire]":
-    """`World.spawn_actor` with `attach_to`: every attachment is rigid, for a spring arm would not be the same twice."""
+    """`World.spawn_actor`: simplified: what `attach_to` attaches is rigid.
+
+    A spring arm would not be the same twice.
+    """
     actor = sim.state.spawn(Description.parse(description), rpc_types.pose(transform), rpc_types.identifier(parent))
     return sim.when_known(actor.wire(sim.streams.port))
 

@@ -62,7 +62,7 @@ def project_point(sim: Simulation, client: RpcConnection, start: Wire, direction
 
 @methods.value
 def cast_ray(sim: Simulation, client: RpcConnection, start: Wire, end: Wire) -> list[Wire]:
-    """`World.cast_ray`: of all points that CARLA lists, the first."""
+    """`World.cast_ray`: simplified: of all points that CARLA lists, the first."""
     origin, target = rpc_types.location(start, "start"), rpc_types.location(end, "end")
     ray = (target[0] - origin[0], target[1] - origin[1], target[2] - origin[2])
     point = _first_hit(sim, origin, ray, math.hypot(*ray))

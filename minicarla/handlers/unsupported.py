@@ -53,7 +53,7 @@ _VOID: dict[str, str | None] = {
 }
 # The client does not wait for an answer to these (LibCarla's client/detail/Client.cpp: AsyncCall): it cannot raise the
 # error, and the server says it in its log, once for each client.
-_NOT_AWAITED = {
+NOT_AWAITED = {
     "blend_pose",
     "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics", "enable_environment_objects",
     "enable_sensor_for_ros", "get_pose_from_animation", "reset_traffic_light_group",
@@ -75,6 +75,4 @@ methods = Methods(
     }
 )
 
-_CALLS = {name: call for name, call in (_VALUE | _VOID).items() if call is not None}
-REFUSED_CALLS = tuple(call for name, call in _CALLS.items() if name not in _NOT_AWAITED)
-UNHEARD_CALLS = tuple(call for name, call in _CALLS.items() if name in _NOT_AWAITED)
+CALLS = {name: call for name, call in (_VALUE | _VOID).items() if call is not None}

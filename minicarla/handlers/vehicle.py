@@ -166,5 +166,5 @@ def get_telemetry_data(sim: Simulation, client: RpcConnection, actor_id: int) ->
 
 @methods.void
 def show_vehicle_debug_telemetry(sim: Simulation, client: RpcConnection, actor_id: int, enabled: bool) -> None:
-    """`Vehicle.show_debug_telemetry`: accepted; there is no window to show it in."""
+    """`Vehicle.show_debug_telemetry`: simplified: accepted; there is no window to show it in."""
     sim.state.find_vehicle(actor_id)

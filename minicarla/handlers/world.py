@@ -82,7 +82,7 @@ def tick_cue(sim: Simulation, client: RpcConnection) -> "int | asyncio.Future[in
 
 @methods.value
 def get_map_info(sim: Simulation, client: RpcConnection) -> Wire:
-    """`World.get_map`: name and spawn points."""
+    """`World.get_map`: simplified: name and spawn points, which are others than on CARLA."""
     return [MAP_FOLDER + sim.map_name, [rpc_types.transform(point) for point in sim.state.town.spawn_points]]
 
 
@@ -134,7 +134,7 @@ async def _load_beside_traffic(sim: Simulation, pacing: ReplyPacing, town: str, 
 def copy_opendrive_to_file(
     sim: Simulation, client: RpcConnection, xodr: str, parameters: Wire
 ) -> "asyncio.Future[None]":
-    """`Client.generate_opendrive_world`, its first half; the mesh parameters mean nothing here."""
+    """`Client.generate_opendrive_world`: simplified: the mesh parameters mean nothing here."""
     return sim.loop.create_task(sim.take_opendrive(rpc_types.text(xodr, "OpenDRIVE")))
 
 
@@ -152,7 +152,7 @@ def get_weather_parameters(sim: Simulation, client: RpcConnection) -> Wire:
 
 @methods.void
 def set_weather_parameters(sim: Simulation, client: RpcConnection, weather: Wire) -> None:
-    """`World.set_weather`."""
+    """`World.set_weather`: simplified: wind, fog falloff and Mie scattering change nothing."""
     sim.state.weather = Weather(*rpc_types.numbers(weather, len(dataclasses.fields(Weather)), "weather"))
 
 
@@ -212,7 +212,7 @@ def update_day_night_cycle(sim: Simulation, client: RpcConnection, *_: Any) -> N
 
 @methods.void
 def draw_debug_shape(sim: Simulation, client: RpcConnection, shape: Wire) -> None:
-    """`World.debug`: accepted and not drawn; CARLA's sensors do not see debug drawings either."""
+    """`World.debug`: simplified: accepted and not drawn."""
 
 
 @methods.void

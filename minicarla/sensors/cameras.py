@@ -67,7 +67,7 @@ class CameraRenderer:
 
 
 class CameraSensor(StateSensor):
-    """The picture of a pinhole camera, rendered only while it has a reader."""
+    """simplified: a pinhole camera's picture of plain shapes; lens and exposure change nothing."""
 
     def __init__(
         self, actor_id: int, description: Description, pose: Pose, state: SimulationState, renderer: CameraRenderer

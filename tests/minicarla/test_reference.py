@@ -12,7 +12,7 @@ from server_process import ServerProcess, SyncWorld
 import minicarla
 from minicarla.handlers import unsupported
 from minicarla.handlers.registry import METHODS
-from minicarla.reference import BEGIN, answered, refused_sensors, served, tables, updated
+from minicarla.reference import BEGIN, answered, compared, refused_sensors, served, tables, updated
 from minicarla.sensors.factory import SENSORS
 from minicarla.world import blueprints
 
@@ -35,13 +35,24 @@ def test_every_method_is_in_the_tables_and_says_who_calls_it():
     answers = {name: calls for calls, name, _ in answered(METHODS) if name not in unsupported.methods}
     assert answers.keys() | unsupported.methods.keys() == METHODS.keys()
     assert all(answers.values()), [name for name, calls in answers.items() if not calls]
-    shown = re.findall(r"^\| `.*` \| `(\w+)` \|", tables(), re.MULTILINE)
-    assert sorted(shown) == sorted(answers)
+    shown = re.findall(r"^\| `.*` \| `(\w+)` \| (as CARLA|simplified|refused) \|", tables(), re.MULTILINE)
+    assert sorted(name for name, status in shown if status != "refused") == sorted(answers)
+    assert {name for name, status in shown if status == "refused"} == unsupported.CALLS.keys()
+
+
+def test_every_row_says_how_it_compares_with_carla_and_what_is_simpler():
+    rows = [line for line in tables().splitlines() if line.startswith("| `")]
+    assert len(rows) > 140
+    for row in rows:
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+        (status,) = {"as CARLA", "simplified", "refused"} & set(cells)
+        assert status == "as CARLA" or cells[-1], f"{row}: how, or why?"
+        assert "simplified:" not in row, "the mark of a docstring stands at its beginning"
 
 
 def test_the_client_has_every_call_that_is_named():
     named = {call for calls, name, _ in answered(METHODS) if name not in unsupported.methods for call in calls}
-    refused = {*unsupported.REFUSED_CALLS, *unsupported.UNHEARD_CALLS}
+    refused = set(unsupported.CALLS.values())
     assert not named & refused
     for call in named | refused:
         owner, _, name = call.partition(".")
@@ -65,6 +76,11 @@ def test_docstrings_are_read():
         "the first line",
     )
     assert served("Nobody calls `World.a`.") == ((), "Nobody calls `World.a`")
+
+
+def test_a_remark_says_what_is_simpler():
+    assert compared("simplified: no wind") == ("simplified", "no wind")
+    assert compared("14 numbers") == ("as CARLA", "14 numbers")
 
 
 def test_a_file_without_marks_is_refused():

@@ -20,6 +20,7 @@ SLIDING_FRICTION = 0.4  # between bodies, estimated
 GAP = 0.001  # m left between bodies that were pushed apart
 MAX_PASSES = 4  # over the touching pairs of one step: what is pushed may push the next
 CELL = 8.0  # m, of both spatial hashes
+_MAX_LOOKED_UP = 50_000  # ranges of cells that are kept
 
 
 @dataclass(slots=True)
@@ -93,6 +94,7 @@ class CollisionWorld:
     def __init__(self, static: Sequence[OrientedBox]) -> None:
         self._static = [_Mover.fixed(index, Box.of(box)) for index, box in enumerate(static)]
         self._cells: dict[tuple[int, int], list[int]] = {}
+        self._near_cells: dict[tuple[int, int, int, int], list[int]] = {}  # what `_in_cells` has said
         for index, mover in enumerate(self._static):
             x0, y0, x1, y1 = mover.box.bounds()
             for column in range(math.floor(x0 / CELL), math.floor(x1 / CELL) + 1):
@@ -190,10 +192,12 @@ class CollisionWorld:
 
     def _near(self, x0: float, y0: float, x1: float, y1: float) -> list[int]:
         """Static boxes whose cells the bounds touch, each once, in rising order."""
+        return self._in_cells(*(math.floor(bound / CELL) for bound in (x0, y0, x1, y1)))
+
+    def _in_cells(self, column0: int, row0: int, column1: int, row1: int) -> list[int]:
         found: list[int] = []
-        rows = range(math.floor(y0 / CELL), math.floor(y1 / CELL) + 1)
-        for column in range(math.floor(x0 / CELL), math.floor(x1 / CELL) + 1):
-            for row in rows:
+        for column in range(column0, column1 + 1):
+            for row in range(row0, row1 + 1):
                 members = self._cells.get((column, row))
                 if members is not None:
                     found += members
@@ -206,7 +210,19 @@ class CollisionWorld:
                 continue
             x, y = state.x, state.y
             reach = body.radius + max(abs(state.vx), abs(state.vy)) * dt
-            for index in self._near(x - reach, y - reach, x + reach, y + reach):
+            # Where a body is now it has been before, or another: the cells that it touches are looked up once.
+            cells = (
+                math.floor((x - reach) / CELL),
+                math.floor((y - reach) / CELL),
+                math.floor((x + reach) / CELL),
+                math.floor((y + reach) / CELL),
+            )
+            near = self._near_cells.get(cells)
+            if near is None:
+                if len(self._near_cells) >= _MAX_LOOKED_UP:
+                    self._near_cells.clear()
+                near = self._near_cells[cells] = self._in_cells(*cells)
+            for index in near:
                 box = self._static[index].box
                 dx, dy = x - box.x, y - box.y
                 along = abs(dx * box.cos + dy * box.sin) - box.ex

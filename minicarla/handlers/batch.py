@@ -86,10 +86,15 @@ def _answer(
 
 
 def _is_one_of(command: Any, kinds: set[int]) -> bool:
+    return _index(command) in kinds
+
+
+def _index(command: Any) -> int:
+    """Which kind of command it is; -1 if it is none."""
     match command:
         case [[int(index), *_], *_]:
-            return index in kinds
-    return False
+            return index
+    return -1
 
 
 async def _run_in_turns(
@@ -174,4 +179,5 @@ class _Chain:
         try:
             self.apply(command, spawned, depth)
         except Exception as error:
-            self._client.warn("then", f"a command after a spawn: {_sentence(command, error)}")
+            name = METHOD_OF_COMMAND.get(_index(command), "a command")
+            self._client.warn(f"then {name}", f"{name} after a spawn: {_sentence(command, error)}", 1)

@@ -53,7 +53,7 @@ def soak(world: str, delta_s: float, resets: int, cars: int) -> dict[str, Any]:
                 words = f"{client.returncode}: {(client.stderr.splitlines() or [''])[-1]}"
     finally:
         server.terminate()
-        server.wait()
+        server.communicate()
     spawned, elsewhere, driving, left = (sum(column) for column in zip(*done, strict=True))
     row = {"world": world, "resets": len(done), "minutes": (time.monotonic() - began) / 60.0, "cars": spawned}
     row |= {"elsewhere": elsewhere, "drove": driving, "left": left, "clients that ended": ends, "last words": words}

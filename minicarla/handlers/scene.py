@@ -28,7 +28,7 @@ def get_all_level_BBs(sim: Simulation, client: RpcConnection, tag: int) -> list[
 
 @methods.value
 def get_environment_objects(sim: Simulation, client: RpcConnection, tag: int) -> list[Wire]:
-    """`World.get_environment_objects`: buildings, lights, signs, their poles, roads, sidewalks, trees."""
+    """`World.get_environment_objects`: simplified: buildings, lights, signs, their poles, roads, sidewalks, trees."""
     return [
         [rpc_types.transform(thing.pose), _wire_box(thing.box), index, thing.name, int(thing.label)]
         for index, thing in enumerate(environment_objects(sim.state.town))
@@ -40,6 +40,17 @@ def get_environment_objects(sim: Simulation, client: RpcConnection, tag: int) ->
 def get_names_of_all_objects(sim: Simulation, client: RpcConnection) -> list[str]:
     """`World.get_names_of_all_objects`: the environment objects."""
     return [thing.name for thing in environment_objects(sim.state.town)]
+
+
+@methods.void
+def enable_environment_objects(sim: Simulation, client: RpcConnection, numbers: Wire, enabled: bool) -> None:
+    """`World.enable_environment_objects`: simplified: whole in pictures, and houses alone can be run into.
+
+    An id that is none is passed over, as on CARLA. Of a light the lower head and the post are hidden.
+    """
+    count = len(environment_objects(sim.state.town))
+    asked = {rpc_types.identifier(number, "object id") for number in rpc_types.items(numbers, "object ids")}
+    sim.state.enable_environment([number for number in asked if number < count], bool(enabled))
 
 
 @methods.void

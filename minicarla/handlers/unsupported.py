@@ -34,7 +34,6 @@ _VOID: dict[str, str | None] = {
     "set_replayer_time_factor": "Client.set_replayer_time_factor",
     "set_replayer_ignore_hero": "Client.set_replayer_ignore_hero",
     "set_replayer_ignore_spectator": "Client.set_replayer_ignore_spectator",
-    "enable_environment_objects": "World.enable_environment_objects",
     "set_annotations_traverse_translucency": "World.set_annotations_traverse_translucency",
     "set_imui_gravity": "World.set_imui_sensor_gravity",
     "set_actor_dead": None,
@@ -55,8 +54,8 @@ _VOID: dict[str, str | None] = {
 # error, and the server says it in its log, once for each client.
 NOT_AWAITED = {
     "blend_pose",
-    "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics", "enable_environment_objects",
-    "enable_sensor_for_ros", "get_pose_from_animation", "reset_traffic_light_group",
+    "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics",
+    "enable_sensor_for_ros", "get_pose_from_animation",
     "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency", "set_bones_transform",
     "set_imui_gravity", "set_replayer_ignore_hero", "set_replayer_ignore_spectator", "set_replayer_time_factor",
     "stop_recorder", "stop_replayer", "use_carsim_road",

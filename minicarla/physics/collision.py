@@ -5,7 +5,8 @@ middle unseen, and the normal of the first touch is kept. So nothing tunnels, ho
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -100,6 +101,12 @@ class CollisionWorld:
             for column in range(math.floor(x0 / CELL), math.floor(x1 / CELL) + 1):
                 for row in range(math.floor(y0 / CELL), math.floor(y1 / CELL) + 1):
                     self._cells.setdefault((column, row), []).append(index)
+
+    def without(self, indices: Collection[int]) -> "CollisionWorld":
+        """The same without the static boxes of these indices; the others keep theirs."""
+        rest = copy(self)
+        rest._cells = {cell: [i for i in members if i not in indices] for cell, members in self._cells.items()}
+        return rest
 
     def step(self, bodies: Sequence[Body], dt: float) -> list[Contact]:
         """Pushes overlapping bodies apart and exchanges impulses, after all of them were stepped by `dt` seconds.

@@ -10,9 +10,11 @@ import numpy as np
 from minicarla.maps import OrientedBox, Pose, Town
 from minicarla.render import scenery
 from minicarla.render.encodings import Tag
+from minicarla.render.mesh import Mesh, turn
 from minicarla.render.roads import ASPHALT_KINDS
 
 _ROAD_HALF_HEIGHT_M = 0.05
+_RIM_M = 0.2  # by which a thing may be drawn larger than its box
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,15 @@ def _box_around(points: np.ndarray, line: np.ndarray) -> OrientedBox:
 def _trees(town: Town) -> Iterable[EnvironmentObject]:
     for number, box in enumerate(scenery.tree_boxes(town.lanes, town.buildings, town.surface)):
         yield _standing(f"Tree_{number}", Tag.VEGETATION, box)
+
+
+def faces_of(things: Iterable[EnvironmentObject], mesh: Mesh) -> np.ndarray:
+    """[F] bool: the faces of a town's mesh that belong to the things: those of their class inside their boxes."""
+    middles = mesh.corners.mean(axis=1)
+    chosen = np.zeros(len(mesh), bool)
+    for thing in things:
+        box = thing.box
+        offset = np.abs(turn(middles - np.array((box.x, box.y, box.z), np.float32), -box.yaw))
+        inside = (offset <= np.array((box.ex, box.ey, box.ez)) + _RIM_M).all(axis=1)
+        chosen |= inside & (mesh.tag == thing.label)
+    return chosen

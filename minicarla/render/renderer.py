@@ -11,6 +11,7 @@ from minicarla.maps import Pose, Town
 from minicarla.render import raster, shading
 from minicarla.render.actors import MeshLibrary, VisualActor, axes, pack_actors
 from minicarla.render.encodings import focal_length_px
+from minicarla.render.environment import EnvironmentObject, faces_of
 from minicarla.render.scene import build_scene, lit_colours, states_array
 from minicarla.render.sky import light_scalars, sky_dome, sky_picture
 from minicarla.render.weather import Weather, light_from_weather
@@ -21,6 +22,7 @@ _SAMPLES = 2  # per pixel and axis of an rgb picture
 _ACTOR_REACH_M = 250.0
 _USUAL_FOCAL_PX = 128.0  # of the 256-pixel camera with 90 degrees that the reaches are meant for
 _MAX_SIDE_PX = 8192
+_BEHIND_EVERYTHING_M = 1e30  # offset of a plane that no camera is in front of
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Renderer:
     def __init__(self, town: Town) -> None:
         self._scene = build_scene(town)
         self._static_count = len(self._scene.mesh)
+        self._planes = self._scene.planes
         self._library = MeshLibrary()
         self._dome = sky_dome()
         self._cameras: dict[int, _Camera] = {}
@@ -100,6 +103,11 @@ class Renderer:
             placed.mesh, placed.to_world, placed.paint, placed.first_face,
             self._light.to_sun, self._light.direct, self._light.ambient, self._colours,
         )  # fmt: skip
+
+    def hide(self, things: Sequence[EnvironmentObject]) -> None:
+        """Leaves these things of the town out of all pictures from now on, and no others."""
+        self._planes = self._scene.planes.copy()
+        self._planes[faces_of(things, self._scene.mesh), 3] = _BEHIND_EVERYTHING_M
 
     def add_camera(self, kind: CameraKind, width: int, height: int, fov_deg: float) -> int:
         """A camera of `width` x `height` pixels with a horizontal field of view; returns its handle.
@@ -168,7 +176,7 @@ class Renderer:
         view.nearness.fill(0.0)
         view.faces.fill(raster.NOTHING)
         raster.draw_static(
-            scene.mesh.corners, scene.planes, scene.chunk_start, scene.chunk_ball, scene.chunk_reach, view.reach,
+            scene.mesh.corners, self._planes, scene.chunk_start, scene.chunk_ball, scene.chunk_reach, view.reach,
             frame[3], to_camera, view.focal, view.nearness, view.faces, view.extent,
         )  # fmt: skip
         hidden = placed.ids.index(hidden_actor) if hidden_actor in placed.ids else -1

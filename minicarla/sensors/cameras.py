@@ -9,6 +9,7 @@ from minicarla.protocol.rpc import RpcError
 from minicarla.protocol.rpc_types import Description
 from minicarla.protocol.streams import Frame
 from minicarla.render import CameraKind, Renderer, VisualActor
+from minicarla.render.environment import environment_objects
 from minicarla.sensors.base import StateSensor
 from minicarla.world.actors import Prop, Vehicle, Walker
 from minicarla.world.state import SimulationState
@@ -33,6 +34,7 @@ class CameraRenderer:
         self._town = town
         self._renderer = Renderer(town)
         self._prepared: tuple[Town, Renderer] | None = None
+        self._hidden: frozenset[int] = frozenset()  # numbers of the environment objects that are left out
         self._drawn: tuple[int, int] | None = None  # episode and frame of what the renderer has been fed
 
     def prepare(self, town: Town) -> None:
@@ -49,6 +51,7 @@ class CameraRenderer:
             renderer = prepared[1] if prepared is not None and prepared[0] is town else Renderer(town)
             self._renderer.close()
             self._town, self._renderer, self._prepared = town, renderer, None
+            self._hidden = frozenset()
 
     def add_camera(self, kind: CameraKind, width: int, height: int, fov_deg: float) -> int:
         """A new camera's handle."""
@@ -63,6 +66,10 @@ class CameraRenderer:
         if self._drawn != (state.episode, state.frame):
             self._drawn = (state.episode, state.frame)
             self._renderer.update(_visible(state), state.weather, state.lights.states())
+        if self._hidden != state.hidden:
+            self._hidden = state.hidden
+            things = environment_objects(self._town)
+            self._renderer.hide([things[number] for number in sorted(state.hidden)])
         return self._renderer.render(camera, pose)
 
 

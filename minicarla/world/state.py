@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from minicarla.geometry.poses import attached_pose
@@ -99,6 +99,7 @@ class SimulationState:
         if self._statics is None or self._statics[0] is not town:
             self._statics = (town, CollisionWorld([building.box for building in town.buildings]))
         self.collisions = self._statics[1]
+        self.hidden: frozenset[int] = frozenset()  # numbers of environment objects that are neither seen nor solid
         self.elapsed = 0.0  # s
         self.map_changed = True
         self.weather = Weather()
@@ -126,6 +127,12 @@ class SimulationState:
             for number, spec in enumerate(town.signs)
         ]
         self.actors |= {sign.id: sign for sign in self.sign_actors}
+
+    def enable_environment(self, numbers: Iterable[int], enabled: bool) -> None:
+        """Show and make solid, or neither, environment objects; the first numbers are those of the houses."""
+        self.hidden = self.hidden - set(numbers) if enabled else self.hidden | set(numbers)
+        assert self._statics is not None
+        self.collisions = self._statics[1].without(self.hidden) if self.hidden else self._statics[1]
 
     def _enter(self, actor: Actor) -> None:
         self.actors[actor.id] = actor

@@ -96,3 +96,18 @@ def test_a_light_that_holds_no_lane_is_drawn(town01: Town) -> None:
     town = Town("Lone", text)
     assert any(not light.stop_boxes for light in town.lights)
     Renderer(town).close()
+
+
+@pytest.mark.parametrize("label", [Tag.BUILDINGS, Tag.VEGETATION, Tag.TRAFFIC_SIGNS, Tag.POLES])
+def test_what_is_hidden_is_gone_and_the_rest_stays(signposted: tuple[Town, CameraRig], label: Tag) -> None:
+    town, rig = signposted
+    things = of(environment_objects(town), label)
+    thing = things[len(things) // 2]
+    front = in_front_of(thing.box, thing.box.ex + 3.0, thing.box.yaw)
+    before = rig.tags(front)
+    rig.renderer.hide([thing])
+    hidden = rig.tags(front)
+    assert (hidden == label).sum() < 0.7 * (before == label).sum()
+    assert np.array_equal(hidden[before != label], before[before != label])
+    rig.renderer.hide([])
+    assert np.array_equal(rig.tags(front), before)

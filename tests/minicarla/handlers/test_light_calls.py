@@ -80,6 +80,18 @@ def test_frozen_lights_stay(sync: SyncWorld):
     assert [light.get_state() for light in lights] != before
 
 
+def test_reset_of_a_group_leaves_the_others(sync: SyncWorld):
+    light = lights_of(sync)[0]
+    group = {member.id for member in light.get_group_traffic_lights()}
+    sync.ticks(round(12.0 / 0.05))
+    others = {other.id: other.get_state() for other in lights_of(sync) if other.id not in group}
+    assert YELLOW in others.values()
+    light.reset_group()
+    sync.ticks(2)
+    assert [member.get_state() for member in light.get_group_traffic_lights()].count(GREEN) == 1
+    assert {other.id: other.get_state() for other in lights_of(sync) if other.id not in group} == others
+
+
 def test_vehicle_is_told_about_its_light(sync: SyncWorld):
     light = lights_of(sync)[0]
     centre = light.trigger_volume.location

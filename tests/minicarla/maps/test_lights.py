@@ -7,7 +7,8 @@ from xml.etree import ElementTree as ET
 import carla
 import pytest
 
-from minicarla.maps import OrientedBox, Town
+from minicarla.geometry.types import FIRST_LONE_JUNCTION
+from minicarla.maps import LightSpec, OrientedBox, Town
 from minicarla.maps.lights import traffic_lights
 from minicarla.maps.opendrive import TRAFFIC_LIGHT_TYPE
 
@@ -93,3 +94,31 @@ def test_lights_without_references_hold_the_lane_they_stand_at(town01: Town) -> 
     for light in town01.lights:
         (box,), (own,) = boxes[light.sign_id], light.stop_boxes
         assert (box.x, box.y) == pytest.approx((own.x, own.y), abs=0.15)
+
+
+def test_a_light_outside_junctions_stands_alone_and_holds_its_lane(town01: Town) -> None:
+    """At the corner between roads 0 and 8; once without a controller, once with one that a junction names."""
+    root = ET.fromstring(town01.xodr)
+    (corner,) = root.iterfind("road[@id='11']")
+    template = next(root.iter("signal"))
+    signal = ET.fromstring(ET.tostring(template))
+    signal.set("id", "9000")
+    signal.set("s", "8.0")
+    ET.SubElement(corner, "signals").append(signal)
+
+    def light() -> LightSpec:
+        lights = traffic_lights(root, carla.Map("corner", ET.tostring(root, encoding="unicode")), town01.surface)
+        assert len(lights) == 37
+        return next(light for light in lights if light.sign_id == "9000")
+
+    alone = light()
+    assert alone.junction_id == FIRST_LONE_JUNCTION
+    (box,) = alone.stop_boxes
+    lane = town01.carla_map.get_waypoint(carla.Location(box.x, box.y, box.z))
+    assert lane.road_id == 11
+    assert lane.lane_id == int(signal.find("validity").get("fromLane"))
+    controller = ET.SubElement(root, "controller", name="c", id="9001", sequence="3")
+    ET.SubElement(controller, "control", signalId="9000", type="")
+    junction = root.find("junction")
+    ET.SubElement(junction, "controller", id="9001", type="0", sequence="3")
+    assert light().junction_id == int(junction.get("id"))

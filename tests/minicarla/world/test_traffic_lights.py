@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minicarla.geometry.types import LightSpec, OrientedBox, Pose
+from minicarla.geometry.types import FIRST_LONE_JUNCTION, LightSpec, OrientedBox, Pose
 from minicarla.world.traffic_lights import LightState, TrafficLightSystem
 
 DT = 0.05
@@ -51,6 +51,22 @@ class TestCycle:
             assert mine[start : start + 13] == [GREEN] * 10 + [YELLOW] * 3
             assert all(state is RED for second, state in enumerate(mine) if not start <= second < start + 13)
         assert tuple(system.state(name) for name in "abc") == seen[0]  # 45 s later
+
+    def test_a_light_of_no_junction_is_red_as_long_as_green(self) -> None:
+        system = TrafficLightSystem([light("far", FIRST_LONE_JUNCTION, 0)])
+        run(system, 22.0)
+        assert system.state("far") is RED
+        run(system, 1.5)
+        assert system.state("far") is GREEN
+
+    def test_one_junction_starts_anew_and_no_other(self, system: TrafficLightSystem) -> None:
+        run(system, 20.0)
+        assert (system.state("b"), system.state("e")) == (GREEN, GREEN)
+        revision = system.revision
+        system.reset_group("c")
+        assert (system.state("a"), system.state("b"), system.state("e")) == (GREEN, RED, GREEN)
+        assert system.elapsed_time("a") == 0.0
+        assert system.revision != revision
 
     def test_lights_of_a_group_go_together(self, system: TrafficLightSystem) -> None:
         for _ in range(60):

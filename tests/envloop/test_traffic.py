@@ -49,6 +49,19 @@ def test_traffic_is_a_function_of_the_seed(make_env):
     assert not np.array_equal(other[0], first[0])
 
 
+@pytest.mark.parametrize(("npc_speed_kmh", "slowest_kmh", "fastest_kmh"), [(15.0, 14.0, 16.0), (0.0, 33.0, 92.0)])
+def test_vehicles_want_the_speed_that_is_set_or_what_the_signs_say(
+    make_env, npc_speed_kmh: float, slowest_kmh: float, fastest_kmh: float
+):
+    env = make_env(scenario="0", npc_speed_kmh=npc_speed_kmh)
+    env.reset(seed=3, options={"start": "beginning"})
+    top_kmh = 0.0
+    for _ in range(200):
+        env.simulator.tick()
+        top_kmh = max(top_kmh, *(3.6 * npc.actor.get_velocity().length() for npc in env.npcs))
+    assert slowest_kmh < top_kmh < fastest_kmh
+
+
 def test_the_next_episode_has_none_of_the_last_ones_vehicles(make_env, simulator):
     env = make_env(scenario="0")
     for seed in range(4):

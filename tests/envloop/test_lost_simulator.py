@@ -67,7 +67,7 @@ def test_one_in_the_traffic_managers_process_comes_over_with_its_traceback(make_
     with pytest.raises(
         RuntimeError, match=r"Traceback[\s\S]*list index out of range|Traceback[\s\S]*IndexError"
     ) as error:
-        manager.call("spawn", 1, [10**6], 1)
+        manager.call("spawn", 1, [10**6], 1, 20.0)
     assert not isinstance(error.value, SimulatorError)
     manager.send("control", "no number", 0.0, 0.0, 0.0)
     with pytest.raises(RuntimeError, match=r"Traceback[\s\S]*control") as error:

@@ -51,6 +51,12 @@ MAX_FRICTION_TRIGGERS = 64  # every tick compares each with every vehicle
 MAX_CAMERAS = 64
 MAX_IMAGE_PIXELS = 3840 * 2160  # of one camera
 MAX_TOTAL_PIXELS = 4 * MAX_IMAGE_PIXELS  # of all cameras; the renderer holds 36 bytes for each
+MAX_LIDAR_CHANNELS = 1024
+MAX_LIDAR_RANGE_M = 2000.0
+# Of one lidar: the longest tick's points then still fit into a reader's queue. And of all lidars together.
+MAX_POINTS_PER_SECOND = 3_000_000
+MAX_TOTAL_POINTS_PER_SECOND = 20_000_000
+MAX_RADAR_POINTS_PER_SECOND = 100_000
 MAX_ATTACHMENT_DEPTH = 16  # a sensor on a car on a trailer on ...
 MAX_COMMANDS_AFTER_SPAWN = 256  # in all `then` of one command of a batch
 MAX_COMMAND_DEPTH = 8  # SpawnActor(...).then(SpawnActor(...).then(...))

@@ -29,6 +29,7 @@ _FRAME_PREFIX = struct.Struct("<I")  # number of bytes that follow
 _SENSOR_HEADER = struct.Struct("<IQQd6f")  # prefix; type, frame, seconds, location, rotation
 _SNAPSHOT_HEADER = struct.Struct("<IQQd6fQdfiiiI")  # the same; episode, platform time, delta, map origin, state bits
 _IMAGE_HEADER = struct.Struct("<IQQd6fIIf")  # the same; width, height, field of view
+_LIDAR_HEADER = struct.Struct("<IQQd6ffI")  # the same; horizontal angle, channels; then points of each channel (u32)
 _SENSOR_HEADER_BYTES = _SENSOR_HEADER.size - _FRAME_PREFIX.size
 
 # id, state, location, rotation, velocity, angular velocity, acceleration; then 54 bytes by kind of actor
@@ -53,6 +54,9 @@ class SensorType(IntEnum):
     GNSS = 4
     IMU = 5
     OBSTACLE = 7
+    RADAR = 9
+    SEMANTIC_LIDAR = 10
+    LIDAR = 11
     RGB = 13
     SEMANTIC = 14
     SNAPSHOT = 17
@@ -77,6 +81,25 @@ def image(
     """
     size = _IMAGE_HEADER.size - _FRAME_PREFIX.size + bgra_bytes
     return _IMAGE_HEADER.pack(size, kind, frame, seconds, *pose, width, height, fov_deg)
+
+
+def lidar(
+    kind: SensorType, frame: int, seconds: float, pose: Vector, angle_rad: float, counts: np.ndarray, point_bytes: int
+) -> bytes:
+    """Prefix and headers of a lidar's frame; its points follow, `point_bytes` bytes, one channel after the other.
+
+    `angle_rad` is the horizontal angle; `counts` are the points of each channel. A point is x, y, z, intensity
+    (float32); a semantic one x, y, z, cosine (float32), actor id, tag (uint32).
+    """
+    size = _LIDAR_HEADER.size - _FRAME_PREFIX.size + 4 * len(counts) + point_bytes
+    head = _LIDAR_HEADER.pack(size, kind, frame, seconds, *pose, angle_rad, len(counts))
+    return head + counts.astype("<u4").tobytes()
+
+
+def radar(frame: int, seconds: float, pose: Vector, detection_bytes: int) -> bytes:
+    """Prefix and header of a radar's frame; its detections follow: velocity, azimuth, altitude, depth (float32)."""
+    size = _SENSOR_HEADER_BYTES + detection_bytes
+    return _SENSOR_HEADER.pack(size, SensorType.RADAR, frame, seconds, *pose)
 
 
 def measurement(kind: SensorType, frame: int, seconds: float, pose: Vector, body: object) -> bytes:

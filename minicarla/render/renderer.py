@@ -9,12 +9,11 @@ import numpy as np
 
 from minicarla.maps import Pose, Town
 from minicarla.render import raster, shading
-from minicarla.render.actors import MeshLibrary, VisualActor, axes, pack_actors
+from minicarla.render.actors import VisualActor, axes
 from minicarla.render.encodings import focal_length_px
-from minicarla.render.environment import EnvironmentObject, faces_of
-from minicarla.render.scene import build_scene, lit_colours, states_array
-from minicarla.render.sky import light_scalars, sky_dome, sky_picture
-from minicarla.render.weather import Weather, light_from_weather
+from minicarla.render.environment import EnvironmentObject
+from minicarla.render.stage import Stage
+from minicarla.render.weather import Weather
 
 CameraKind = Literal["rgb", "semantic", "depth"]
 
@@ -22,7 +21,7 @@ _SAMPLES = 2  # per pixel and axis of an rgb picture
 _ACTOR_REACH_M = 250.0
 _USUAL_FOCAL_PX = 128.0  # of the 256-pixel camera with 90 degrees that the reaches are meant for
 _MAX_SIDE_PX = 8192
-_BEHIND_EVERYTHING_M = 1e30  # offset of a plane that no camera is in front of
+FOV_DEG = (1.0, 170.0)  # least and most
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,9 @@ class Renderer:
     """
 
     def __init__(self, town: Town) -> None:
-        self._scene = build_scene(town)
-        self._static_count = len(self._scene.mesh)
-        self._planes = self._scene.planes
-        self._library = MeshLibrary()
-        self._dome = sky_dome()
+        self.stage = Stage(town)
         self._cameras: dict[int, _Camera] = {}
         self._next_camera = 1
-        self._colours = np.zeros((self._static_count, 3), np.float32)
-        self._materials = self._scene.mesh.material.copy()
-        self._tags = self._scene.mesh.tag.copy()
-        self._weather: Weather | None = None
-        self._light_states: dict[str, int] = {}
-        self.update((), Weather(), {})
         self._compile()
 
     def _compile(self) -> None:
@@ -68,46 +57,12 @@ class Renderer:
             self.remove_camera(camera)
 
     def update(self, actors: Sequence[VisualActor], weather: Weather, light_states: Mapping[str, int]) -> None:
-        """Sets what the cameras see.
-
-        Args:
-          actors: vehicles and walkers, in an order that does not depend on chance.
-          weather: CARLA's 14 weather numbers.
-          light_states: sign id -> 0 red, 1 yellow, 2 green, 3 off (`carla.TrafficLightState`); others are off.
-        """
-        states_changed = self._light_states != light_states
-        if weather != self._weather:
-            self._weather, states_changed = weather, True
-            self._light = light_from_weather(weather)
-            self._light_scalars = light_scalars(self._light)
-            self._sky = sky_picture(self._light, self._dome)
-            self._colours[: self._static_count] = lit_colours(self._scene.mesh, self._light)
-        if states_changed:
-            self._light_states = dict(light_states)
-            states = states_array(self._scene, tuple(light_states.items()))
-            self._colours[self._scene.lamp_faces] = self._scene.lamps.colours(states)
-        self._place(actors)
-
-    def _place(self, actors: Sequence[VisualActor]) -> None:
-        self._actors = placed = pack_actors(actors, self._library, self._static_count)
-        library = self._library
-        needed = self._static_count + len(placed.library_faces)
-        if needed > len(self._colours):
-            spare = needed + len(placed.library_faces)
-            self._colours = _grown(self._colours, spare)
-            self._materials, self._tags = _grown(self._materials, spare), _grown(self._tags, spare)
-        self._materials[self._static_count : needed] = library.materials[placed.library_faces]
-        self._tags[self._static_count : needed] = library.tags[placed.library_faces]
-        shading.light_actors(
-            library.normals, library.colours, library.materials, library.start,
-            placed.mesh, placed.to_world, placed.paint, placed.first_face,
-            self._light.to_sun, self._light.direct, self._light.ambient, self._colours,
-        )  # fmt: skip
+        """Sets what the cameras see, see `Stage.update`."""
+        self.stage.update(actors, weather, light_states)
 
     def hide(self, things: Sequence[EnvironmentObject]) -> None:
         """Leaves these things of the town out of all pictures from now on, and no others."""
-        self._planes = self._scene.planes.copy()
-        self._planes[faces_of(things, self._scene.mesh), 3] = _BEHIND_EVERYTHING_M
+        self.stage.hide(things)
 
     def add_camera(self, kind: CameraKind, width: int, height: int, fov_deg: float) -> int:
         """A camera of `width` x `height` pixels with a horizontal field of view; returns its handle.
@@ -119,8 +74,8 @@ class Renderer:
             raise ValueError(f"Camera kind {kind!r} is unknown; use one of {', '.join(get_args(CameraKind))}.")
         if not (1 <= width <= _MAX_SIDE_PX and 1 <= height <= _MAX_SIDE_PX):
             raise ValueError(f"Camera size {width}x{height} is not possible; use 1 to {_MAX_SIDE_PX} pixels a side.")
-        if not 1.0 <= fov_deg <= 170.0:
-            raise ValueError(f"Camera fov {fov_deg} is not possible; use 1 to 170 degrees.")
+        if not FOV_DEG[0] <= fov_deg <= FOV_DEG[1]:
+            raise ValueError(f"Camera fov {fov_deg} is not possible; use {FOV_DEG[0]:g} to {FOV_DEG[1]:g} degrees.")
         factor = _SAMPLES if kind == "rgb" else 1
         rows, columns = factor * height, factor * width
         handle, self._next_camera = self._next_camera, self._next_camera + 1
@@ -153,30 +108,30 @@ class Renderer:
         Raises:
           KeyError: no camera has this handle.
         """
-        view = self._cameras[camera]
+        view, stage = self._cameras[camera], self.stage
         forward, right, up = axes(pose)
         frame = np.array([forward, right, up, (pose.x, pose.y, pose.z)])  # [4, 3]
         self._rasterise(view, frame, hidden_actor)
         if view.kind == "rgb":
             shading.shade_rgb(
                 view.faces, view.faces.view(np.int64), view.nearness, frame.astype(np.float32), view.focal,
-                self._colours, self._materials, self._scene.windows, self._light_scalars, self._sky, view.picture,
+                stage.colours, stage.materials, stage.scene.windows, stage.light_scalars, stage.sky, view.picture,
             )  # fmt: skip
         elif view.kind == "semantic":
-            shading.shade_tags(view.faces, self._tags, view.picture)
+            shading.shade_tags(view.faces, stage.tags, view.picture)
         else:
             shading.shade_depth(view.nearness, view.picture)
         return view.picture.tobytes()
 
     def _rasterise(self, view: _Camera, frame: np.ndarray, hidden_actor: int | None) -> None:
-        scene, library, placed = self._scene, self._library, self._actors
+        scene, library, placed = self.stage.scene, self.stage.library, self.stage.actors
         to_camera = np.empty((3, 4))
         to_camera[:, :3] = frame[1], -frame[2], frame[0]
         to_camera[:, 3] = -to_camera[:, :3] @ frame[3]
         view.nearness.fill(0.0)
         view.faces.fill(raster.NOTHING)
         raster.draw_static(
-            scene.mesh.corners, self._planes, scene.chunk_start, scene.chunk_ball, scene.chunk_reach, view.reach,
+            scene.mesh.corners, self.stage.planes, scene.chunk_start, scene.chunk_ball, scene.chunk_reach, view.reach,
             frame[3], to_camera, view.focal, view.nearness, view.faces, view.extent,
         )  # fmt: skip
         hidden = placed.ids.index(hidden_actor) if hidden_actor in placed.ids else -1
@@ -186,9 +141,3 @@ class Renderer:
             hidden, view.kind != "rgb", _ACTOR_REACH_M * view.reach,
             to_camera, view.focal, view.nearness, view.faces, view.extent,
         )  # fmt: skip
-
-
-def _grown(array: np.ndarray, length: int) -> np.ndarray:
-    grown = np.zeros((length, *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown

@@ -27,6 +27,7 @@ class StaticScene:
     faces the foot of the left edge (x, y, z), the horizontal direction (x, y) and the width in m.
     chunk_start: [C + 1] int64; chunk_ball: [C, 4] float32 (centre, radius); chunk_reach: [C] float32, m.
     sign_index: light id -> place in the array of light states. lamps, lamp_faces: the lamps and the ids of their faces.
+    light_of: [F] int32, the light that a face is part of, by its place in the town's list; -1 for none.
     """
 
     mesh: Mesh
@@ -38,6 +39,7 @@ class StaticScene:
     sign_index: dict[str, int]
     lamps: Lamps
     lamp_faces: np.ndarray
+    light_of: np.ndarray
 
 
 def build_scene(town: Town) -> StaticScene:
@@ -46,19 +48,23 @@ def build_scene(town: Town) -> StaticScene:
     posts, lamps = scenery.traffic_lights(town.lights)
     plates = scenery.signs(town.signs if town.draws_signs else ())
     layers = [
-        (roads.ground(lanes, town.surface), _ALWAYS_M),
+        (roads.ground(lanes, town.surface), _ALWAYS_M, 0),
         (
             merge([roads.surfaces(lanes), roads.decks(lanes, town.surface), scenery.buildings(town.buildings)]),
             _COARSE_REACH_M,
+            0,
         ),
-        (scenery.trees(lanes, town.buildings, town.surface), 0.5 * (_FINE_REACH_M + _COARSE_REACH_M)),
+        (scenery.trees(lanes, town.buildings, town.surface), 0.5 * (_FINE_REACH_M + _COARSE_REACH_M), 0),
         (
-            merge([roads.edges(lanes), roads.junction_aprons(lanes), roads.markings(lanes), plates, posts, lamps.mesh]),
+            merge([roads.edges(lanes), roads.junction_aprons(lanes), roads.markings(lanes), plates]),
             _FINE_REACH_M,
+            0,
         ),
+        (posts, _FINE_REACH_M, len(town.lights)),
+        (lamps.mesh, _FINE_REACH_M, len(town.lights)),
     ]
-    total = merge(mesh for mesh, _ in layers)
-    reach = np.concatenate([np.full(len(mesh), distance) for mesh, distance in layers])
+    total = merge(mesh for mesh, *_ in layers)
+    reach = np.concatenate([np.full(len(mesh), distance) for mesh, distance, *_ in layers])
     order, start = _group(total, reach)
     mesh = total.take(order)
     place = np.empty(len(order), np.int64)
@@ -74,7 +80,15 @@ def build_scene(town: Town) -> StaticScene:
         sign_index={light.sign_id: i for i, light in enumerate(town.lights)},
         lamps=lamps,
         lamp_faces=place[len(total) - len(lamps.mesh) :],
+        light_of=np.concatenate([_item_of(mesh, lights) for mesh, _, lights in layers])[order],
     )
+
+
+def _item_of(mesh: Mesh, items: int) -> np.ndarray:
+    """[F] int32, the number of the item that each face belongs to, for items of equally many faces; -1 for no items."""
+    if not items:
+        return np.full(len(mesh), -1, np.int32)
+    return np.repeat(np.arange(items, dtype=np.int32), len(mesh) // items)
 
 
 def _group(mesh: Mesh, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -16,9 +16,14 @@ class StateSensor(Sensor):
         self._state = state
 
     def _measurement(self, kind: wire.SensorType, body: object) -> Frame:
-        pose, state = self.pose, self._state
-        place = (pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll)
-        return (wire.measurement(kind, state.frame, state.elapsed, place, body),)
+        state = self._state
+        return (wire.measurement(kind, state.frame, state.elapsed, self.place, body),)
+
+    @property
+    def place(self) -> tuple[float, ...]:
+        """Its pose as every frame carries it: x, y, z (m), pitch, yaw, roll (deg)."""
+        pose = self.pose
+        return (pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll)
 
     def _owner_wire(self) -> Wire:
         return (self.parent or self).wire(self._state.streams.port)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from minicarla.limits import MAX_RAY_M
 from minicarla.maps import Pose
 from minicarla.protocol import wire
 from minicarla.protocol.rpc_types import Description, Wire, bounding_box
@@ -47,8 +46,6 @@ class ObstacleSensor(StateSensor):
     def __init__(self, actor_id: int, description: Description, pose: Pose, state: SimulationState) -> None:
         super().__init__(actor_id, description, pose, state)
         self._config = measurements.ObstacleConfig.from_attributes(description.attributes)
-        if not (0.0 < self._config.distance <= MAX_RAY_M and 0.0 <= self._config.hit_radius <= MAX_RAY_M):
-            raise ValueError(f"distance and hit_radius must be positive and at most {MAX_RAY_M} m")
 
     def frames(self) -> Iterator[Frame]:
         state = self._state

@@ -5,13 +5,21 @@ from collections.abc import Mapping
 from minicarla.maps import Pose, Town
 from minicarla.protocol.rpc_types import Description
 from minicarla.sensors.base import StateSensor
-from minicarla.sensors.cameras import CAMERAS, CameraRenderer, CameraSensor
+from minicarla.sensors.cameras import CAMERAS, CameraSensor
 from minicarla.sensors.detectors import CollisionSensor, LaneInvasionSensor, ObstacleSensor
+from minicarla.sensors.lidar import LidarSensor, SemanticLidarSensor
 from minicarla.sensors.navigation import GnssSensor, ImuSensor
+from minicarla.sensors.radar import RadarSensor
+from minicarla.sensors.scene import SceneView
 from minicarla.world.sensor import Sensor
 from minicarla.world.state import SimulationState
 
-# A camera gets the renderer besides.
+# Cameras and these see the scene.
+_RAYS: Mapping[str, type[LidarSensor | SemanticLidarSensor | RadarSensor]] = {
+    "sensor.lidar.ray_cast": LidarSensor,
+    "sensor.lidar.ray_cast_semantic": SemanticLidarSensor,
+    "sensor.other.radar": RadarSensor,
+}
 _OTHERS: Mapping[str, type[StateSensor]] = {
     "sensor.other.collision": CollisionSensor,
     "sensor.other.lane_invasion": LaneInvasionSensor,
@@ -19,27 +27,27 @@ _OTHERS: Mapping[str, type[StateSensor]] = {
     "sensor.other.gnss": GnssSensor,
     "sensor.other.imu": ImuSensor,
 }
-SENSORS = (*CAMERAS, *_OTHERS)
+SENSORS = (*CAMERAS, *_RAYS, *_OTHERS)
 
 
 def sensor_class(type_id: str) -> type[StateSensor]:
     """The class of a sensor's blueprint."""
-    return CameraSensor if type_id in CAMERAS else _OTHERS[type_id]
+    return CameraSensor if type_id in CAMERAS else _RAYS.get(type_id) or _OTHERS[type_id]
 
 
 class SensorFactory:
-    """Makes the sensors of a simulation: a `world.state.SensorMaker`. All cameras share its renderer."""
+    """Makes the sensors of a simulation: a `world.state.SensorMaker`. All that see share one view."""
 
     def __init__(self, town: Town) -> None:
-        self._renderer = CameraRenderer(town)
+        self._view = SceneView(town)
 
     def prepare(self, town: Town) -> None:
         """Do what takes long of `load` beforehand; a thread may call it."""
-        self._renderer.prepare(town)
+        self._view.prepare(town)
 
     def load(self, town: Town) -> None:
         """Go over to a town; if that fails, the old one stays."""
-        self._renderer.load(town)
+        self._view.load(town)
 
     def makes(self, type_id: str) -> bool:
         """Whether the blueprint is a sensor's."""
@@ -49,9 +57,11 @@ class SensorFactory:
         """A new sensor.
 
         Raises:
-          RpcError: there are too many cameras, or they are too large.
+          RpcError: there are too many cameras or points, or they are too large.
           ValueError: another attribute that cannot be.
         """
         if description.type_id in CAMERAS:
-            return CameraSensor(actor_id, description, pose, state, self._renderer)
+            return CameraSensor(actor_id, description, pose, state, self._view)
+        if description.type_id in _RAYS:
+            return _RAYS[description.type_id](actor_id, description, pose, state, self._view)
         return _OTHERS[description.type_id](actor_id, description, pose, state)

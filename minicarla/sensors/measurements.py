@@ -6,14 +6,16 @@ Compared with CARLA's AInertialMeasurementUnit, AGnssSensor, AObstacleDetectionS
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from minicarla.geometry.types import Pose
+from minicarla.limits import MAX_MAGNITUDE, MAX_RAY_M
 from minicarla.physics.collision import Body, CollisionWorld, RayHit
 from minicarla.protocol.rpc_types import finite
+from minicarla.world.attributes import Attributes, boolean, number, positive
 
 GRAVITY = 9.81  # m/s^2, as CARLA's IMU has it
 EARTH_RADIUS = 6378137.0  # m, equatorial
@@ -40,11 +42,12 @@ class ImuNoise:
     gyro_bias: Vector = (0.0, 0.0, 0.0)
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, str]) -> "ImuNoise":
+    def from_attributes(cls, attributes: Attributes) -> "ImuNoise":
+        """ValueError, which names the attribute, for one that cannot be."""
         return cls(
-            accel_stddev=_axes(attributes, "noise_accel_stddev_"),
-            gyro_stddev=_axes(attributes, "noise_gyro_stddev_"),
-            gyro_bias=_axes(attributes, "noise_gyro_bias_"),
+            accel_stddev=_numbers(attributes, [f"noise_accel_stddev_{axis}" for axis in "xyz"], 0.0),
+            gyro_stddev=_numbers(attributes, [f"noise_gyro_stddev_{axis}" for axis in "xyz"], 0.0),
+            gyro_bias=_numbers(attributes, [f"noise_gyro_bias_{axis}" for axis in "xyz"]),
         )
 
 
@@ -56,11 +59,12 @@ class GnssNoise:
     bias: Vector = (0.0, 0.0, 0.0)
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, str]) -> "GnssNoise":
+    def from_attributes(cls, attributes: Attributes) -> "GnssNoise":
+        """ValueError, which names the attribute, for one that cannot be."""
         names = ("lat", "lon", "alt")
         return cls(
-            stddev=_floats(attributes, [f"noise_{name}_stddev" for name in names]),
-            bias=_floats(attributes, [f"noise_{name}_bias" for name in names]),
+            stddev=_numbers(attributes, [f"noise_{name}_stddev" for name in names], 0.0),
+            bias=_numbers(attributes, [f"noise_{name}_bias" for name in names]),
         )
 
 
@@ -71,11 +75,6 @@ class ImuMeasurement:
     accelerometer: Vector
     gyroscope: Vector
     compass: float
-
-
-def noise_generator(attributes: Mapping[str, str]) -> np.random.Generator:
-    """The generator that a sensor's `noise_seed` attribute asks for; one per sensor."""
-    return np.random.default_rng(int(attributes.get("noise_seed", "0")))
 
 
 def to_local(vector: Vector, pitch: float, yaw: float, roll: float) -> Vector:
@@ -173,11 +172,12 @@ class ObstacleConfig:
     only_dynamics: bool = False
 
     @classmethod
-    def from_attributes(cls, attributes: Mapping[str, str]) -> "ObstacleConfig":
+    def from_attributes(cls, attributes: Attributes) -> "ObstacleConfig":
+        """ValueError, which names the attribute, for one that cannot be."""
         return cls(
-            distance=finite(attributes.get("distance", "5")),
-            hit_radius=finite(attributes.get("hit_radius", "0.5")),
-            only_dynamics=attributes.get("only_dynamics", "false").lower() in ("true", "1"),
+            distance=positive(attributes, "distance", MAX_RAY_M),
+            hit_radius=number(attributes, "hit_radius", 0.0, MAX_RAY_M),
+            only_dynamics=boolean(attributes, "only_dynamics"),
         )
 
 
@@ -201,10 +201,6 @@ def _noisy(exact: Vector, stddev: Vector, bias: Vector, draws: list[float]) -> V
     return x, y, z
 
 
-def _axes(attributes: Mapping[str, str], prefix: str) -> Vector:
-    return _floats(attributes, [prefix + axis for axis in "xyz"])
-
-
-def _floats(attributes: Mapping[str, str], names: list[str]) -> Vector:
-    x, y, z = (finite(attributes.get(name, "0")) for name in names)
+def _numbers(attributes: Attributes, names: list[str], low: float = -MAX_MAGNITUDE) -> Vector:
+    x, y, z = (number(attributes, name, low) for name in names)
     return x, y, z

@@ -8,6 +8,7 @@ from minicarla.geometry.types import Pose
 from minicarla.protocol.rpc_types import Description
 from minicarla.protocol.streams import Frame
 from minicarla.world.actors import Actor
+from minicarla.world.attributes import number
 
 _ROUNDING_S = 1e-6
 
@@ -19,7 +20,10 @@ class Sensor(Actor):
 
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         super().__init__(actor_id, description, pose)
-        self.interval = description.number("sensor_tick", 0.0)  # s; 0 = at every tick
+        # s; 0 = at every tick
+        self.interval = (
+            number(description.attributes, "sensor_tick", 0.0) if "sensor_tick" in description.attributes else 0.0
+        )
         self._waited = math.inf  # s; it measures at its first tick
 
     def is_due(self, dt: float) -> bool:

@@ -85,9 +85,6 @@ _REFUSED = {
     "sensor.camera.optical_flow": _NOT_YET,
     "sensor.camera.cosmos_visualization": _NOT_YET,
     "sensor.camera.dvs": _NOT_YET,
-    "sensor.lidar.ray_cast": _NOT_YET,
-    "sensor.lidar.ray_cast_semantic": _NOT_YET,
-    "sensor.other.radar": _NOT_YET,
     "sensor.other.rss": (
         "the carla wheel from PyPI is built without the RSS library: use sensor.other.obstacle or sensor.other.radar"
     ),

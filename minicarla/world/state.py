@@ -101,6 +101,7 @@ class SimulationState:
         self.collisions = self._statics[1]
         self.hidden: frozenset[int] = frozenset()  # numbers of environment objects that are neither seen nor solid
         self.elapsed = 0.0  # s
+        self.delta = 0.0  # s, of the last tick
         self.map_changed = True
         self.weather = Weather()
         self.contacts: list[Contact] = []  # of the last tick
@@ -115,9 +116,11 @@ class SimulationState:
         self._next_id = 1
         self.lights = TrafficLightSystem(town.lights)
         self.light_actors: dict[str, TrafficLight] = {}
+        self.light_ids: dict[str, int] = {}  # by sign id
         for spec in town.lights:
             light = TrafficLight(self._next_id, _described("traffic.traffic_light"), spec)
             self.light_actors[spec.sign_id] = light
+            self.light_ids[spec.sign_id] = light.id
             self._enter(light)
         self.spectator = Actor(self._next_id, _described("spectator"), Pose(0.0, 0.0, 10.0))
         self._enter(self.spectator)

@@ -24,6 +24,7 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     """Move the simulation on by one step of `dt` s and send out what its sensors see; the new frame number."""
     state.frame += 1
     state.elapsed += dt
+    state.delta = dt
     state.lights.tick(dt)
     moved_s = min(dt, MAX_PHYSICS_S)
     surface = state.town.surface

@@ -23,10 +23,10 @@ from minicarla.sensors.measurements import (
     geolocate,
     measure_gnss,
     measure_imu,
-    noise_generator,
     parse_geo_reference,
     to_local,
 )
+from minicarla.world.blueprints import library
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")
 QUIET = ImuNoise()
@@ -34,8 +34,12 @@ angle = st.floats(-180.0, 180.0)
 axis = st.floats(-50.0, 50.0)
 
 
+def defaults(sensor: str) -> dict[str, str]:
+    return library()[sensor].defaults()
+
+
 def rng(seed: int = 0) -> np.random.Generator:
-    return noise_generator({"noise_seed": str(seed)})
+    return np.random.default_rng(seed)
 
 
 def xodr(reference: str) -> str:
@@ -95,7 +99,8 @@ class TestImu:
 
     def test_noise_has_the_deviation_and_bias_asked_for(self) -> None:
         noise = ImuNoise.from_attributes(
-            {"noise_accel_stddev_x": "0.5", "noise_gyro_stddev_y": "0.1", "noise_gyro_bias_z": "0.25"}
+            defaults("sensor.other.imu")
+            | {"noise_accel_stddev_x": "0.5", "noise_gyro_stddev_y": "0.1", "noise_gyro_bias_z": "0.25"}
         )
         generator = rng(3)
         reads = [measure_imu(Pose(0, 0, 0), (0, 0, 0), (0, 0, 0), noise, generator) for _ in range(4000)]
@@ -139,7 +144,9 @@ class TestGnss:
         assert parse_geo_reference(xodr(reference)) == GeoReference()
 
     def test_bias_and_deviation_are_added(self) -> None:
-        noise = GnssNoise.from_attributes({"noise_lat_bias": "0.5", "noise_alt_stddev": "2.0"})
+        noise = GnssNoise.from_attributes(
+            defaults("sensor.other.gnss") | {"noise_lat_bias": "0.5", "noise_alt_stddev": "2.0"}
+        )
         generator = rng(1)
         reads = np.array([measure_gnss(Pose(0, 0, 7.0), GeoReference(0, 0), noise, generator) for _ in range(3000)])
         assert reads.mean(axis=0) == pytest.approx((0.5, 0.0, 7.0), abs=0.15)
@@ -160,7 +167,7 @@ class TestObstacle:
         assert hit.distance == pytest.approx(12.0 + MODEL3.box_centre[0] - MODEL3.extent[0] - 0.5)
 
     def test_the_default_sees_5_m_far_static_and_dynamic(self) -> None:
-        config = ObstacleConfig.from_attributes({})
+        config = ObstacleConfig.from_attributes(defaults("sensor.other.obstacle"))
         assert detect_obstacle(Pose(23.0, 0, 0.8), config, self.WORLD, [], None) is None
         hit = detect_obstacle(Pose(25.0, 0, 0.8), config, self.WORLD, [], None)
         assert hit is not None
@@ -168,7 +175,9 @@ class TestObstacle:
 
     @pytest.mark.parametrize(("text", "seen"), [("true", False), ("True", False), ("false", True)])
     def test_only_dynamics_looks_through_the_town(self, text: str, seen: bool) -> None:
-        config = ObstacleConfig.from_attributes({"distance": "50", "hit_radius": "0.5", "only_dynamics": text})
+        config = ObstacleConfig.from_attributes(
+            defaults("sensor.other.obstacle") | {"distance": "50", "only_dynamics": text}
+        )
         assert (detect_obstacle(Pose(0, 0, 0.8), config, self.WORLD, [], None) is not None) is seen
 
     def test_it_looks_where_the_sensor_looks(self) -> None:

@@ -156,9 +156,23 @@ def test_obstacle(sync: SyncWorld):
     assert event.distance == pytest.approx(9.0 - 2.4 - 2.09, abs=0.6)
 
 
-def test_obstacle_without_end_is_refused(sync: SyncWorld):
-    with pytest.raises(RuntimeError, match="distance and hit_radius"):
-        sync.spawn("sensor.other.obstacle", carla.Transform(), distance=1e8)
+@pytest.mark.parametrize(
+    ("sensor", "attribute", "value"),
+    [
+        ("sensor.other.obstacle", "distance", "1e8"),
+        ("sensor.other.obstacle", "hit_radius", "-1"),
+        ("sensor.other.gnss", "noise_alt_stddev", "-1"),
+        ("sensor.other.imu", "noise_gyro_stddev_x", "-0.1"),
+        ("sensor.other.imu", "noise_seed", "-1e99"),
+        ("sensor.camera.rgb", "image_size_x", "0"),
+        ("sensor.camera.depth", "fov", "0"),
+        ("sensor.camera.depth", "lens_k", "1e20"),
+        ("sensor.camera.rgb", "sensor_tick", "-1"),
+    ],
+)
+def test_an_attribute_that_cannot_be_is_named(sync: SyncWorld, sensor: str, attribute: str, value: str):
+    with pytest.raises(RuntimeError, match=f"'{sensor}' has an attribute that cannot be: {attribute} must be "):
+        sync.spawn(sensor, carla.Transform(), **{attribute: value})
 
 
 def test_gnss(sync: SyncWorld):

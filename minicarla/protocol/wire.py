@@ -51,6 +51,7 @@ class SensorType(IntEnum):
 
     COLLISION = 0
     DEPTH = 1
+    NORMALS = 2
     GNSS = 4
     IMU = 5
     OBSTACLE = 7
@@ -59,6 +60,7 @@ class SensorType(IntEnum):
     LIDAR = 11
     RGB = 13
     SEMANTIC = 14
+    INSTANCE = 15
     SNAPSHOT = 17
 
 

@@ -12,10 +12,11 @@ from minicarla.render import raster, shading
 from minicarla.render.actors import VisualActor, axes
 from minicarla.render.encodings import focal_length_px
 from minicarla.render.environment import EnvironmentObject
+from minicarla.render.labels import instance_pixels, normal_pixels
 from minicarla.render.stage import Stage
 from minicarla.render.weather import Weather
 
-CameraKind = Literal["rgb", "semantic", "depth"]
+CameraKind = Literal["rgb", "semantic", "depth", "instance", "normals"]
 
 _SAMPLES = 2  # per pixel and axis of an rgb picture
 _ACTOR_REACH_M = 250.0
@@ -119,8 +120,11 @@ class Renderer:
             )  # fmt: skip
         elif view.kind == "semantic":
             shading.shade_tags(view.faces, stage.tags, view.picture)
-        else:
+        elif view.kind == "depth":
             shading.shade_depth(view.nearness, view.picture)
+        else:
+            pixels = instance_pixels(stage) if view.kind == "instance" else normal_pixels(stage)
+            view.picture[:] = pixels[view.faces]
         return view.picture.tobytes()
 
     def _rasterise(self, view: _Camera, frame: np.ndarray, hidden_actor: int | None) -> None:

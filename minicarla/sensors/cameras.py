@@ -18,6 +18,8 @@ CAMERAS: Mapping[str, tuple[CameraKind, wire.SensorType]] = {
     "sensor.camera.rgb": ("rgb", wire.SensorType.RGB),
     "sensor.camera.depth": ("depth", wire.SensorType.DEPTH),
     "sensor.camera.semantic_segmentation": ("semantic", wire.SensorType.SEMANTIC),
+    "sensor.camera.instance_segmentation": ("instance", wire.SensorType.INSTANCE),
+    "sensor.camera.normals": ("normals", wire.SensorType.NORMALS),
 }
 
 

@@ -44,6 +44,28 @@ def test_camera_kinds(sync: SyncWorld):
     depth.convert(carla.ColorConverter.LogarithmicDepth)
 
 
+def test_instances_and_normals(sync: SyncWorld):
+    car = sync.car()
+    pose = car.get_transform()
+    other = sync.spawn(
+        "vehicle.audi.tt", carla.Transform(pose.location + 9.0 * pose.get_forward_vector(), pose.rotation)
+    )
+    _, instances = sync.camera("instance_segmentation", car)
+    _, tags = sync.camera("semantic_segmentation", car)
+    _, normals = sync.camera("normals", car)
+    sync.world.tick()
+    tagged = pixels(tags.get(timeout=10.0))[..., 2].copy()
+    seen = pixels(instances.get(timeout=10.0)).astype(int)
+    assert np.array_equal(seen[..., 2], tagged)
+    ids = seen[..., 1] + 256 * seen[..., 0]
+    cars = tagged == int(carla.CityObjectLabel.Car)
+    assert cars.sum() > 20
+    assert set(ids[cars].tolist()) == {other.id}
+    up = pixels(normals.get(timeout=10.0))[tagged == int(carla.CityObjectLabel.Roads)]
+    assert (up[:, 0] == 255).all()
+    assert (abs(up[:, 1:3].astype(int) - 127.5) <= 3.0).all()
+
+
 def test_a_reader_of_a_new_camera_gets_the_very_next_tick(sync: SyncWorld):
     car = sync.car()
     for _ in range(20):

@@ -1,0 +1,23 @@
+"""Pictures that say of every pixel which face it shows: instances and normals."""
+
+import numpy as np
+
+from minicarla.render.encodings import Tag
+from minicarla.render.stage import Stage
+
+_OPAQUE = np.uint32(0xFF000000)
+
+
+def instance_pixels(stage: Stage) -> np.ndarray:
+    """[F + 1] uint32 BGRA: class in red, the actor's id in green (low byte) and blue (high); the last is the sky's."""
+    owners = stage.owners({})
+    pixels = stage.tags[: len(owners)].astype(np.uint32) << np.uint32(16)
+    pixels |= (owners & np.uint32(0xFF)) << np.uint32(8) | (owners >> np.uint32(8)) & np.uint32(0xFF)
+    return np.append(pixels, np.uint32(int(Tag.SKY) << 16)) | _OPAQUE
+
+
+def normal_pixels(stage: Stage) -> np.ndarray:
+    """[F + 1] uint32 BGRA: the normal's x, y, z in the world, -1..1 as 0..255 in red, green, blue; zero for the sky."""
+    normals = np.append(stage.normals(), np.zeros((1, 3), np.float32), axis=0)
+    red, green, blue = np.round((0.5 * normals + 0.5) * 255.0).astype(np.uint32).T
+    return red << np.uint32(16) | green << np.uint32(8) | blue | _OPAQUE

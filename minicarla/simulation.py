@@ -10,6 +10,7 @@ from typing import TypeVar
 from minicarla import limits
 from minicarla.clock import Clock
 from minicarla.maps import MapError, Town, TownLibrary, load_xodr
+from minicarla.navigation.files import NavigationFiles
 from minicarla.protocol import wire
 from minicarla.protocol.reply_pacing import GO_ON_S, ReplyPacing
 from minicarla.protocol.rpc import RpcConnection, RpcError
@@ -34,6 +35,7 @@ class Simulation:
         self.streams = Streams()
         self.state = SimulationState(town, self.streams, seed, SensorFactory(town))
         self.traffic_managers: dict[int, list[str | int]] = {}  # host and port, by port
+        self.navigation = NavigationFiles()
         self.opendrive_town: Town | None = None  # the last one that a client sent
         self._snapshots = SnapshotPacker()
         self.map_name = town.name  # as a client has asked for it: Town01_Opt is Town01

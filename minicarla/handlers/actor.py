@@ -99,10 +99,9 @@ def set_actor_location(sim: Simulation, client: RpcConnection, actor_id: int, lo
 
 @methods.void
 def set_walker_state(sim: Simulation, client: RpcConnection, actor_id: int, transform: Wire, speed: float) -> None:
-    """`command.ApplyWalkerState`."""
+    """`command.ApplyWalkerState`: what the client's crowd moves its walkers by. The place is that of the feet."""
     walker = sim.state.find_walker(actor_id)
-    walker.move_to(rpc_types.pose(transform))
-    walker.control.speed = _walking_speed(speed)
+    walker.carry(rpc_types.pose(transform), _walking_speed(speed))
 
 
 def _walking_speed(value: float) -> float:

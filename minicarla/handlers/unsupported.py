@@ -18,7 +18,6 @@ _VALUE: dict[str, str | None] = {
     "show_recorder_actors_blocked": "Client.show_recorder_actors_blocked",
     "replay_file": "Client.replay_file",
     "get_navigation_mesh": None,
-    "request_file": "Client.request_file",
     "get_imui_gravity": "World.get_imui_sensor_gravity",
     "console_command": None,
     "get_bones_transform": "Walker.get_bones",

@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 from minicarla import limits
+from minicarla.navigation.files import navigation_file_name
 from minicarla.protocol import rpc_types, wire
 from minicarla.protocol.reply_pacing import MAX_CHANGE_S, ReplyPacing
 from minicarla.protocol.rpc import Aside, Method, Methods, Result, RpcConnection, RpcError
@@ -15,6 +16,7 @@ from minicarla.world import blueprints
 
 methods = Methods()
 MAP_FOLDER = "Carla/Maps/"
+NAVIGATION_FOLDER = "Nav"
 MAX_PORT = 65535  # other clients are given it, and could not decode a larger one
 _NO_TRAFFIC_MANAGER: Wire = ["", 0]
 
@@ -94,8 +96,17 @@ def get_map_data(sim: Simulation, client: RpcConnection) -> str:
 
 @methods.value
 def get_required_files(sim: Simulation, client: RpcConnection, folder: str) -> Wire:
-    """`Client.get_required_files`: none, clients get the map by `World.get_map`."""
-    return []
+    """`Client.get_required_files`: the navigation mesh under "Nav"; clients get the map by `World.get_map`."""
+    name = navigation_file_name(sim.state.town) if folder == NAVIGATION_FOLDER else None
+    return [] if name is None else [name]
+
+
+@methods.value
+def request_file(sim: Simulation, client: RpcConnection, name: str) -> bytes:
+    """`Client.request_file`: the current town's navigation mesh, on which the client's crowd walks."""
+    if rpc_types.text(name, "file name") != navigation_file_name(sim.state.town):
+        raise RpcError(f"there is no file {name!r:.80}: see client.get_required_files('{NAVIGATION_FOLDER}')")
+    return sim.navigation.content(sim.state.town)
 
 
 @methods.value

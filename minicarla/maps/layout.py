@@ -2,7 +2,7 @@
 
 Every road has one driving lane, one shoulder and one sidewalk each way. Where road ends meet in a junction, each is
 joined to every other by a driving lane of its own, the kerbs are closed by shoulder and sidewalk, and each end gets a
-traffic light.
+traffic light, and beyond its stop line a crossing, which is not painted.
 """
 
 import math
@@ -14,6 +14,7 @@ from minicarla.maps.opendrive import (
     TRAFFIC_LIGHT_TYPE,
     Connection,
     Controller,
+    Crosswalk,
     Junction,
     Lane,
     Link,
@@ -33,6 +34,8 @@ LANE_WIDTHS = (4.0, 0.3, 4.0)  # m
 LANE_MARKS = ("solid", "curb", "none")  # each lane's outer edge
 LIGHT_SETBACK = 0.5  # m before the road's end, where the stop line is
 POLE_DISTANCE = 0.4  # m beyond the shoulder
+CROSSING_SETBACK = 0.4  # m beyond the road's end
+CROSSING_WIDTH = 2.5  # m, about what there is before the kerb turns away
 MIN_KERB_RADIUS = 4.3  # m, so that the sidewalk's inner edge does not fold over
 STRAIGHT = math.radians(30.0)
 
@@ -112,7 +115,16 @@ def lay_out(
     for sign_id, sign in zip(sign_ids, speed_signs, strict=True):
         signals[sign.road].append(_speed_signal(sign_id, sign))
 
-    finished = [_through_road(plan, by_id, arms, tuple(signals[plan.id])) for plan in roads]
+    crosswalks: dict[int, list[Crosswalk]] = {plan.id: [] for plan in roads}
+    for number, arm in enumerate(all_arms, start=1):
+        crosswalks[arm.road].append(_crosswalk(arm, number, by_id[arm.road]))
+
+    finished = [
+        replace(
+            _through_road(plan, by_id, arms), signals=tuple(signals[plan.id]), crosswalks=tuple(crosswalks[plan.id])
+        )
+        for plan in roads
+    ]
     finished_junctions = []
     first_controller_id = first_signal_id + len(all_arms)
     for plan in junctions:
@@ -137,9 +149,7 @@ def _arms(junction_id: int, roads: Iterable[RoadPlan]) -> list[Arm]:
     return arms
 
 
-def _through_road(
-    plan: RoadPlan, by_id: dict[int, RoadPlan], arms: dict[int, list[Arm]], signals: tuple[Signal, ...]
-) -> Road:
+def _through_road(plan: RoadPlan, by_id: dict[int, RoadPlan], arms: dict[int, list[Arm]]) -> Road:
     predecessor = _link(plan, plan.predecessor, by_id, arms)
     successor = _link(plan, plan.successor, by_id, arms)
     lanes = []
@@ -150,9 +160,7 @@ def _through_road(
             before = {"": None, "end": lane, "start": -lane}[predecessor.contact]
             after = {"": None, "start": lane, "end": -lane}[successor.contact]
             lanes.append(Lane(lane, kind, width, before, after, mark))
-    return Road(
-        plan.id, plan.start, plan.segments, tuple(lanes), predecessor, successor, centre_mark="broken", signals=signals
-    )
+    return Road(plan.id, plan.start, plan.segments, tuple(lanes), predecessor, successor, centre_mark="broken")
 
 
 def _link(plan: RoadPlan, target: str, by_id: dict[int, RoadPlan], arms: dict[int, list[Arm]]) -> Link:
@@ -171,6 +179,14 @@ def _light(arm: Arm, signal_id: int, plan: RoadPlan) -> Signal:
     lane = arm.lane_in(1)
     t = lane * (LANE_WIDTHS[0] + LANE_WIDTHS[1] + POLE_DISTANCE)
     return Signal(signal_id, "Signal_3Light_Post01", TRAFFIC_LIGHT_TYPE, "-1", -1, "", True, s, t, lane)
+
+
+def _crosswalk(arm: Arm, number: int, plan: RoadPlan) -> Crosswalk:
+    """In the junction, where cars that wait at the stop line leave it free."""
+    beyond = CROSSING_SETBACK + 0.5 * CROSSING_WIDTH
+    length = sum(segment.length for segment in plan.segments)
+    s = length + beyond if arm.contact == "end" else -beyond
+    return Crosswalk(number, s, CROSSING_WIDTH, 2.0 * (LANE_WIDTHS[0] + LANE_WIDTHS[1]))
 
 
 def _speed_signal(sign_id: int, sign: SpeedSign) -> Signal:

@@ -96,6 +96,19 @@ class SignalReference:
 
 
 @dataclass(frozen=True, slots=True)
+class Crosswalk:
+    """A place to cross a road, square to it: centred at `s` (m), `width` m along the road, `length` m across it.
+
+    It may reach beyond the road's end, into the junction there, so `s` may be negative or more than the road's length.
+    """
+
+    id: int
+    s: float
+    width: float
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
 class Road:
     """A finished road: everything its `<road>` element says."""
 
@@ -109,6 +122,7 @@ class Road:
     centre_mark: str = "none"
     signals: tuple[Signal, ...] = ()
     references: tuple[SignalReference, ...] = ()
+    crosswalks: tuple[Crosswalk, ...] = ()
 
     @property
     def length(self) -> float:
@@ -248,6 +262,8 @@ def _write_road(root: ET.Element, road: Road) -> None:
     for profile, entry in (("elevationProfile", "elevation"), ("lateralProfile", "superelevation")):
         ET.SubElement(ET.SubElement(element, profile), entry, s="0", a="0", b="0", c="0", d="0")
     _write_lanes(element, road)
+    if road.crosswalks:
+        _write_crosswalks(element, road)
     if road.signals or road.references:
         _write_signals(element, road)
 
@@ -278,6 +294,22 @@ def _write_lane(parent: ET.Element, lane: Lane) -> None:
         element, "roadMark", sOffset="0", type=lane.mark, material="standard", laneChange="none", width="0.125",
         color="yellow" if lane.id == 0 else "white",
     )  # fmt: skip
+
+
+def _write_crosswalks(parent: ET.Element, road: Road) -> None:
+    element = ET.SubElement(parent, "objects")
+    for crosswalk in road.crosswalks:
+        # CARLA takes u for the way that people walk, and adds a metre at either end of it (Map::GetAllCrosswalkZones).
+        s = min(max(crosswalk.s, 0.0), road.length)
+        u, v, ahead = 0.5 * crosswalk.length, 0.5 * crosswalk.width, crosswalk.s - s
+        written = ET.SubElement(
+            element, "object", id=str(crosswalk.id), name="Crosswalk", type="crosswalk", s=_number(s), t="0",
+            zOffset="0", hdg=_number(-0.5 * math.pi), pitch="0", roll="0", orientation="none",
+            length=_number(crosswalk.width), width=_number(crosswalk.length),
+        )  # fmt: skip
+        outline = ET.SubElement(written, "outline")
+        for corner_u, corner_v in ((-u, -v), (u, -v), (u, v), (-u, v), (-u, -v)):
+            ET.SubElement(outline, "cornerLocal", u=_number(corner_u), v=_number(corner_v + ahead), z="0", height="0")
 
 
 def _write_signals(parent: ET.Element, road: Road) -> None:

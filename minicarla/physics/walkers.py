@@ -22,9 +22,13 @@ class WalkerControl:
 
 @dataclass(slots=True)
 class WalkerState(Motion):
-    """A walker's motion; `z` is that of the body's centre, `half_height` (m) above its feet."""
+    """A walker's motion; `z` is that of the body's centre, `half_height` (m) above its feet.
+
+    `carried` is the velocity (m/s) at which a client has moved it in this tick, if one has.
+    """
 
     half_height: float = WALKER_EXTENT[2]
+    carried: tuple[float, float] | None = None
 
 
 def walker_at(pose: Pose, half_height: float = WALKER_EXTENT[2]) -> WalkerState:
@@ -33,8 +37,17 @@ def walker_at(pose: Pose, half_height: float = WALKER_EXTENT[2]) -> WalkerState:
 
 
 def step_walker(state: WalkerState, control: WalkerControl, dt: float, ground_z: float = 0.0) -> None:
-    """Advances a walker by `dt` seconds in place: it faces where it goes and stands on `ground_z`."""
+    """Advances a walker by `dt` seconds in place: it faces where it goes and stands on `ground_z`.
+
+    One that a client carries, or that does not simulate physics, stays where it has been put.
+    """
     vx = vy = 0.0
+    if state.carried is not None:
+        vx, vy = state.carried
+        state.carried = None
+        state.ax, state.ay = (vx - state.vx) / dt, (vy - state.vy) / dt
+        state.vx, state.vy = vx, vy
+        return
     length = math.hypot(control.dx, control.dy)
     if state.simulate_physics and length > 0.0 and control.speed > 0.0:
         vx = control.speed * control.dx / length

@@ -262,6 +262,14 @@ class Walker(Actor):
         s = self.state
         s.x, s.y, s.z, s.pitch, s.yaw, s.roll = pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll
 
+    def carry(self, feet: Pose, speed: float) -> None:
+        """Put its feet there, on its way ahead at `speed` m/s; a client's crowd does so at every tick."""
+        s, c = self.state, self.control
+        s.x, s.y, s.z, s.pitch, s.yaw, s.roll = feet.x, feet.y, feet.z + self.extent[2], feet.pitch, feet.yaw, feet.roll
+        yaw_rad = math.radians(feet.yaw)
+        c.dx, c.dy, c.dz, c.speed = math.cos(yaw_rad), math.sin(yaw_rad), 0.0, speed
+        s.carried = (speed * c.dx, speed * c.dy)
+
     def motion(self) -> Motion:
         s = self.state
         return (s.x, s.y, s.z, s.pitch, s.yaw, s.roll, s.vx, s.vy, s.vz, 0.0, 0.0, s.yaw_rate, s.ax, s.ay, s.az)

@@ -2,7 +2,13 @@ from collections.abc import Iterator
 
 import carla
 import pytest
-from server_process import ServerProcess, SyncWorld, running_server, synchronous
+from server_process import HOST, ServerProcess, SyncWorld, running_server, synchronous
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_of_clients(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where this process's clients keep the maps' files, instead of ~/carlaCache."""
+    carla.Client(HOST, 1).set_files_base_folder(str(tmp_path_factory.mktemp("carlaCache")))
 
 
 @pytest.fixture(scope="session")

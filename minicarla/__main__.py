@@ -15,6 +15,7 @@ from minicarla.logs import Throttle
 
 PORT_IN_USE_OR_BAD_MAP = 2
 MAPS_VARIABLE = "MINICARLA_MAPS"
+RECORDINGS_VARIABLE = "MINICARLA_RECORDINGS"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,6 +34,12 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get(MAPS_VARIABLE, ""),
         help="folder of .xodr files that clients can load by name, such as CARLA's Town02.xodr; a file goes before an "
         f"own town of its name (default: ${MAPS_VARIABLE}, or none)",
+    )
+    parser.add_argument(
+        "--recordings",
+        default=os.environ.get(RECORDINGS_VARIABLE, ""),
+        help=f"folder of clients' recordings (default: ${RECORDINGS_VARIABLE}, or minicarla/recordings in the user's "
+        "data folder)",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the sensors' noise (default: 0)")
     parser.add_argument("--parent-pid", type=int, help="end when this process does")
@@ -62,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         handler.addFilter(Throttle())
     # Only now: a wrong option should not have to wait for these.
     from minicarla.maps import MapError, TownLibrary, load_xodr
+    from minicarla.recorder.files import RecordingFolder, default_folder
     from minicarla.server import ServerError, serve
 
     def ready(port: int) -> None:
@@ -76,8 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     try:
         towns = TownLibrary(Path(options.maps) if options.maps else None)
+        folder = Path(options.recordings) if options.recordings else default_folder()
+        recordings = RecordingFolder(folder, is_shared=not _is_loopback(options.host))
         town = load_xodr(options.xodr) if options.xodr else towns.read(options.town)
-        _run(serve(town, towns, options.host, options.port, options.seed, options.parent_pid, ready))
+        _run(serve(town, towns, recordings, options.host, options.port, options.seed, options.parent_pid, ready))
     except (MapError, ServerError) as error:
         print(f"minicarla: {error}", file=sys.stderr)
         return PORT_IN_USE_OR_BAD_MAP

@@ -88,6 +88,17 @@ MAX_JUNCTION_SPAN_M = 2e3  # what lies between its lanes is filled on a fine gri
 MAP_CHECK_S = 120.0  # in a child process, where a broken map may crash
 MAP_CHECK_BYTES = 4 << 30  # of that process's memory
 
+# --- Recordings ---
+MAX_PATH_LENGTH = 1024  # of a file's name with its folders
+MAX_RECORDING_BYTES = 4 << 30  # an hour of 100 vehicles at 20 frames a second has 1 GB
+MIN_FREE_DISK_BYTES = 256 << 20  # recordings leave so much to others
+DISK_CHECK_BYTES = 16 << 20  # after which a recording looks at the disk again
+MAX_RECORDED_FRAME_BYTES = 64 << 20  # of a file that is read; a frame of 4096 actors has 3 MB
+MAX_RECORDED_FRAMES = 4_000_000  # 55 hours at 20 frames a second; the replayer keeps 16 bytes of each
+MAX_WANTED_ACTOR_ID = 1 << 30  # which a recording may give its actors anew; clients count in 32 bits
+MAX_RECORDED_ACTORS = 1 << 16  # over a whole recording
+MAX_REPORT_CHARACTERS = 256 << 20  # of a text about one: what scenario_runner asks about a long route
+
 # --- The log ---
 MAX_WARNINGS_PER_METHOD = 5  # of one client: a script that errs at every tick must not fill a disk
 MAX_WARNINGS_PER_CLIENT = 50

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from minicarla.handlers import actor, batch, lights, parts, scene, unsupported, vehicle, world
+from minicarla.handlers import actor, batch, lights, parts, recorder, scene, unsupported, vehicle, world
 from minicarla.protocol.rpc import Methods
 from minicarla.sensors.factory import SENSORS, sensor_class
 from minicarla.world import blueprints
@@ -29,6 +29,7 @@ _GROUPS = (
     ("Vehicles", vehicle.methods),
     ("Traffic lights", lights.methods),
     ("Batches", batch.methods),
+    ("Recordings", recorder.methods),
 )
 
 

@@ -14,6 +14,7 @@ from minicarla.handlers.registry import METHODS
 from minicarla.maps import Town, TownLibrary
 from minicarla.protocol.rpc import RpcConnection
 from minicarla.protocol.streams import reader_factory
+from minicarla.recorder.files import RecordingFolder, default_folder
 from minicarla.simulation import Simulation
 
 PARENT_CHECK_S = 1.0
@@ -33,10 +34,16 @@ class Server:
     methods = METHODS
 
     def __init__(
-        self, town: Town, seed: int, loop: asyncio.AbstractEventLoop, towns: TownLibrary | None = None
+        self,
+        town: Town,
+        seed: int,
+        loop: asyncio.AbstractEventLoop,
+        towns: TownLibrary | None = None,
+        recordings: RecordingFolder | None = None,
     ) -> None:
         self.loop = loop
-        self.simulation = Simulation(town, towns or TownLibrary(), seed, loop)
+        recordings = recordings or RecordingFolder(default_folder(), is_shared=False)
+        self.simulation = Simulation(town, towns or TownLibrary(), seed, loop, recordings)
         self._clients: dict[RpcConnection, None] = {}  # the oldest first
 
     def connected(self, client: RpcConnection) -> bool:
@@ -110,6 +117,7 @@ def listen_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
 async def serve(
     town: Town,
     towns: TownLibrary,
+    recordings: RecordingFolder,
     host: str,
     port: int,
     seed: int,
@@ -129,7 +137,7 @@ async def serve(
     except psutil.NoSuchProcess:
         raise ServerError(f"there is no process {parent_pid}: give --parent-pid a running one") from None
     rpc_socket, stream_socket = listen_pair(host, port)
-    server = Server(town, seed, loop, towns)
+    server = Server(town, seed, loop, towns, recordings)
     server.simulation.streams.port = stream_socket.getsockname()[1]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -142,6 +150,7 @@ async def serve(
     await stop.wait()
     if watch is not None:
         watch.cancel()
+    server.simulation.recorder.stop()
     rpc_server.close()
     stream_server.close()
     # The one kind of child there is tries an OpenDRIVE map for a client; the event loop's end would wait for it.

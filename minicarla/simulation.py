@@ -15,6 +15,8 @@ from minicarla.protocol import wire
 from minicarla.protocol.reply_pacing import GO_ON_S, ReplyPacing
 from minicarla.protocol.rpc import RpcConnection, RpcError
 from minicarla.protocol.streams import Streams
+from minicarla.recorder.control import RecorderControl
+from minicarla.recorder.files import RecordingFolder
 from minicarla.sensors.factory import SensorFactory
 from minicarla.world import tick
 from minicarla.world.snapshot import SnapshotPacker
@@ -30,10 +32,18 @@ T = TypeVar("T")
 class Simulation:
     """One simulation. Everything runs on one event loop, so nothing here needs a lock."""
 
-    def __init__(self, town: Town, towns: TownLibrary, seed: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        town: Town,
+        towns: TownLibrary,
+        seed: int,
+        loop: asyncio.AbstractEventLoop,
+        recordings: RecordingFolder,
+    ) -> None:
         self.loop = loop
         self.streams = Streams()
         self.state = SimulationState(town, self.streams, seed, SensorFactory(town))
+        self.recorder = RecorderControl(self.state, recordings)
         self.traffic_managers: dict[int, list[str | int]] = {}  # host and port, by port
         self.navigation = NavigationFiles()
         self.opendrive_town: Town | None = None  # the last one that a client sent
@@ -147,6 +157,7 @@ class Simulation:
         return town
 
     def _begin(self, town: Town, name: str, reset_settings: bool) -> None:
+        self.recorder.end_episode()
         self.state.load(town, reset_settings)
         self.map_name = name
         if self.state.settings.synchronous:

@@ -1,6 +1,6 @@
 """Every RPC method that the server answers, by the name under which clients call it."""
 
-from minicarla.handlers import actor, batch, lights, parts, scene, unsupported, vehicle, world
+from minicarla.handlers import actor, batch, lights, parts, recorder, scene, unsupported, vehicle, world
 from minicarla.protocol.rpc import Methods
 
 METHODS = Methods(
@@ -12,4 +12,5 @@ METHODS = Methods(
     | vehicle.methods
     | lights.methods
     | batch.methods
+    | recorder.methods
 )

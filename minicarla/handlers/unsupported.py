@@ -12,11 +12,6 @@ from minicarla.protocol.rpc import Method, Methods, Result, UnsupportedError
 
 # By RPC name, the client's call; None where the wheel's Python has none.
 _VALUE: dict[str, str | None] = {
-    "start_recorder": "Client.start_recorder",
-    "show_recorder_file_info": "Client.show_recorder_file_info",
-    "show_recorder_collisions": "Client.show_recorder_collisions",
-    "show_recorder_actors_blocked": "Client.show_recorder_actors_blocked",
-    "replay_file": "Client.replay_file",
     "get_navigation_mesh": None,
     "get_imui_gravity": "World.get_imui_sensor_gravity",
     "console_command": None,
@@ -28,11 +23,6 @@ _VALUE: dict[str, str | None] = {
 _VOID: dict[str, str | None] = {
     "apply_color_texture_to_objects": "World.apply_color_texture_to_objects",
     "apply_float_color_texture_to_objects": "World.apply_float_color_texture_to_objects",
-    "stop_recorder": "Client.stop_recorder",
-    "stop_replayer": "Client.stop_replayer",
-    "set_replayer_time_factor": "Client.set_replayer_time_factor",
-    "set_replayer_ignore_hero": "Client.set_replayer_ignore_hero",
-    "set_replayer_ignore_spectator": "Client.set_replayer_ignore_spectator",
     "set_annotations_traverse_translucency": "World.set_annotations_traverse_translucency",
     "set_imui_gravity": "World.set_imui_sensor_gravity",
     "set_actor_dead": None,
@@ -56,8 +46,7 @@ NOT_AWAITED = {
     "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics",
     "enable_sensor_for_ros", "get_pose_from_animation",
     "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency", "set_bones_transform",
-    "set_imui_gravity", "set_replayer_ignore_hero", "set_replayer_ignore_spectator", "set_replayer_time_factor",
-    "stop_recorder", "stop_replayer", "use_carsim_road",
+    "set_imui_gravity", "use_carsim_road",
 }  # fmt: skip
 
 

@@ -290,13 +290,13 @@ class RoadSignal(Actor):
     ) -> None:
         super().__init__(actor_id, description, replace(pose, yaw=(pose.yaw + 270.0) % 360.0 - 180.0))
         self.sign_id = sign_id  # the OpenDRIVE id of its signal
-        self._boxes = boxes
+        self.boxes = boxes
 
     def bounding_box(self) -> Wire:
         """Its trigger volume, a box around all of its boxes in its own frame: the wheel's `trigger_volume`."""
-        if not self._boxes:
+        if not self.boxes:
             return bounding_box((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), actor_id=self.id)
-        ranges = zip(*(self._ranges(box) for box in self._boxes), strict=True)
+        ranges = zip(*(self._ranges(box) for box in self.boxes), strict=True)
         spans = [(min(low for low, _ in axis), max(high for _, high in axis)) for axis in ranges]
         centre, extent = [0.5 * (low + high) for low, high in spans], [0.5 * (high - low) for low, high in spans]
         return bounding_box(centre, extent, actor_id=self.id)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from minicarla.geometry.poses import attached_pose
@@ -12,6 +12,7 @@ from minicarla.limits import (
     MAX_BODIES,
     MAX_FRICTION_TRIGGERS,
     MAX_SENSORS,
+    MAX_WANTED_ACTOR_ID,
 )
 from minicarla.maps import OrientedBox, Pose, Town
 from minicarla.physics.collision import Body, CollisionWorld, Contact
@@ -72,6 +73,9 @@ class SimulationState:
         self.frame = 0  # small: scripts name files after it
         self.episode = (time.time_ns() - _COUNT_FROM_NS) // _COUNT_STEP_NS
         self.settings = EpisodeSettings()
+        # What the recorder and the replayer do at a tick, given the step (s): before the physics, and after it.
+        self.before_motion: list[Callable[[float], None]] = []
+        self.after_motion: list[Callable[[float], None]] = []
         self._sensor_factory = sensor_factory
         self._statics: tuple[Town, CollisionWorld] | None = None
         self._populate(town)
@@ -139,7 +143,7 @@ class SimulationState:
 
     def _enter(self, actor: Actor) -> None:
         self.actors[actor.id] = actor
-        self._next_id += 1
+        self._next_id = max(self._next_id, actor.id + 1)
         for group in self._groups(actor):
             group.append(actor)
 
@@ -191,8 +195,10 @@ class SimulationState:
             raise RpcError(f"{label(light.id, light.type_id)} is no traffic light")
         return light
 
-    def spawn(self, description: Description, pose: Pose, parent_id: int = 0) -> Actor:
+    def spawn(self, description: Description, pose: Pose, parent_id: int = 0, wanted_id: int = 0) -> Actor:
         """A new actor at `pose`, which is relative to the parent if there is one (an id other than 0).
+
+        It gets the wanted id if that is free, else the next one.
 
         Raises:
           RpcError: unknown blueprint or parent, an attribute that cannot be, something in the way, too many actors.
@@ -205,20 +211,35 @@ class SimulationState:
         self._check_room(description.type_id)
         description = described(blueprint, description)
         parent = self.find(parent_id) if parent_id else None
-        if parent is not None and _attachment_depth(parent) >= MAX_ATTACHMENT_DEPTH:
-            raise RpcError(f"actors can be attached {MAX_ATTACHMENT_DEPTH} deep, not deeper")
+        if parent is not None:
+            _check_depth(parent)
         place = pose if parent is None else attached_pose(parent.pose, pose)
         try:
-            actor = self._make(description, place, blueprint.tag, parent)
+            is_free = 0 < wanted_id <= MAX_WANTED_ACTOR_ID and wanted_id not in self.actors
+            actor = self._make(wanted_id if is_free else self._next_id, description, place, blueprint.tag, parent)
         except ValueError as error:
             raise RpcError(f"'{description.type_id}' has an attribute that cannot be: {error}") from None
         self._enter(actor)
         if parent is not None:
-            actor.parent, actor.offset = parent, pose
-            self.attached.append(actor)
+            self._attach(actor, parent, pose)
         if isinstance(actor, Sensor) and actor.is_server_side:
             actor.stream = self.streams.open()
         return actor
+
+    def attach(self, child: Actor, parent: Actor, offset: Pose) -> None:
+        """Fix an actor that stands alone to another one, at `offset` in its frame.
+
+        Raises:
+          RpcError: it does not stand alone, or too many are attached to one another.
+        """
+        _check_depth(parent)
+        if child.parent is not None or child is parent or any(other.parent is child for other in self.attached):
+            raise RpcError(f"{label(child.id, child.type_id)} is attached already, or something is attached to it")
+        self._attach(child, parent, offset)
+
+    def _attach(self, child: Actor, parent: Actor, offset: Pose) -> None:
+        child.parent, child.offset = parent, offset
+        self.attached.append(child)
 
     def _check_room(self, type_id: str) -> None:
         bodies = len(self.vehicles) + len(self.walkers) + len(self.props)
@@ -236,8 +257,10 @@ class SimulationState:
             if count >= limit:
                 raise RpcError(f"there are {limit} {what} already: destroy some first")
 
-    def _make(self, description: Description, place: Pose, tag: Tag | None, parent: Actor | None) -> Actor:
-        kind, actor_id = description.type_id, self._next_id
+    def _make(
+        self, actor_id: int, description: Description, place: Pose, tag: Tag | None, parent: Actor | None
+    ) -> Actor:
+        kind = description.type_id
         if kind.startswith("vehicle."):
             actor: Vehicle | Walker | Prop = Vehicle(actor_id, description, place, tag)
         elif kind.startswith("walker."):
@@ -283,11 +306,12 @@ class SimulationState:
             self.streams.close(sensor.stream)
 
 
-def _attachment_depth(actor: Actor | None) -> int:
+def _check_depth(parent: Actor | None) -> None:
     depth = 0
-    while actor is not None:
-        actor, depth = actor.parent, depth + 1
-    return depth
+    while parent is not None:
+        parent, depth = parent.parent, depth + 1
+    if depth >= MAX_ATTACHMENT_DEPTH:
+        raise RpcError(f"actors can be attached {MAX_ATTACHMENT_DEPTH} deep, not deeper")
 
 
 def world_box(actor: Actor) -> OrientedBox:

@@ -26,6 +26,8 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     state.elapsed += dt
     state.delta = dt
     state.lights.tick(dt)
+    for act in state.before_motion:
+        act(dt)
     moved_s = min(dt, MAX_PHYSICS_S)
     surface = state.town.surface
     if state.friction_triggers:
@@ -44,6 +46,8 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     state.signs.tell(state.vehicles, state.elapsed)
     for vehicle in state.vehicles:
         vehicle.light = _light_ahead(state, vehicle)
+    for act in state.after_motion:
+        act(dt)
     _send_measurements(state, dt)
     state.streams.send(wire.SNAPSHOT_STREAM, (snapshots.pack(state, dt),), state.settings.synchronous)
     state.map_changed = False

@@ -142,9 +142,12 @@ class TrafficLightSystem:
     def set_red_time(self, sign_id: str, seconds: float) -> None:
         self._set_time(sign_id, LightState.RED, seconds)
 
-    def set_state(self, sign_id: str, state: int) -> None:
-        """Makes one light show `state` until its group's next change."""
-        self._show(self._light(sign_id), LightState(state))
+    def set_state(self, sign_id: str, state: int, elapsed: float | None = None) -> None:
+        """Makes one light show `state` until its group's next change, as if for `elapsed` seconds already."""
+        light = self._light(sign_id)
+        self._show(light, LightState(state))
+        if elapsed is not None:
+            light.since = self._time - elapsed
         self.revision += 1
 
     def freeze_all(self, frozen: bool) -> None:

@@ -181,15 +181,3 @@ def test_cars_run_into_props(sync: SyncWorld):
     sync.ticks(80)
     assert car.get_location().distance(prop.get_location()) < 4.0
     assert prop.get_location().distance(ahead.location) < 1e-3
-
-
-def test_walkers_controller_lives_without_a_navigation_mesh(sync: SyncWorld):
-    walker = sync.spawn("walker.pedestrian.0003", sync.spawn_points[20])
-    controller = sync.spawn("controller.ai.walker", carla.Transform(), walker)
-    sync.world.tick()
-    controller.start()
-    controller.set_max_speed(1.4)
-    sync.ticks(5)
-    assert sync.world.get_random_location_from_navigation() is None
-    controller.stop()
-    assert controller.destroy()

@@ -7,19 +7,21 @@ physics and report no velocity; what runs into them is stopped by them.
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from minicarla.geometry.poses import attached_pose, relative_pose, wrap_degrees
 from minicarla.geometry.types import Pose
 from minicarla.limits import MAX_LOCATION_M, MAX_MAGNITUDE, MAX_SPEED
 from minicarla.protocol.rpc import RpcError
-from minicarla.protocol.rpc_types import ArgumentError, Description
+from minicarla.protocol.rpc_types import ArgumentError, Description, Wire
 from minicarla.recorder import packets
 from minicarla.recorder.packets import Added, DamagedError, PacketId
 from minicarla.recorder.reader import Frame, Recording
 from minicarla.recorder.timeline import EVENTS, Timeline
 from minicarla.world import blueprints
 from minicarla.world.actors import Actor, TrafficLight, Vehicle, Walker
+from minicarla.world.blueprint import Blueprint
 from minicarla.world.state import SimulationState
 from minicarla.world.traffic_lights import LightState
 
@@ -178,9 +180,7 @@ class Replayer:
 
     def _spawned(self, event: Added, pose: Pose) -> Actor | None:
         blueprint = blueprints.library().get(event.type_id)
-        known = {} if blueprint is None else blueprint.defaults()
-        # Another release's blueprints can have attributes that these have not.
-        attributes = [[name, kind, value] for kind, name, value in event.attributes if name in known]
+        attributes = [] if blueprint is None else _attributes(blueprint, event)
         aloft = Pose(pose.x, pose.y, pose.z + _ALOFT_M, pose.pitch, pose.yaw, pose.roll)
         try:
             description = Description.parse([event.uid, event.type_id, attributes])
@@ -283,6 +283,23 @@ def _pose(place: tuple[float, ...]) -> Pose | None:
     if is_there and -turn <= roll <= turn and -turn <= pitch <= turn and -turn <= yaw <= turn:
         return Pose(x / _CM, y / _CM, z / _CM, pitch, yaw, roll)
     return None
+
+
+def _attributes(blueprint: Blueprint, event: Added) -> list[Wire]:
+    """Those that can be set, as a client sends them.
+
+    Another release's blueprints can have other attributes, types of them (from 0 on before 0.9.16) and constants.
+    """
+    recorded = {name: value for _, name, value in event.attributes}
+    found: list[Wire] = []
+    for attribute in blueprint.attributes:
+        value = recorded.get(attribute.id)
+        if value is None or attribute.constant:
+            continue
+        with suppress(ValueError):
+            attribute.check(value, attribute.type)
+            found.append([attribute.id, int(attribute.type), value])
+    return found
 
 
 def _poses(frame: Frame) -> dict[int, Pose]:

@@ -1,6 +1,7 @@
 """Calls every method and property of the stock client's classes, and prints what came of each as lines of JSON.
 
-The arguments are made from the types in the methods' own docstrings.
+The arguments are made from the types in the methods' own docstrings. Given the server's port and a folder for the
+client's files.
 """
 
 import json
@@ -50,9 +51,10 @@ def sample(name: str) -> object:
     return SAMPLES[name]() if name in SAMPLES else getattr(carla, name)()
 
 
-def main(port: int) -> None:
+def main(port: int, folder: str) -> None:
     client = carla.Client("127.0.0.1", port)
     client.set_timeout(20.0)
+    client.set_files_base_folder(folder)
     world = client.get_world()
     world.apply_settings(carla.WorldSettings(synchronous_mode=True, fixed_delta_seconds=0.05))
     town, library = world.get_map(), world.get_blueprint_library()
@@ -74,7 +76,9 @@ def main(port: int) -> None:
         "Client.load_world": ["Town01"],
         "Client.load_world_if_different": ["Town01"],
         "Client.get_trafficmanager": [tm_port],
-        "Client.replay_file": ["sample.log", 0.0, 0.0, 0],
+        "Client.request_file": client.get_required_files("Nav", False),
+        "Client.show_recorder_collisions": ["sample", "a", "a"],
+        "Client.replay_file": ["sample", 0.0, 0.0, 0],
         "World.get_actor": [car.id],
         "World.get_traffic_lights_in_junction": [
             junction.id
@@ -131,4 +135,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

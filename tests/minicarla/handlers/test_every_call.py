@@ -17,10 +17,11 @@ JUNCTION = "import carla, sys; c = carla.Client('127.0.0.1', int(sys.argv[1])); 
 
 
 @pytest.fixture(scope="module")
-def called() -> Iterator[tuple[dict[str, str], str]]:
+def called(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, str], str]]:
     """What came of every call ("" where it raised nothing), and the server's log."""
-    with running_server("--town", "Town01") as server:
-        command = [sys.executable, str(SCRIPT), str(server.port)]
+    recordings, files = (str(tmp_path_factory.mktemp(name)) for name in ("recordings", "carlaCache"))
+    with running_server("--town", "Town01", "--recordings", recordings) as server:
+        command = [sys.executable, str(SCRIPT), str(server.port), files]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert done.returncode == 0, f"the client ended in {lines[-1]}: {done.stderr}"

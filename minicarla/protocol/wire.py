@@ -52,16 +52,23 @@ class SensorType(IntEnum):
     COLLISION = 0
     DEPTH = 1
     NORMALS = 2
+    EVENTS = 3
     GNSS = 4
     IMU = 5
     OBSTACLE = 7
+    OPTICAL_FLOW = 8
     RADAR = 9
     SEMANTIC_LIDAR = 10
     LIDAR = 11
     RGB = 13
     SEMANTIC = 14
     INSTANCE = 15
+    COSMOS = 16
     SNAPSHOT = 17
+
+
+# An event of `sensor.camera.dvs`: sensor/data/DVSEvent.h. x, y in px, t in ns; brighter or not.
+EVENT = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("brighter", "?")])
 
 
 def token(stream_id: int, port: int) -> bytes:
@@ -75,13 +82,15 @@ def stream_id(subscription: bytes) -> int:
 
 
 def image(
-    kind: SensorType, frame: int, seconds: float, pose: Vector, width: int, height: int, fov_deg: float, bgra_bytes: int
+    kind: SensorType, frame: int, seconds: float, pose: Vector, width: int, height: int, fov_deg: float, body_bytes: int
 ) -> bytes:
-    """Prefix and headers of a camera frame; `bgra_bytes` bytes of BGRA rows, top row first, follow it.
+    """Prefix and headers of a camera frame; `body_bytes` bytes follow it.
+
+    They are rows of pixels, the top one first: BGRA, or the two float32 of an optical flow. Or they are events.
 
     `pose` is x, y, z (m), pitch, yaw, roll (deg), as everywhere in this module.
     """
-    size = _IMAGE_HEADER.size - _FRAME_PREFIX.size + bgra_bytes
+    size = _IMAGE_HEADER.size - _FRAME_PREFIX.size + body_bytes
     return _IMAGE_HEADER.pack(size, kind, frame, seconds, *pose, width, height, fov_deg)
 
 

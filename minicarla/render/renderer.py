@@ -1,25 +1,30 @@
-"""The cameras of minicarla: rgb, semantic and depth pictures of a town, rendered in software."""
+"""The cameras of minicarla: pictures of a town, rendered in software."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
 
 from minicarla.maps import Pose, Town
-from minicarla.render import raster, shading
+from minicarla.render import flow, raster, shading
 from minicarla.render.actors import VisualActor, axes
 from minicarla.render.encodings import focal_length_px
 from minicarla.render.environment import EnvironmentObject
-from minicarla.render.labels import instance_pixels, normal_pixels
+from minicarla.render.labels import cosmos_pixels, instance_pixels, normal_pixels
 from minicarla.render.stage import Stage
 from minicarla.render.weather import Weather
 
-CameraKind = Literal["rgb", "semantic", "depth", "instance", "normals"]
+CameraKind = Literal["rgb", "semantic", "depth", "instance", "normals", "cosmos"]
 
 _SAMPLES = 2  # per pixel and axis of an rgb picture
 _ACTOR_REACH_M = 250.0
+_LABELS: Mapping[CameraKind, Callable[[Stage], np.ndarray]] = {
+    "instance": instance_pixels,
+    "normals": normal_pixels,
+    "cosmos": cosmos_pixels,
+}
 _USUAL_FOCAL_PX = 128.0  # of the 256-pixel camera with 90 degrees that the reaches are meant for
 _MAX_SIDE_PX = 8192
 FOV_DEG = (1.0, 170.0)  # least and most
@@ -55,6 +60,8 @@ class Renderer:
         for kind in get_args(CameraKind):
             camera = self.add_camera(kind, 8, 8, 90.0)
             self.render(camera, Pose(0.0, 0.0, 1.5))
+            if kind == "depth":
+                self.optical_flow(camera, Pose(0.0, 0.0, 1.5), None)
             self.remove_camera(camera)
 
     def update(self, actors: Sequence[VisualActor], weather: Weather, light_states: Mapping[str, int]) -> None:
@@ -110,8 +117,7 @@ class Renderer:
           KeyError: no camera has this handle.
         """
         view, stage = self._cameras[camera], self.stage
-        forward, right, up = axes(pose)
-        frame = np.array([forward, right, up, (pose.x, pose.y, pose.z)])  # [4, 3]
+        frame = _frame(pose)
         self._rasterise(view, frame, hidden_actor)
         if view.kind == "rgb":
             shading.shade_rgb(
@@ -123,9 +129,26 @@ class Renderer:
         elif view.kind == "depth":
             shading.shade_depth(view.nearness, view.picture)
         else:
-            pixels = instance_pixels(stage) if view.kind == "instance" else normal_pixels(stage)
-            view.picture[:] = pixels[view.faces]
+            view.picture[:] = _LABELS[view.kind](stage)[view.faces]
         return view.picture.tobytes()
+
+    def optical_flow(self, camera: int, pose: Pose, since: flow.Moment | None) -> tuple[bytes, flow.Moment]:
+        """How what a depth camera sees from `pose` has moved in its picture since then; nothing has since None.
+
+        Returns:
+          float32 pairs as of `flow.flow_pixels`, row-major, top row first; and this moment, for the next call.
+
+        Raises:
+          KeyError: no camera has this handle.
+        """
+        view, now = self._cameras[camera], flow.Moment(_frame(pose), self.stage.actors)
+        self._rasterise(view, now.frame, None)
+        pixels = np.empty((*view.picture.shape, 2), np.float32)
+        flow.flow_pixels(
+            view.nearness, view.faces, view.focal, self.stage.static_count, flow.actor_of_face(now, self.stage.library),
+            flow.to_earlier_camera(now, since or now), pixels,
+        )  # fmt: skip
+        return pixels.tobytes(), now
 
     def _rasterise(self, view: _Camera, frame: np.ndarray, hidden_actor: int | None) -> None:
         scene, library, placed = self.stage.scene, self.stage.library, self.stage.actors
@@ -145,3 +168,8 @@ class Renderer:
             hidden, view.kind != "rgb", _ACTOR_REACH_M * view.reach,
             to_camera, view.focal, view.nearness, view.faces, view.extent,
         )  # fmt: skip
+
+
+def _frame(pose: Pose) -> np.ndarray:
+    """[4, 3]: forward, right, up and place of a camera in the world."""
+    return np.array([*axes(pose), (pose.x, pose.y, pose.z)])

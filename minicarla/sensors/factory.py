@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from minicarla.maps import Pose, Town
 from minicarla.protocol.rpc_types import Description
 from minicarla.sensors.base import StateSensor
-from minicarla.sensors.cameras import CAMERAS, CameraSensor
+from minicarla.sensors.cameras import (
+    CameraSensor,
+    CosmosCamera,
+    DepthCamera,
+    InstanceCamera,
+    NormalsCamera,
+    OpticalFlowCamera,
+    RgbCamera,
+    SemanticCamera,
+)
 from minicarla.sensors.detectors import CollisionSensor, LaneInvasionSensor, ObstacleSensor
 from minicarla.sensors.lidar import LidarSensor, SemanticLidarSensor
 from minicarla.sensors.navigation import GnssSensor, ImuSensor
@@ -14,8 +23,14 @@ from minicarla.sensors.scene import SceneView
 from minicarla.world.sensor import Sensor
 from minicarla.world.state import SimulationState
 
-# Cameras and these see the scene.
-_RAYS: Mapping[str, type[LidarSensor | SemanticLidarSensor | RadarSensor]] = {
+_SEEING: Mapping[str, type[CameraSensor | LidarSensor | SemanticLidarSensor | RadarSensor]] = {
+    "sensor.camera.rgb": RgbCamera,
+    "sensor.camera.depth": DepthCamera,
+    "sensor.camera.semantic_segmentation": SemanticCamera,
+    "sensor.camera.instance_segmentation": InstanceCamera,
+    "sensor.camera.normals": NormalsCamera,
+    "sensor.camera.optical_flow": OpticalFlowCamera,
+    "sensor.camera.cosmos_visualization": CosmosCamera,
     "sensor.lidar.ray_cast": LidarSensor,
     "sensor.lidar.ray_cast_semantic": SemanticLidarSensor,
     "sensor.other.radar": RadarSensor,
@@ -27,12 +42,12 @@ _OTHERS: Mapping[str, type[StateSensor]] = {
     "sensor.other.gnss": GnssSensor,
     "sensor.other.imu": ImuSensor,
 }
-SENSORS = (*CAMERAS, *_RAYS, *_OTHERS)
+SENSORS = (*_SEEING, *_OTHERS)
 
 
 def sensor_class(type_id: str) -> type[StateSensor]:
     """The class of a sensor's blueprint."""
-    return CameraSensor if type_id in CAMERAS else _RAYS.get(type_id) or _OTHERS[type_id]
+    return _SEEING.get(type_id) or _OTHERS[type_id]
 
 
 class SensorFactory:
@@ -60,8 +75,6 @@ class SensorFactory:
           RpcError: there are too many cameras or points, or they are too large.
           ValueError: another attribute that cannot be.
         """
-        if description.type_id in CAMERAS:
-            return CameraSensor(actor_id, description, pose, state, self._view)
-        if description.type_id in _RAYS:
-            return _RAYS[description.type_id](actor_id, description, pose, state, self._view)
+        if description.type_id in _SEEING:
+            return _SEEING[description.type_id](actor_id, description, pose, state, self._view)
         return _OTHERS[description.type_id](actor_id, description, pose, state)

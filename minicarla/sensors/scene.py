@@ -1,7 +1,7 @@
 """What cameras and rays see of the simulation: one stage for all of them, fed once a tick."""
 
 from minicarla.maps import Pose, Town
-from minicarla.render import CameraKind, RayCaster, Renderer, Stage, VisualActor
+from minicarla.render import CameraKind, Moment, RayCaster, Renderer, Stage, VisualActor
 from minicarla.render.environment import environment_objects
 from minicarla.world.actors import Prop, Vehicle, Walker
 from minicarla.world.state import SimulationState
@@ -54,6 +54,13 @@ class SceneView:
         """BGRA rows of what the camera sees from `pose` in the simulation as it is now."""
         self.stage(state)
         return self._renderer.render(camera, pose)
+
+    def optical_flow(
+        self, state: SimulationState, camera: int, pose: Pose, since: Moment | None
+    ) -> tuple[bytes, Moment]:
+        """As `Renderer.optical_flow`, in the simulation as it is now."""
+        self.stage(state)
+        return self._renderer.optical_flow(camera, pose, since)
 
     def stage(self, state: SimulationState) -> Stage:
         """The simulation as it is now."""

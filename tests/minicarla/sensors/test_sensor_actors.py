@@ -66,6 +66,21 @@ def test_instances_and_normals(sync: SyncWorld):
     assert (abs(up[:, 1:3].astype(int) - 127.5) <= 3.0).all()
 
 
+def test_cosmos_colours_are_those_of_the_classes(sync: SyncWorld):
+    car = sync.car()
+    pose = car.get_transform()
+    sync.spawn("vehicle.audi.tt", carla.Transform(pose.location + 9.0 * pose.get_forward_vector(), pose.rotation))
+    _, tags = sync.camera("semantic_segmentation", car)
+    _, drawn = sync.camera("cosmos_visualization", car)
+    sync.world.tick()
+    tagged = pixels(tags.get(timeout=10.0))[..., 2]
+    colours = pixels(drawn.get(timeout=10.0))[..., ::-1]
+    for label, rgb in [("Car", (255, 0, 0)), ("RoadLines", (98, 183, 249)), ("Roads", (0, 0, 0)), ("Sky", (0, 0, 0))]:
+        shown = colours[tagged == int(getattr(carla.CityObjectLabel, label))]
+        assert len(shown) > 5, label
+        assert (shown == (255, *rgb)).all(), label
+
+
 def test_a_reader_of_a_new_camera_gets_the_very_next_tick(sync: SyncWorld):
     car = sync.car()
     for _ in range(20):

@@ -16,9 +16,9 @@ _BEHIND: Wire = [[-10.0, 0.0, 5.0], [-25.0, 0.0, 0.0]]  # the wheel's default of
 
 @methods.value
 def start_recorder(sim: Simulation, client: RpcConnection, name: str, additional_data: bool = False) -> str:
-    """`Client.start_recorder`: into the folder of `--recordings`; an error where CARLA answers with an empty path.
+    """`Client.start_recorder`: simplified: without doors, bones and street lights.
 
-    Without doors, bones and street lights, of which there is nothing to record.
+    Where a file cannot be written CARLA answers with an empty path, and minicarla with an error.
     """
     return sim.recorder.start(name, sim.map_name, bool(additional_data))
 
@@ -70,7 +70,7 @@ def replay_file(
     replay_sensors: bool = False,
     offset: Wire = _BEHIND,
 ) -> "asyncio.Task[str]":
-    """`Client.replay_file`: replayed vehicles and walkers have no velocity, and stop what runs into them."""
+    """`Client.replay_file`: simplified: replayed actors stop what runs into them; wheels and doors do not move."""
     place: Pose = rpc_types.pose(offset)
     times = (rpc_types.number(start, "start"), rpc_types.number(duration, "duration"))
     followed = rpc_types.identifier(follow_id)

@@ -149,9 +149,12 @@ class RecorderControl:
             begin = max(start if start >= 0.0 else timeline.total + start, 0.0)
             end = begin + duration if duration > 0.0 else timeline.total
             flaw = rest(recording, len(timeline.elapsed))
-            self.end_episode()  # of another client's, who was quicker
+            self.stop()  # another client may have been quicker
+            self.stop_replay(keep_actors=False)
             span = Span(begin, end, follow_id, offset, sensors)
             self._replayer = Replayer(self._state, self.settings, recording, timeline, span)
+            if self._replayer.flaw:
+                flaw = f"It cannot be replayed: {self._replayer.flaw}\n"
         except BaseException:
             recording.close()
             raise

@@ -58,7 +58,10 @@ class Span:
 
 
 class Replayer:
-    """A replay under way, which has applied the events up to its start. It closes the recording at its end."""
+    """A replay under way, which has applied the events up to its start. It closes the recording at its end.
+
+    A packet that is damaged ends it; `flaw` then says what is wrong with it.
+    """
 
     def __init__(
         self,
@@ -78,6 +81,7 @@ class Replayer:
         self._missing: list[str] = []
         self._positions: tuple[int, dict[int, Pose]] = (-1, {})  # of one frame, by recorded id
         self.is_playing = True
+        self.flaw = ""
         self._apply_events(timeline.at(span.start))
         state.before_motion.append(self._play)
 
@@ -109,31 +113,41 @@ class Replayer:
     def _play(self, dt: float) -> None:
         self._time += dt * self._settings.time_factor
         index = self._timeline.at(min(self._time, self._span.stop))
-        try:
-            self._apply_events(index)
-            if index >= 0:
+        self._apply_events(index)
+        if index >= 0 and not self.flaw:
+            try:
                 self._show(index)
-        except (DamagedError, OSError) as error:
-            log.warning("the replay has ended: %s", error)
-            self._time = self._span.stop
-        if self._time >= self._span.stop:
+            except (DamagedError, OSError) as error:
+                self._fail(error)
+        if self.flaw or self._time >= self._span.stop:
             self.stop(keep_actors=True)
 
+    def _fail(self, error: Exception) -> None:
+        self.flaw = str(error)
+        log.warning("the replay has ended: %s", error)
+
     def _apply_events(self, index: int) -> None:
-        for number in self._timeline.events_between(self._index, index):
-            frame = self._frame(number, EVENTS)
-            added: dict[int, Pose] = {}
-            for packet_id, body in frame.packets:
-                if packet_id == PacketId.EVENT_ADD:
-                    for event in packets.read_added(body):
-                        self._add(event, added)
-                elif packet_id == PacketId.EVENT_DEL:
-                    for (recorded,) in packets.records(packets.ID, body):
-                        self._remove(recorded)
-                else:
-                    for child, parent in packets.records(packets.EVENT_PARENT, body):
-                        self._attach(number, child, parent, added)
+        """Those of the frames up to that one which have not been applied yet."""
+        try:
+            for number in self._timeline.events_between(self._index, index):
+                if not self.flaw:
+                    self._apply_events_of(number)
+        except (DamagedError, OSError) as error:
+            self._fail(error)
         self._index = max(self._index, index)
+
+    def _apply_events_of(self, number: int) -> None:
+        added: dict[int, Pose] = {}
+        for packet_id, body in self._frame(number, EVENTS).packets:
+            if packet_id == PacketId.EVENT_ADD:
+                for event in packets.read_added(body):
+                    self._add(event, added)
+            elif packet_id == PacketId.EVENT_DEL:
+                for (recorded,) in packets.records(packets.ID, body):
+                    self._remove(recorded)
+            else:
+                for child, parent in packets.records(packets.EVENT_PARENT, body):
+                    self._attach(number, child, parent, added)
 
     def _frame(self, index: int, wanted: tuple[int, ...]) -> Frame:
         frame = self._timeline.frame(self._recording, index, wanted)

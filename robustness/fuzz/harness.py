@@ -1,9 +1,13 @@
 """The real server, its real connections on a real event loop, and in the place of sockets pipes in memory."""
 
 import asyncio
+import atexit
 import logging
+import shutil
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -13,6 +17,7 @@ from minicarla.maps import Town
 from minicarla.protocol import streams
 from minicarla.protocol.rpc import RpcConnection
 from minicarla.protocol.streams import Reader
+from minicarla.recorder.files import RecordingFolder
 from minicarla.server import Server
 from robustness.fuzz.mutate import Input
 
@@ -104,7 +109,11 @@ class Harness:
     def __init__(self, town: Town, loop: asyncio.AbstractEventLoop) -> None:
         # Otherwise most of the time would be spent on ticks that wait for readers who never come.
         streams.SUBSCRIPTION_GRACE_S = 0.001
-        self.server = Server(town, 0, loop)
+        folder = tempfile.mkdtemp(prefix="minicarla-fuzz-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        # Shared: no input may write outside of that folder.
+        recordings = RecordingFolder(Path(folder), is_shared=True)
+        self.server = Server(town, 0, loop, recordings=recordings)
         self._town, self._loop = town, loop
         self._watch = _Watch()
         log = logging.getLogger("minicarla")

@@ -50,7 +50,8 @@ MAX_SENSORS = 256
 MAX_FRICTION_TRIGGERS = 64  # every tick compares each with every vehicle
 MAX_CAMERAS = 64
 MAX_IMAGE_PIXELS = 3840 * 2160  # of one camera
-MAX_TOTAL_PIXELS = 4 * MAX_IMAGE_PIXELS  # of all cameras; the renderer holds 36 bytes for each
+MAX_TOTAL_PIXELS = 4 * MAX_IMAGE_PIXELS  # of all cameras; the renderer holds 36 bytes for each, one of events 16 more
+MAX_EVENTS = 4_000_000  # of a frame of an event camera; with 13 bytes each they fit into a reader's queue
 MAX_LIDAR_CHANNELS = 1024
 MAX_LIDAR_RANGE_M = 2000.0
 # Of one lidar: the longest tick's points then still fit into a reader's queue. And of all lidars together.

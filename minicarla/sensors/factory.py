@@ -16,6 +16,7 @@ from minicarla.sensors.cameras import (
     SemanticCamera,
 )
 from minicarla.sensors.detectors import CollisionSensor, LaneInvasionSensor, ObstacleSensor
+from minicarla.sensors.dvs import DvsCamera
 from minicarla.sensors.lidar import LidarSensor, SemanticLidarSensor
 from minicarla.sensors.navigation import GnssSensor, ImuSensor
 from minicarla.sensors.radar import RadarSensor
@@ -31,6 +32,7 @@ _SEEING: Mapping[str, type[CameraSensor | LidarSensor | SemanticLidarSensor | Ra
     "sensor.camera.normals": NormalsCamera,
     "sensor.camera.optical_flow": OpticalFlowCamera,
     "sensor.camera.cosmos_visualization": CosmosCamera,
+    "sensor.camera.dvs": DvsCamera,
     "sensor.lidar.ray_cast": LidarSensor,
     "sensor.lidar.ray_cast_semantic": SemanticLidarSensor,
     "sensor.other.radar": RadarSensor,

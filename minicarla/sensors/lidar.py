@@ -137,7 +137,7 @@ class _Lidar(StateSensor):
 
 
 class LidarSensor(_Lidar):
-    """Points with intensities, as of a rotating lidar with noise and lost points."""
+    """simplified: CARLA's formulas for intensity, lost points and noise; the rays meet plain shapes."""
 
     def __init__(
         self, actor_id: int, description: Description, pose: Pose, state: SimulationState, view: SceneView
@@ -166,7 +166,7 @@ class LidarSensor(_Lidar):
 
 
 class SemanticLidarSensor(_Lidar):
-    """Every point with the angle of incidence, the actor it belongs to and its class."""
+    """simplified: angle of incidence, actor and class of every point; the rays meet plain shapes."""
 
     def frames(self) -> Iterator[Frame]:
         rays = self._next_sweep()

@@ -55,7 +55,7 @@ def directions(config: RadarConfig, count: int, rng: np.random.Generator) -> np.
 
 
 class RadarSensor(StateSensor):
-    """Relative speed, direction and distance of what random rays in a cone meet."""
+    """simplified: CARLA's random rays in a cone, with relative speeds; they meet plain shapes."""
 
     def __init__(
         self, actor_id: int, description: Description, pose: Pose, state: SimulationState, view: SceneView

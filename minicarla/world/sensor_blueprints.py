@@ -77,10 +77,8 @@ _ATTRIBUTES = {
         f"combined_antenna_gain=10.0 {_RADIO}"
     ),
 }
-_NOT_YET = "minicarla does not simulate it; use CARLA where you need it"
 _NO_RADIO = "minicarla has no radio: exchange messages between vehicles within the script"
 _REFUSED = {
-    "sensor.camera.dvs": _NOT_YET,
     "sensor.other.rss": (
         "the carla wheel from PyPI is built without the RSS library: use sensor.other.obstacle or sensor.other.radar"
     ),

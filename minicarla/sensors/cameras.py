@@ -91,7 +91,7 @@ class NormalsCamera(CameraSensor):
 
 
 class CosmosCamera(CameraSensor):
-    """simplified: whole surfaces, not outlines, in CARLA's colours; no borders of roads; crossings as lane lines."""
+    """simplified: whole surfaces, not outlines, in CARLA's colours; no borders of roads, no crossings."""
 
     KIND, TYPE = "cosmos", wire.SensorType.COSMOS
 

@@ -25,7 +25,7 @@ class LaneInvasionSensor(StateSensor):
 
 
 class CollisionSensor(StateSensor):
-    """One event for every contact of the actor that it is attached to, at every tick that the contact lasts."""
+    """simplified: an event at every tick for every contact of its actor's box; all of the town is `static.building`."""
 
     def frames(self) -> Iterator[Frame]:
         for contact in self._state.contacts:
@@ -41,7 +41,7 @@ class CollisionSensor(StateSensor):
 
 
 class ObstacleSensor(StateSensor):
-    """An event at every tick at which something is in the way."""
+    """simplified: an event at every tick at which a sphere sent forward meets something; boxes stand for all shapes."""
 
     def __init__(self, actor_id: int, description: Description, pose: Pose, state: SimulationState) -> None:
         super().__init__(actor_id, description, pose, state)

@@ -16,6 +16,7 @@ from envloop.task.scenario import RANDOM, npc_vehicles, route_ends
 from envloop.task.termination import TerminationConfig
 
 EMBEDDED = "embedded"
+MAX_WALKERS = 500  # LibCarla's nav/Navigation.cpp: MAX_AGENTS
 SHORTEST_ROUTE_M = 20.0
 
 
@@ -178,9 +179,11 @@ class EnvConfig:
       start_noise: see the class.
       settle_ticks: ticks after a teleport before the first observation: the car falls 0.5 m on its wheels, which takes
         0.32 s, and should not bob in the first pictures.
-      npc_clearance_m: no NPC is spawned nearer to the ego, m.
+      npc_clearance_m: no NPC and no pedestrian is spawned nearer to the ego, m.
       npc_speed_kmh: what NPC vehicles drive where nothing is in the way, km/h; 0 makes them follow the signs that they
         pass, which in Town01 say 30, 60 and 90.
+      walkers: pedestrians on the pavements and crossings, led by the crowd of the `carla` client; the map needs a
+        navigation mesh, which minicarla makes from its pavements.
       discount: gamma per decision of the learner, which the reward's values rest on.
     """
 
@@ -202,6 +205,7 @@ class EnvConfig:
     settle_ticks: int = 8
     npc_clearance_m: float = 20.0
     npc_speed_kmh: float = field(default=30.0, metadata={"before": 30.0})
+    walkers: int = field(default=0, metadata={"before": 0})
     discount: float = field(default=0.95, metadata={"follows": "agent.gamma"})
 
     @property
@@ -237,6 +241,10 @@ class EnvConfig:
             raise TaskError(f"npc_clearance_m is {self.npc_clearance_m}; it must not be negative.")
         if not 0.0 <= self.npc_speed_kmh <= 130.0:
             raise TaskError(f"npc_speed_kmh is {self.npc_speed_kmh}; it must be 0 to 130.")
+        if not 0 <= self.walkers <= MAX_WALKERS:
+            raise TaskError(
+                f"walkers is {self.walkers}; it must be 0 to {MAX_WALKERS}, the most that a client's crowd has."
+            )
         if not 0.0 <= self.discount < 1.0:
             raise TaskError(f"discount is {self.discount}; it must be at least 0 and less than 1.")
         check_ordering(self.reward, self.termination, self.reward_basis)

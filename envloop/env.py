@@ -287,7 +287,8 @@ class CarlaEnv(gym.Env):
         position = (pose.location.x, pose.location.y)
         config = self.config
         self._traffic.spawn(npc_vehicles(config.scenario), seed, position, config.npc_clearance_m, config.npc_speed_kmh)
-        for _ in range(self.config.settle_ticks - 1):
+        self._traffic.spawn_walkers(config.walkers, seed, position, config.npc_clearance_m)
+        for _ in range(config.settle_ticks - 1):
             self.simulator.tick()
         if start.speed_mps > 0.0:
             self._ego.launch(pose, start.speed_mps)

@@ -27,6 +27,7 @@ class EpisodeStream(StrEnum):
     ROUTE = "episode/route"
     TRAFFIC = "episode/traffic"  # with the number of vehicles
     TRAFFIC_MODELS = "episode/traffic-models"  # of a seed that TRAFFIC draws: models and colours
+    WALKERS = "episode/walkers"  # with the number of walkers: models, and the seed of the client's crowd
     RANDOM_POLICY = "episode/random-policy"
 
 

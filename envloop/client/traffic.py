@@ -1,4 +1,7 @@
-"""NPC vehicles of one environment, driven by the wheel's Traffic Manager: seeded, synchronous, on a port of its own."""
+"""NPC vehicles and pedestrians of one environment: seeded, synchronous.
+
+The wheel's Traffic Manager drives the vehicles, on a port of its own; the client's crowd leads the pedestrians.
+"""
 
 import contextlib
 import json
@@ -42,10 +45,10 @@ class Npc:
 
 
 class Traffic:
-    """Spawns and removes the NPC vehicles of an episode.
+    """Spawns and removes the NPC vehicles and pedestrians of an episode.
 
-    The Traffic Manager lives in a process of its own (see traffic_process.py), which is started with the first vehicles
-    and from then on makes the ticks of this connection.
+    The Traffic Manager and the crowd live in a process of their own (see traffic_process.py), which is started with the
+    first of them and from then on makes the ticks of this connection.
 
     Raises (all methods but `close`):
       SimulatorError: the simulator or the Traffic Manager is lost.
@@ -57,6 +60,7 @@ class Traffic:
         self._spawn_points: list[carla.Transform] = simulator.map.get_spawn_points()
         self._process: TrafficProcess | None = None
         self._ids: list[int] = []
+        self._has_walkers = False
         self.vehicles: list[Npc] = []
 
     def spawn(
@@ -81,12 +85,31 @@ class Traffic:
                 f"{count} NPC vehicles do not fit: {self._simulator.map.name} has {len(free)} spawn points at least "
                 f"{clearance_m:g} m from the ego; choose a scenario with fewer vehicles."
             )
-        if self._process is None:
-            self._process = TrafficProcess(self._simulator)
-            self._simulator.tick_override = self._process.tick
         rng = generator(seed, EpisodeStream.TRAFFIC, count)
         places = [free[i] for i in rng.permutation(len(free))[:count]]
-        self._ids = self._process.call("spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)), speed_kmh)
+        self._ids = self._process_of_ticks().call(
+            "spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)), speed_kmh
+        )
+
+    def spawn_walkers(self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float) -> None:
+        """Spawns `count` pedestrians on the pavements and sends them on their way, with one tick; all from `seed`.
+
+        Args:
+          keep_clear: (x, y) of the ego in metres; nobody is spawned within `clearance_m` of it.
+
+        Raises:
+          TaskError: the map has no pavement, or no room for so many.
+        """
+        if count == 0:
+            return
+        self._has_walkers = True
+        timeout_s = self._simulator.config.timeout_s
+        spawned = self._process_of_ticks().call("spawn_walkers", count, seed, keep_clear, clearance_m, timeout_s)
+        if spawned < count:
+            raise TaskError(
+                f"{count} pedestrians do not fit: {self._simulator.map.name} has pavements for {spawned} at least "
+                f"{clearance_m:g} m from the ego; lower env.walkers."
+            )
 
     def look_up(self) -> None:
         """Fills `vehicles` with those of the last `spawn` that the world's state holds (after a tick)."""
@@ -122,10 +145,19 @@ class Traffic:
         return True
 
     def clear(self) -> None:
-        """Destroys the vehicles; the next tick shows the empty road."""
+        """Destroys vehicles and pedestrians; the next tick shows the empty road."""
+        if self._has_walkers and self._process is not None:
+            self._process.call("clear_walkers")
         if self._ids and self._process is not None:
             self._process.call("destroy", self._ids)
-        self._ids, self.vehicles = [], []
+        self._ids, self.vehicles, self._has_walkers = [], [], False
+
+    def _process_of_ticks(self) -> "TrafficProcess":
+        """Started where it is not yet; it makes the ticks from now on."""
+        if self._process is None:
+            self._process = TrafficProcess(self._simulator)
+            self._simulator.tick_override = self._process.tick
+        return self._process
 
     def close(self) -> None:
         """Ends the Traffic Manager's process."""

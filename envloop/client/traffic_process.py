@@ -19,6 +19,7 @@ from typing import Any
 import carla
 import numpy as np
 
+from envloop.client.crowd import Crowd
 from envloop.client.errors import carla_calls
 from envloop.errors import SimulatorError
 from envloop.seeding import EpisodeStream, generator
@@ -40,6 +41,7 @@ class TrafficManagerHost:
             self._blueprints = _car_blueprints(self._world)
             self._manager = _traffic_manager(self._client)
             self._manager.set_synchronous_mode(True)
+            self._crowd = Crowd(self._client, self._world, role_name)
 
     def spawn(self, seed: int, places: list[int], colours_seed: int, speed_kmh: float) -> list[int]:
         """Spawns one vehicle at each of the spawn points with these numbers, in one batch; the actor ids.
@@ -61,6 +63,25 @@ class TrafficManagerHost:
         """Destroys vehicles; the next tick shows the world without them."""
         with carla_calls(self._address):
             self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
+
+    def spawn_walkers(
+        self, count: int, seed: int, clear: tuple[float, float], clearance_m: float, timeout_s: float
+    ) -> int:
+        """Spawns walkers at least `clearance_m` from the place `clear`, and starts them after a tick; how many.
+
+        Zero where the map has no navigation mesh.
+        """
+        rng = generator(seed, EpisodeStream.WALKERS, count)
+        with carla_calls(self._address):
+            spawned = self._crowd.spawn(count, int(rng.integers(2**31)), rng, (*clear, clearance_m))
+            self._world.tick(timeout_s)
+            self._crowd.start()
+        return spawned
+
+    def clear_walkers(self) -> None:
+        """Removes the walkers; the next tick shows the world without them."""
+        with carla_calls(self._address):
+            self._crowd.clear()
 
     def control(self, actor: int, steer: float, throttle: float, brake: float) -> None:
         """Control of any vehicle, in force from the next tick on."""

@@ -38,10 +38,12 @@ def lock_world(client: carla.Client, world: carla.World, owner: str, address: st
     """
     with carla_calls(address):
         actors = world.get_actors()
-        names = [(vehicle.id, vehicle.attributes.get("role_name", "")) for vehicle in actors.filter("vehicle.*")]
-        parents = [(sensor.id, _parent_id(sensor)) for sensor in actors.filter("sensor.*")]
+        bodies = [*actors.filter("vehicle.*"), *actors.filter("walker.*")]
+        names = [(body.id, body.attributes.get("role_name", "")) for body in bodies]
+        attached = [*actors.filter("sensor.*"), *actors.filter("controller.*")]
+        parents = [(actor.id, _parent_id(actor)) for actor in attached]
     leftovers = set()
-    for vehicle, name in names:
+    for body, name in names:
         other = name.partition(_PREFIX)[2].partition(":")[2]
         if not other:
             continue
@@ -51,11 +53,11 @@ def lock_world(client: carla.Client, world: carla.World, owner: str, address: st
                 f"The simulator at {address} already serves another environment (process {pid} on {host}); "
                 "one simulator serves one environment: start a second one on another port."
             )
-        leftovers.add(vehicle)
+        leftovers.add(body)
     if leftovers:
-        sensors = [sensor for sensor, parent in parents if parent in leftovers]
+        children = [child for child, parent in parents if parent in leftovers]
         with carla_calls(address):
-            commands = [carla.command.DestroyActor(actor) for actor in [*sensors, *sorted(leftovers)]]
+            commands = [carla.command.DestroyActor(actor) for actor in [*children, *sorted(leftovers)]]
             client.apply_batch_sync(commands, False)
 
 

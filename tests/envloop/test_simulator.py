@@ -147,14 +147,14 @@ class TestExternal:
 
         script = (
             "import os; from envloop.config import *; from envloop.env import CarlaEnv;"
-            f"env = CarlaEnv(EnvConfig(simulator=SimulatorConfig(endpoint={endpoint!r})));"
+            f"env = CarlaEnv(EnvConfig(simulator=SimulatorConfig(endpoint={endpoint!r}), walkers=3));"
             "env.reset(seed=1); os._exit(9)"
         )
         assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 9
         with Simulator(SimulatorConfig(endpoint=endpoint)) as visitor:
             visitor.tick()
-            assert len(visitor.world.get_actors().filter("vehicle.*")) == 0
-            assert len(visitor.world.get_actors().filter("sensor.*")) == 0
+            for kind in ("vehicle", "sensor", "walker", "controller"):
+                assert len(visitor.world.get_actors().filter(f"{kind}.*")) == 0, kind
 
     def test_reconnecting_backs_off_and_then_says_that_it_gave_up(self, endpoint, own):
         config = SimulatorConfig(

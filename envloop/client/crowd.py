@@ -1,0 +1,92 @@
+"""The pedestrians of an episode, led by the crowd that the `carla` client simulates by itself.
+
+Its walkers move with the ticks of its own client, so they live in the process that makes them (traffic_process.py). The
+order of spawning, starting and stopping is that of CARLA's generate_traffic.py.
+"""
+
+import math
+
+import carla
+import numpy as np
+
+_ROUNDS = 20  # of places tried, where walkers stand in each other's way
+_WALKING = 1  # of a model's recommended speeds: standing, walking, running
+
+
+class Crowd:
+    """Walkers and the controllers that lead them, of one client.
+
+    Methods call the simulator; the caller turns the client's errors into its own.
+    """
+
+    def __init__(self, client: carla.Client, world: carla.World, role_name: str) -> None:
+        self._client = client
+        self._world = world
+        self._role_name = role_name
+        library = world.get_blueprint_library()
+        self._models = sorted(library.filter("walker.pedestrian.*"), key=lambda model: model.id)
+        self._mind = library.find("controller.ai.walker")
+        self._walkers: list[int] = []
+        self._controllers: list[int] = []
+
+    def spawn(self, count: int, seed: int, rng: np.random.Generator, clear: tuple[float, float, float]) -> int:
+        """Spawns walkers on the map's pavements and their controllers; how many there are.
+
+        Args:
+          count: how many are wanted; there are fewer where the map has no pavement, or no room.
+          seed: of the client's crowd: places and ways.
+          rng: draws models.
+          clear: x, y (m) of a place, and its distance (m) from all walkers.
+        """
+        self._world.set_pedestrians_seed(seed)
+        self._world.set_pedestrians_cross_factor(0.0)
+        for _ in range(_ROUNDS):
+            missing = count - len(self._walkers)
+            if not missing:
+                break
+            places = [self._world.get_random_location_from_navigation() for _ in range(missing)]
+            self._walkers += self._spawned(
+                [
+                    carla.command.SpawnActor(self._model(rng), carla.Transform(place))
+                    for place in places
+                    if place is not None and math.hypot(place.x - clear[0], place.y - clear[1]) >= clear[2]
+                ]
+            )
+        self._controllers = self._spawned(
+            [carla.command.SpawnActor(self._mind, carla.Transform(), walker) for walker in self._walkers]
+        )
+        return len(self._walkers)
+
+    def start(self) -> None:
+        """Sends them on their way, each to places of its own; a tick must have shown them to this client."""
+        for controller in self._world.get_actors(self._controllers):
+            controller.start()
+            controller.go_to_location(self._world.get_random_location_from_navigation())
+            controller.set_max_speed(self._speed)
+
+    def clear(self) -> None:
+        """Removes them; the next tick shows the world without them."""
+        if not self._walkers:
+            return
+        for controller in self._world.get_actors(self._controllers):
+            controller.stop()
+        actors = [*self._controllers, *self._walkers]
+        self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
+        self._walkers, self._controllers = [], []
+
+    @property
+    def _speed(self) -> float:
+        """m/s, of a walk."""
+        speeds = self._models[0].get_attribute("speed").recommended_values
+        return float(speeds[_WALKING])
+
+    def _model(self, rng: np.random.Generator) -> carla.ActorBlueprint:
+        model = self._models[rng.integers(len(self._models))]
+        model.set_attribute("role_name", self._role_name)
+        if model.has_attribute("is_invincible"):
+            model.set_attribute("is_invincible", "false")
+        return model
+
+    def _spawned(self, batch: list[carla.command.SpawnActor]) -> list[int]:
+        responses = self._client.apply_batch_sync(batch, False)
+        return [response.actor_id for response in responses if not response.has_error()]

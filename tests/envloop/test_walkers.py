@@ -1,0 +1,54 @@
+"""Pedestrians by the client's own crowd, on a real server."""
+
+import numpy as np
+import pytest
+
+from envloop.errors import TaskError
+
+BRAKE = np.array([0.0, -1.0], np.float32)
+COUNT = 12
+
+
+def walks(env, seed: int, steps: int) -> np.ndarray:
+    """[steps, walker, 2] x, y of an episode in which the ego stands."""
+    env.reset(seed=seed, options={"start": "beginning"})
+    found = []
+    for _ in range(steps):
+        env.step(BRAKE)
+        walkers = sorted(env.simulator.world.get_actors().filter("walker.*"), key=lambda walker: walker.id)
+        found.append([(place.x, place.y) for place in (walker.get_location() for walker in walkers)])
+    return np.array(found)
+
+
+def test_they_walk_and_a_seed_says_where(make_env):
+    env = make_env(walkers=COUNT)
+    first = walks(env, 7, 40)
+    assert first.shape == (40, COUNT, 2)
+    assert (np.hypot(*(first[-1] - first[0]).T) > 1.0).sum() > COUNT // 2, "in 4 s"
+    other = walks(env, 8, 2)
+    assert not np.array_equal(other, first[:2])
+    assert np.array_equal(walks(env, 7, 40), first), "also after other episodes"
+
+
+def test_a_fresh_environment_has_the_same_walks(make_env):
+    first = make_env(walkers=COUNT, scenario="0")
+    walked = walks(first, 3, 20)
+    first.close()
+    assert np.array_equal(walks(make_env(walkers=COUNT, scenario="0"), 3, 20), walked)
+
+
+def test_resets_leave_nobody_behind(make_env):
+    env = make_env(walkers=COUNT)
+    for seed in range(4):
+        env.reset(seed=seed)
+        env.step(BRAKE)
+        actors = env.simulator.world.get_actors()
+        assert len(actors.filter("walker.*")) == len(actors.filter("controller.*")) == COUNT
+
+
+def test_more_than_there_is_room_for_are_refused_in_a_sentence(make_env):
+    env = make_env(walkers=COUNT, npc_clearance_m=10_000.0)
+    with pytest.raises(TaskError, match=r"12 pedestrians do not fit.* lower env\.walkers"):
+        env.reset(seed=0)
+    with pytest.raises(TaskError, match="walkers is 501"):
+        make_env(walkers=501)

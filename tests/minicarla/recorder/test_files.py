@@ -10,8 +10,8 @@ from pathlib import Path
 import carla
 import psutil
 import pytest
-from carla_file import text_frames
-from server_process import ServerProcess, SyncWorld, launch, ready, running_server, synchronous
+from carla_file import added, counted, frame, position, recording, text_frames
+from server_process import ServerProcess, SyncWorld, launch, ready, running_server, synchronous, wait_until
 
 from minicarla.protocol.rpc import RpcError
 from minicarla.protocol.rpc_types import ArgumentError
@@ -109,3 +109,18 @@ def test_of_a_killed_server_there_is_all_but_the_last_frame(
         for place in places[:28]:
             again.world.tick()
             assert again.world.get_actor(car.id).get_location().distance(place) < 0.01
+
+
+def test_a_replay_goes_to_the_recordings_map(recording_world: tuple[ServerProcess, SyncWorld], tmp_path: Path):
+    server, _ = recording_world
+    car = added(700, 1, "vehicle.tesla.model3", (10_000.0, 5000.0, 0.0, 0.0, 0.0, 90.0))
+    there = counted(6, position(700, 10_000.0, 5000.0, 0.0, 0.0, 0.0, 90.0))
+    frames = frame(1, 9.0, 0.0, counted(2, car), there), frame(2, -1.0, 9.0, there)
+    (tmp_path / "elsewhere.log").write_bytes(recording(*frames, town="Town01"))
+    client = server.client()
+    answer = client.replay_file("elsewhere.log", 0.0, 0.0, 0)
+    assert "Loading map Town01\nReplayer will start after map is loaded...\nTotal time recorded: 9\n" in answer
+    world = client.get_world()
+    assert world.get_map().name == "Carla/Maps/Town01"
+    assert wait_until(lambda: [actor.id for actor in world.get_actors().filter("vehicle.*")] == [700])
+    assert wait_until(lambda: world.get_actor(700).get_location().distance(carla.Location(100.0, 50.0, 0.0)) < 0.01)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from minicarla.handlers import actor, batch, lights, parts, recorder, scene, unsupported, vehicle, world
+from minicarla.handlers import actor, batch, bones, lights, parts, recorder, scene, unsupported, vehicle, world
 from minicarla.protocol.rpc import Methods
 from minicarla.sensors.factory import SENSORS, sensor_class
 from minicarla.world import blueprints
@@ -25,7 +25,7 @@ _GROUPS = (
     ("The simulation", world.methods),
     ("The scene", scene.methods),
     ("Actors and walkers", actor.methods),
-    ("Parts of actors", parts.methods),
+    ("Parts of actors", Methods(parts.methods | bones.methods)),
     ("Vehicles", vehicle.methods),
     ("Traffic lights", lights.methods),
     ("Batches", batch.methods),

@@ -53,7 +53,7 @@ def get_actor_component_relative_transform(sim: Simulation, client: RpcConnectio
 
 @methods.value
 def get_actor_bone_names(sim: Simulation, client: RpcConnection, actor_id: int) -> list[str]:
-    """`Actor.get_bone_names`: simplified: a vehicle's base and wheels; other actors have no bones here."""
+    """`Actor.get_bone_names`: simplified: a vehicle's base and wheels, a walker's limbs; other actors have no bones."""
     return [part.name for part in _bones(sim.state.find(actor_id))]
 
 
@@ -67,7 +67,9 @@ def get_actor_bone_world_transforms(sim: Simulation, client: RpcConnection, acto
 @methods.value
 def get_actor_bone_relative_transforms(sim: Simulation, client: RpcConnection, actor_id: int) -> list[Wire]:
     """`Actor.get_bone_relative_transforms`: in the frame of the bone that each hangs on."""
-    return [rpc_types.transform(part.pose) for part in _bones(sim.state.find(actor_id))]
+    actor = sim.state.find(actor_id)
+    _bones(actor)
+    return [rpc_types.transform(part.pose) for part in parts.hanging_bones(actor)]
 
 
 @methods.value
@@ -93,4 +95,4 @@ def get_actor_socket_world_transforms(sim: Simulation, client: RpcConnection, ac
 @methods.value
 def get_actor_socket_relative_transforms(sim: Simulation, client: RpcConnection, actor_id: int) -> list[Wire]:
     """`Actor.get_socket_relative_transforms`."""
-    return [rpc_types.transform(part.pose) for part in parts.bones(sim.state.find(actor_id))]
+    return [rpc_types.transform(part.pose) for part in parts.hanging_bones(sim.state.find(actor_id))]

@@ -1,6 +1,6 @@
 """Every RPC method that the server answers, by the name under which clients call it."""
 
-from minicarla.handlers import actor, batch, lights, parts, recorder, scene, unsupported, vehicle, world
+from minicarla.handlers import actor, batch, bones, lights, parts, recorder, scene, unsupported, vehicle, world
 from minicarla.protocol.rpc import Methods
 
 METHODS = Methods(
@@ -9,6 +9,7 @@ METHODS = Methods(
     | scene.methods
     | actor.methods
     | parts.methods
+    | bones.methods
     | vehicle.methods
     | lights.methods
     | batch.methods

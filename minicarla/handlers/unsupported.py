@@ -15,7 +15,6 @@ _VALUE: dict[str, str | None] = {
     "get_navigation_mesh": None,
     "get_imui_gravity": "World.get_imui_sensor_gravity",
     "console_command": None,
-    "get_bones_transform": "Walker.get_bones",
     "get_gbuffer_token": None,
     "are_gbuffers_enabled": None,
     "is_sensor_enabled_for_ros": "ServerSideSensor.is_enabled_for_ros",
@@ -30,9 +29,6 @@ _VOID: dict[str, str | None] = {
     "use_carsim_road": "Vehicle.use_carsim_road",
     "enable_chrono_physics": "Vehicle.enable_chrono_physics",
     "restore_physx_physics": "Vehicle.restore_physx_physics",
-    "set_bones_transform": "Walker.set_bones",
-    "blend_pose": "Walker.blend_pose",
-    "get_pose_from_animation": "Walker.get_pose_from_animation",
     "send": None,
     "enable_gbuffers": "ServerSideSensor.enable_gbuffers",
     "set_ignored_vehicles": "ServerSideSensor.set_ignored_vehicles",
@@ -42,10 +38,9 @@ _VOID: dict[str, str | None] = {
 # The client does not wait for an answer to these (LibCarla's client/detail/Client.cpp: AsyncCall): it cannot raise the
 # error, and the server says it in its log, once for each client.
 NOT_AWAITED = {
-    "blend_pose",
     "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics",
-    "enable_sensor_for_ros", "get_pose_from_animation",
-    "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency", "set_bones_transform",
+    "enable_sensor_for_ros",
+    "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency",
     "set_imui_gravity", "use_carsim_road",
 }  # fmt: skip
 

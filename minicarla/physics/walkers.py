@@ -24,11 +24,13 @@ class WalkerControl:
 class WalkerState(Motion):
     """A walker's motion; `z` is that of the body's centre, `half_height` (m) above its feet.
 
-    `carried` is the velocity (m/s) at which a client has moved it in this tick, if one has.
+    `carried` is the velocity (m/s) at which a client has moved it in this tick, if one has. `walked` is its way so
+    far, m.
     """
 
     half_height: float = WALKER_EXTENT[2]
     carried: tuple[float, float] | None = None
+    walked: float = 0.0
 
 
 def walker_at(pose: Pose, half_height: float = WALKER_EXTENT[2]) -> WalkerState:
@@ -47,12 +49,14 @@ def step_walker(state: WalkerState, control: WalkerControl, dt: float, ground_z:
         state.carried = None
         state.ax, state.ay = (vx - state.vx) / dt, (vy - state.vy) / dt
         state.vx, state.vy = vx, vy
+        state.walked += math.hypot(vx, vy) * dt
         return
     length = math.hypot(control.dx, control.dy)
     if state.simulate_physics and length > 0.0 and control.speed > 0.0:
         vx = control.speed * control.dx / length
         vy = control.speed * control.dy / length
         state.yaw = math.degrees(math.atan2(vy, vx))
+        state.walked += control.speed * dt
     state.ax = (vx - state.vx) / dt
     state.ay = (vy - state.vy) / dt
     state.vx, state.vy = vx, vy

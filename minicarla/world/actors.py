@@ -18,6 +18,7 @@ from minicarla.protocol.rpc_types import Description, Wire, bounding_box
 from minicarla.world.blueprint import Tag
 from minicarla.world.prop_blueprints import PROP_EXTENTS, PROP_SOLIDS
 from minicarla.world.signs import SignMemory
+from minicarla.world.skeleton import Skeleton
 from minicarla.world.traffic_lights import LightState
 from minicarla.world.walker_blueprints import WALKER_EXTENTS
 
@@ -252,10 +253,16 @@ class Walker(Actor):
         self.jump = False
         self.collides = True
         self.body = Body(self.id, self.state, self.extent, mass=WALKER_MASS)
+        self.skeleton = Skeleton(self.extent[2])
 
     @property
     def pose(self) -> Pose:
         return self.state.pose
+
+    @property
+    def gait(self) -> tuple[float, float]:
+        """The way walked so far, m, and its speed, m/s: what its skeleton is moved by."""
+        return self.state.walked, math.hypot(self.state.vx, self.state.vy)
 
     def move_to(self, pose: Pose) -> None:
         """Teleport."""

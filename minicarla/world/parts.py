@@ -1,4 +1,4 @@
-"""Parts of an actor, in its own frame: Unreal's components, and the bones of a vehicle's skeleton.
+"""Parts of an actor: Unreal's components, and the bones of vehicles and walkers.
 
 Names are Unreal's and CARLA's ("Add a new vehicle" in its documentation, CarlaWheeledVehicle.cpp); of the lamps CARLA's
 documentation names the front blinkers. Real vehicles there have more parts than are known here.
@@ -18,7 +18,7 @@ _ORIGIN = Pose(0.0, 0.0, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part's name, and where it is in the actor's frame."""
+    """A part's name, and where it is, mostly in the actor's frame."""
 
     name: str
     pose: Pose
@@ -43,7 +43,9 @@ def _blinkers(vehicle: Vehicle) -> list[Part]:
 
 
 def bones(actor: Actor) -> list[Part]:
-    """The bones of a vehicle, all of which hang on the first; none of other actors."""
+    """The bones of a vehicle or a walker; none of other actors."""
+    if isinstance(actor, Walker):
+        return _parts(actor.skeleton.in_actor(actor.skeleton.relative(*actor.gait)))
     if not isinstance(actor, Vehicle):
         return []
     params, places = actor.params, wheel_places(actor.params)
@@ -53,6 +55,15 @@ def bones(actor: Actor) -> list[Part]:
         for wheel, (name, (x, y)) in enumerate(zip(names, places, strict=False))
     ]
     return [Part("Vehicle_Base", _ORIGIN), *wheels]
+
+
+def hanging_bones(actor: Actor) -> list[Part]:
+    """The same bones in the frames of those that they hang on: a vehicle's on its first, which is at its origin."""
+    return _parts(actor.skeleton.relative(*actor.gait)) if isinstance(actor, Walker) else bones(actor)
+
+
+def _parts(placed: dict[str, Pose]) -> list[Part]:
+    return [Part(name, pose) for name, pose in placed.items()]
 
 
 def lever(actor: Actor, x: float, y: float) -> tuple[float, float]:

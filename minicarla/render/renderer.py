@@ -143,7 +143,7 @@ class Renderer:
         """
         view, now = self._cameras[camera], flow.Moment(_frame(pose), self.stage.actors)
         self._rasterise(view, now.frame, None)
-        pixels = np.empty((*view.picture.shape, 2), np.float32)
+        pixels = np.empty((*view.nearness.shape, 2), np.float32)
         flow.flow_pixels(
             view.nearness, view.faces, view.focal, self.stage.static_count, flow.actor_of_face(now, self.stage.library),
             flow.to_earlier_camera(now, since or now), pixels,

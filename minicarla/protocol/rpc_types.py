@@ -70,6 +70,12 @@ def items(value: Any, what: str, at_least: int = 0) -> Wire:
 
 def vector(value: Any, what: str, limit: float = MAX_MAGNITUDE) -> tuple[float, float, float]:
     """x, y, z."""
+    if isinstance(value, list) and len(value) == 3:
+        x, y, z = value
+        # What `numbers` asks in a third of its time: a crowd sends five hundred of these for every tick.
+        floats = type(x) is type(y) is type(z) is float
+        if floats and -limit <= x <= limit and -limit <= y <= limit and -limit <= z <= limit:
+            return x, y, z
     x, y, z = numbers(value, 3, what, limit)
     return x, y, z
 

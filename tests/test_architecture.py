@@ -182,6 +182,12 @@ PRIVATE_PICKLES = {"envloop/workers/process.py", "envloop/workers/worker.py", "e
 COUNTS_PICKLES = {"benchmarks/scaling.py"}
 
 
+def test_no_two_files_of_tests_have_one_name():
+    """pytest imports them by it: only one of two would run."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 

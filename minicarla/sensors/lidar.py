@@ -121,7 +121,6 @@ class _Lidar(StateSensor):
             )
         self.horizontal_angle = 0.0
         self._view = view
-        view.prepare_rays()
 
     def _next_sweep(self) -> Sweep:
         dt, fov = self._state.delta, self.config.horizontal_fov
@@ -150,7 +149,7 @@ class LidarSensor(_Lidar):
         lost, rays = self._returns, self._next_sweep()
         shape = len(rays.row_of), len(rays.column_of)
         self._view.stage(self._state)
-        nearness, faces = self._view.prepare_rays().cast_fan(self.pose, rays.fan, self.config.range)
+        nearness, faces = self._view.caster.cast_fan(self.pose, rays.fan, self.config.range)
         noise = np.empty((0, 0), np.float32)
         if lost.noise_stddev > _NEGLIGIBLE:
             noise = np.float32(lost.noise_stddev) * self._rng.standard_normal(shape, np.float32)
@@ -171,7 +170,7 @@ class SemanticLidarSensor(_Lidar):
     def frames(self) -> Iterator[Frame]:
         rays = self._next_sweep()
         stage = self._view.stage(self._state)
-        nearness, faces = self._view.prepare_rays().cast_fan(self.pose, rays.fan, self.config.range)
+        nearness, faces = self._view.caster.cast_fan(self.pose, rays.fan, self.config.range)
         size = len(rays.row_of) * len(rays.column_of)
         points, counts = np.empty((size, 6), np.float32), np.empty(len(rays.row_of), np.uint32)
         total = returns.semantic_points(

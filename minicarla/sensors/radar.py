@@ -66,7 +66,6 @@ class RadarSensor(StateSensor):
         self._last_place = np.array([pose.x, pose.y, pose.z])
         self._last_time = state.elapsed
         self._view = view
-        view.prepare_rays()
 
     def frames(self) -> Iterator[Frame]:
         state, pose = self._state, self.pose
@@ -75,7 +74,7 @@ class RadarSensor(StateSensor):
         lengths = np.linalg.norm(rays, axis=1)
         rays /= lengths[:, None]
         stage = self._view.stage(state)
-        nearness, faces = self._view.prepare_rays().cast(pose, rays, lengths)
+        nearness, faces = self._view.caster.cast(pose, rays, lengths)
         hit = faces >= 0
         rays, faces = rays[hit], faces[hit]
         targets = self._velocities(stage.owners(state.light_ids)[faces])

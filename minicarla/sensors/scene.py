@@ -13,16 +13,15 @@ _PROP_COLOUR = (230, 110, 30)
 class SceneView:
     """The current town, seen by all cameras and rays.
 
-    The renderer is made at once: where its kernels are not compiled yet that takes seconds, and a server may take them
-    before it is ready, but not within a client's call. The rays' kernels take two, and few clients want them: they are
-    made for the first sensor that does.
+    Renderer and caster are made at once: where their kernels are not compiled yet that takes seconds, and a server may
+    take them before it is ready, but not within a client's call, which often waits for two seconds and no more.
     """
 
     def __init__(self, town: Town) -> None:
         self._town = town
         self._renderer = Renderer(town)
         self._prepared: tuple[Town, Renderer] | None = None
-        self._caster: RayCaster | None = None
+        self.caster = RayCaster(self._renderer.stage)
         self._hidden: frozenset[int] = frozenset()  # numbers of the environment objects that are left out
         self._shown: tuple[int, int] | None = None  # episode and frame of what the stage has been fed
 
@@ -39,7 +38,8 @@ class SceneView:
             # If that fails, the old one stays.
             renderer = prepared[1] if prepared is not None and prepared[0] is town else Renderer(town)
             self._renderer.close()
-            self._town, self._renderer, self._prepared, self._caster = town, renderer, None, None
+            self._town, self._renderer, self._prepared = town, renderer, None
+            self.caster = RayCaster(renderer.stage)
             self._hidden = frozenset()
 
     def add_camera(self, kind: CameraKind, width: int, height: int, fov_deg: float) -> int:
@@ -72,12 +72,6 @@ class SceneView:
             things = environment_objects(self._town)
             self._renderer.hide([things[number] for number in sorted(state.hidden)])
         return self._renderer.stage
-
-    def prepare_rays(self) -> RayCaster:
-        """What casts rays at the stage; made when first asked for."""
-        if self._caster is None:
-            self._caster = RayCaster(self._renderer.stage)
-        return self._caster
 
 
 def _visible(state: SimulationState) -> list[VisualActor]:

@@ -82,9 +82,15 @@ def _furthest(s: np.ndarray, points: np.ndarray, fixed: np.ndarray, start: int) 
 
 
 def read_strips(root: ET.Element, carla_map: carla.Map) -> list[Strip]:
-    """A strip for every lane section that has a pavement, ordered by road and section."""
-    sections = itertools.groupby(lane_spans(root), key=lambda span: (span.road, span.start))
-    strips = (_read_strip(carla_map, list(spans)) for _, spans in sections)
+    """A strip for every lane section that has a pavement, ordered by road and section.
+
+    Outside junctions, sections without a driving lane are not built (`lane_edges.read_lanes`): who walked there would
+    walk on air.
+    """
+    grouped = itertools.groupby(lane_spans(root), key=lambda span: (span.road, span.start))
+    sections = (list(spans) for _, spans in grouped)
+    built = (s for s in sections if s[0].junction >= 0 or any(span.type == "driving" for span in s))
+    strips = (_read_strip(carla_map, spans) for spans in built)
     return [strip for strip in strips if strip is not None]
 
 

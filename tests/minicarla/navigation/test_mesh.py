@@ -1,6 +1,7 @@
 """The navigation mesh: what it covers, that it hangs together, and that a changed one gets a new name."""
 
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import carla
 import networkx as nx
@@ -88,6 +89,25 @@ def test_nobody_walks_on_a_map_without_a_pavement(tmp_path: Path) -> None:
     town = load_xodr(bare)
     assert navigation_file_name(town) is None
     assert NavigationFiles().content(town) == b""
+
+
+def test_pavements_without_a_carriageway_are_left_out_as_they_are_not_built(tmp_path: Path) -> None:
+    root = ET.fromstring(load_town("Town01").xodr)
+    street = next(road for road in root.iter("road") if road.get("junction") == "-1")
+    for lane in street.iter("lane"):
+        lane.set("type", lane.get("type", "").replace("driving", "shoulder"))
+    path = tmp_path / "closed.xodr"
+    path.write_text(ET.tostring(root, encoding="unicode"))
+    town = load_xodr(path)
+    mesh = build_mesh(town)
+    middles = [mesh.vertices[ring].mean(axis=0) for ring in rings(mesh)]
+    roads = {
+        town.carla_map.get_waypoint(carla.Location(*middle.tolist()), lane_type=carla.LaneType.Sidewalk).road_id
+        for middle, area in zip(middles, mesh.areas, strict=True)
+        if area == Area.SIDEWALK
+    }
+    assert len(roads) > 20
+    assert int(street.attrib["id"]) not in roads
 
 
 def test_another_map_has_another_name() -> None:

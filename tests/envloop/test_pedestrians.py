@@ -1,5 +1,6 @@
 """Pedestrians by the client's own crowd, on a real server."""
 
+import carla
 import numpy as np
 import pytest
 
@@ -52,3 +53,18 @@ def test_more_than_there_is_room_for_are_refused_in_a_sentence(make_env):
         env.reset(seed=0)
     with pytest.raises(TaskError, match="walkers is 501"):
         make_env(walkers=501)
+
+
+def test_a_pedestrian_that_is_hit_is_counted_as_one(make_env):
+    env = make_env(observation="vector")
+    env.reset(seed=1, options={"start": "beginning"})
+    world = env.simulator.world
+    place = world.get_actors().filter("vehicle.*")[0].get_transform()
+    ahead = place.location + 12.0 * place.get_forward_vector() + carla.Location(z=1.0)
+    world.spawn_actor(world.get_blueprint_library().find("walker.pedestrian.0001"), carla.Transform(ahead))
+    for _ in range(50):
+        *_, ended, _, info = env.step(np.array([0.0, 1.0], np.float32))
+        if ended:
+            break
+    assert info["reason"] == "collision"
+    assert env.episode.result()["pedestrian_collisions"] == env.episode.result()["collisions"] == 1

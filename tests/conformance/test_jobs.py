@@ -90,6 +90,22 @@ def test_the_command_runs_them_against_a_server_and_counts(python_api, tmp_path)
     ]
 
 
+def test_what_runs_on_is_stopped_even_where_ctrl_c_is_ignored(python_api):
+    """As it is behind a shell's &."""
+    (python_api / "util").mkdir()
+    (python_api / "util" / "lane_explorer.py").write_text("import time\nwhile True: time.sleep(0.05)")
+    run = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from conformance import scripts, __main__;"
+        f"scripts.PORT = {free_port()}; scripts._WAYS['lane_explorer.py'] = scripts._Way(limit_s=5.0);"
+        f"sys.argv = ['conformance', {str(python_api)!r}, '--suites', 'scripts', '--only', 'lane'];"
+        "sys.exit(__main__.main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "1 of 1 passed" in done.stdout, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [(["{tmp}"], "has no folder 'examples'"), (["{api}", "--only", "nothing"], "leave out --only")],

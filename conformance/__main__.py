@@ -5,7 +5,6 @@ python -m conformance PYTHONAPI [--maps DIR] [--suites smoke scripts agents] [--
 PYTHONAPI is the folder of that name in a copy of CARLA 0.9.16's repository. Nothing in it is changed.
 """
 
-import signal
 import sys
 import tempfile
 from collections import Counter
@@ -37,8 +36,6 @@ def main() -> int:
     jobs = [job for suite in args.suites for job in SUITES[suite](python_api) if _chosen(job.name, args.only)]
     if not jobs:
         options.error("nothing of that name is there: leave out --only")
-    # A shell's & and nohup have it ignored; the children would inherit that, and could not be stopped.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     where, rows = machine(), []
     try:
         for number, job in enumerate(jobs, start=1):

@@ -44,7 +44,7 @@ def run(command: Sequence[str], folder: Path, environment: dict[str, str], limit
         began = time.monotonic()
         process = subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True, preexec_fn=_hear_ctrl_c,
         )  # fmt: skip
         try:
             stopped = not _ended(process, limit_s)
@@ -57,6 +57,11 @@ def run(command: Sequence[str], folder: Path, environment: dict[str, str], limit
         output.seek(0)
         said = output.read().decode(errors="replace")
     return _judged(process.returncode, said, seconds, stopped, endless)
+
+
+def _hear_ctrl_c() -> None:
+    """Behind a shell's & and nohup it is ignored; a child would inherit that, and could not be stopped."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:

@@ -184,8 +184,6 @@ def test_scene_queries(sync: SyncWorld):
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda sync: sync.client.start_recorder("x.log"), "start_recorder"),
-        (lambda sync: sync.client.replay_file("x.log", 0.0, 1.0, 0, False), "replay_file"),
         (lambda sync: sync.world.get_imui_sensor_gravity(), "get_imui_gravity"),
         (lambda sync: sync.world.get_spectator().get_bone_names(), "has no skeleton"),
         (lambda sync: sync.client.load_world("Town99"), "there is no map 'Town99'"),

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,10 +24,19 @@ def one_sentence(errors: str) -> str:
     return lines[0]
 
 
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
 @pytest.mark.parametrize("taken_by_streams", [False, True])
 def test_port_in_use(taken_by_streams: bool):
-    with socket.socket() as holder:
+    with ExitStack() as stack:
+        holder = stack.enter_context(socket.socket())
         holder.bind(("127.0.0.1", 0))
+        while not is_free(holder.getsockname()[1] - 1):  # other tests run beside this one
+            holder = stack.enter_context(socket.socket())
+            holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
         asked = port - 1 if taken_by_streams else port

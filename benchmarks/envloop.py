@@ -12,6 +12,7 @@ every other time in the reverse order: "x COMMIT's" is our steps/s over theirs, 
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from envloop.env import CarlaEnv
 from envloop.task.observation import grey_84, vector_observation
 from envloop.task.scenario import NPC_VEHICLES
 from reporting.machine import ROOT, commit, machine
-from reporting.publish import Spread, parser, publish
+from reporting.publish import Spread, chosen, parser, publish
 
 _CAMERAS: tuple[tuple[int, int] | None, ...] = (None, (256, 144), (800, 600))
 _CROWDS = (("0", 0), ("1", 0), ("2", 0), ("0", 50), ("2", 250))  # scenario, walkers
@@ -45,13 +46,13 @@ def main() -> None:
     args = options.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])  # inherited by the rows and their servers
 
-    chosen = {name: row for name, row in everything().items() if _chosen(name, args.rows)}
-    if not chosen:
+    wanted = {name: row for name, row in everything().items() if chosen(name, args.rows)}
+    if not wanted:
         options.error(f"no row has such a name; there are: {', '.join(everything())}")
     where = machine()
     rows = [
-        contest(name, wanted | {"steps": args.steps, "repetitions": args.repetitions}, args.against)
-        for name, wanted in chosen.items()
+        contest(name, row | {"steps": args.steps, "repetitions": args.repetitions}, args.against)
+        for name, row in wanted.items()
     ]
     if not args.rows:
         rows += preprocessing(args.repetitions)
@@ -92,10 +93,6 @@ def contest(name: str, wanted: dict[str, Any], against: Path | None) -> dict[str
     return row
 
 
-def _chosen(name: str, parts: list[str] | None) -> bool:
-    return parts is None or any(part.lower() in name.lower() for part in parts)
-
-
 def preprocessing(repetitions: int, calls: int = 500) -> list[dict[str, Any]]:
     """What CarlaEnv adds in pure Python per step: the picture to 84x84, the 23 numbers."""
     with closing(CarlaEnv(EnvConfig())) as env:
@@ -111,7 +108,7 @@ def preprocessing(repetitions: int, calls: int = 500) -> list[dict[str, Any]]:
             for _ in range(calls):
                 grey_84(picture)
 
-        def per_call(work: Any) -> float:
+        def per_call(work: Callable[[], None]) -> float:
             return 1e3 * seconds(work) / calls
 
         return [

@@ -16,7 +16,7 @@ from conformance.child import Ending
 from conformance.job import Job
 from conformance.server import ServerError, running
 from reporting.machine import machine
-from reporting.publish import parser, publish
+from reporting.publish import chosen, parser, publish
 
 SUITES = {"smoke": smoke.jobs, "scripts": scripts.jobs, "agents": agents.jobs}
 
@@ -33,7 +33,7 @@ def main() -> int:
         options.error(f"{args.python_api} has no folder 'examples': give the PythonAPI folder of CARLA's repository")
     python_api = args.python_api.resolve()
     maps = args.maps.resolve() if args.maps else None
-    jobs = [job for suite in args.suites for job in SUITES[suite](python_api) if _chosen(job.name, args.only)]
+    jobs = [job for suite in args.suites for job in SUITES[suite](python_api) if chosen(job.name, args.only)]
     if not jobs:
         options.error("nothing of that name is there: leave out --only")
     where, rows = machine(), []
@@ -77,10 +77,6 @@ def _summary(rows: list[dict[str, Any]]) -> str:
 
 def _kind(what: str) -> str:
     return what.replace("/", " ").split()[0]
-
-
-def _chosen(name: str, parts: list[str] | None) -> bool:
-    return parts is None or any(part.lower() in name.lower() for part in parts)
 
 
 if __name__ == "__main__":

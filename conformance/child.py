@@ -7,8 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,10 +42,11 @@ def run(command: Sequence[str], folder: Path, environment: dict[str, str], limit
     """Runs a command in a folder, with Ctrl-C after `limit_s` seconds: failed then, unless it is `endless`."""
     with tempfile.TemporaryFile() as output:
         began = time.monotonic()
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True, preexec_fn=_hear_ctrl_c,
-        )  # fmt: skip
+        with _ctrl_c_is_heard():
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )  # fmt: skip
         try:
             stopped = not _ended(process, limit_s)
             if stopped:
@@ -59,9 +60,17 @@ def run(command: Sequence[str], folder: Path, environment: dict[str, str], limit
     return _judged(process.returncode, said, seconds, stopped, endless)
 
 
-def _hear_ctrl_c() -> None:
-    """Behind a shell's & and nohup it is ignored; a child would inherit that, and could not be stopped."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Behind a shell's & and nohup it is ignored; a child would inherit that, and could not be stopped.
+
+    A handler is not inherited: the child begins with the default. (`preexec_fn` would fork beside JAX's threads.)
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:

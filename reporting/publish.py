@@ -43,6 +43,11 @@ def _result_file(name: str) -> Path:
     return path
 
 
+def chosen(name: str, parts: Sequence[str] | None) -> bool:
+    """Whether a row of that name is wanted by a command's option that takes parts of names; None wants all."""
+    return parts is None or any(part.lower() in name.lower() for part in parts)
+
+
 def _refusal(path: Path, of: str) -> str:
     """Why a result file of a commit is not written; "" where it is."""
     if path.resolve().is_relative_to(ROOT) and of.endswith("-dirty"):

@@ -1,6 +1,7 @@
 """Batches: every command is an RPC method with its arguments in an array."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from minicarla import limits
@@ -38,7 +39,6 @@ METHOD_OF_COMMAND = {
     21: "set_traffic_light_state",
 }
 _COMMANDS = unsupported.methods | actor.methods | vehicle.methods | lights.methods
-_REMOVING = {_DESTROY_ACTOR}
 _NEVER_IN_A_STEP = {_SPAWN_ACTOR, _DESTROY_ACTOR}  # of a Traffic Manager
 # After these a script looks for the actor, or for its place, without waiting for a tick.
 _LOOKED_UP = {_SPAWN_ACTOR, _DESTROY_ACTOR, _APPLY_TRANSFORM, _APPLY_LOCATION}
@@ -55,15 +55,8 @@ def apply_batch(
     if not isinstance(commands, list):
         raise ArgumentError("a batch must be an array of commands")
     responses: list[Wire] = []
-    if (
-        sim.clock.runs
-        and client.reply_pacing is not None
-        and any(_is_one_of(command, _REMOVING) for command in commands)
-    ):
-
-        async def run() -> list[Wire]:
-            return await _run_in_turns(sim, client, commands, responses, do_tick)
-
+    if client.reply_pacing is not None and sim.clock.runs and _DESTROY_ACTOR in _kinds(commands):
+        run = partial(_run_in_turns, sim, client, commands, responses, do_tick)
         return Aside(sim.loop.create_task(sim.beside_traffic(client.reply_pacing, run)))
     if not _run_for_a_while(sim, client, commands, responses):
         return sim.loop.create_task(_run_in_turns(sim, client, commands, responses, do_tick))
@@ -73,28 +66,26 @@ def apply_batch(
 def _answer(
     sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire], do_tick: bool
 ) -> "list[Wire] | asyncio.Future[list[Wire]]":
-    is_step = (
-        client.reply_pacing is not None
-        and not any(_is_one_of(command, _NEVER_IN_A_STEP) for command in commands)
-        and client.reply_pacing.batch_applied()
-    )
+    kinds = _kinds(commands)
+    is_step = client.reply_pacing is not None and not kinds & _NEVER_IN_A_STEP and client.reply_pacing.batch_applied()
     if do_tick and sim.state.settings.synchronous:
         return sim.tick_when_settled(client, lambda _: responses)
     # A Traffic Manager looks at nothing before the next snapshot, so its controls need not be held.
-    is_looked_up = not is_step and any(_is_one_of(command, _LOOKED_UP) for command in commands)
-    return sim.when_known(responses) if is_looked_up else responses
+    return sim.when_known(responses) if kinds & _LOOKED_UP and not is_step else responses
 
 
-def _is_one_of(command: Any, kinds: set[int]) -> bool:
-    return _index(command) in kinds
+def _kinds(commands: list[Any]) -> set[int]:
+    """Which kinds of commands are among them."""
+    return {_index(command) for command in commands}
 
 
 def _index(command: Any) -> int:
     """Which kind of command it is; -1 if it is none."""
-    match command:
-        case [[int(index), *_], *_]:
-            return index
-    return -1
+    try:
+        index = command[0][0]
+    except (TypeError, LookupError):
+        return -1
+    return index if type(index) is int else -1
 
 
 async def _run_in_turns(

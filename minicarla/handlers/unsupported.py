@@ -38,10 +38,9 @@ _VOID: dict[str, str | None] = {
 # The client does not wait for an answer to these (LibCarla's client/detail/Client.cpp: AsyncCall): it cannot raise the
 # error, and the server says it in its log, once for each client.
 NOT_AWAITED = {
-    "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics",
-    "enable_sensor_for_ros",
-    "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency",
-    "set_imui_gravity", "use_carsim_road",
+    "disable_sensor_for_ros", "enable_carsim", "enable_chrono_physics", "enable_sensor_for_ros",
+    "restore_physx_physics", "send", "set_actor_dead", "set_annotations_traverse_translucency", "set_imui_gravity",
+    "use_carsim_road",
 }  # fmt: skip
 
 

@@ -105,6 +105,7 @@ class CollisionWorld:
     def without(self, indices: Collection[int]) -> "CollisionWorld":
         """The same without the static boxes of these indices; the others keep theirs."""
         rest = copy(self)
+        rest._near_cells = {}
         rest._cells = {cell: [i for i in members if i not in indices] for cell, members in self._cells.items()}
         return rest
 

@@ -11,12 +11,12 @@ from typing import Protocol
 
 from minicarla.physics.vehicle import (
     GRAVITY,
-    MAX_SUBSTEP_S,
     REST,
     SUSPENSION_TRAVEL,
     Control,
     VehicleState,
     follow_control,
+    in_substeps,
     lateral,
     longitudinal,
     path_curvature,
@@ -39,17 +39,7 @@ class Ground(Protocol):
 
 def step_on_hills(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Ground) -> None:
     """Advances `state` by `dt` seconds in place, as `vehicle.step_vehicle` does on the flat."""
-    if not state.simulate_physics:
-        state.vx = state.vy = state.vz = state.yaw_rate = 0.0
-        state.ax = state.ay = state.az = 0.0
-        return
-    vx, vy, vz = state.vx, state.vy, state.vz
-    steps = 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
-    for _ in range(steps):
-        _substep(state, control, params, dt / steps, ground)
-    state.ax = (state.vx - vx) / dt
-    state.ay = (state.vy - vy) / dt
-    state.az = (state.vz - vz) / dt
+    in_substeps(_substep, state, control, params, dt, ground)
 
 
 def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Ground) -> None:

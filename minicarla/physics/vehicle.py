@@ -9,7 +9,9 @@ Step size: any; longer steps than 0.05 s are split. All maths is scalar Python, 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from minicarla.geometry.types import Pose
 from minicarla.physics.motion import Motion
@@ -29,6 +31,8 @@ MIN_SIDE_GRIP = 0.3  # part of the grip that is left sideways under full braking
 SUSPENSION_TRAVEL = 0.05  # m above the ground at which the wheels still touch it
 REST = 0.005  # m/s and rad/s below which a car without throttle stands
 MAX_SUBSTEP_S = 0.05
+
+G = TypeVar("G")  # what a substep needs to know of the ground
 
 
 @dataclass(slots=True)
@@ -144,6 +148,18 @@ def step_vehicle(
       dt: s, > 0.
       ground_z: height of the road under the vehicle, m; a vehicle above it falls, without grip, until it touches.
     """
+    in_substeps(_substep, state, control, params, dt, ground_z)
+
+
+def in_substeps(
+    substep: Callable[[VehicleState, Control, VehicleParams, float, G], None],
+    state: VehicleState,
+    control: Control,
+    params: VehicleParams,
+    dt: float,
+    ground: G,
+) -> None:
+    """Advances `state` by `dt` seconds in place, in steps of at most `MAX_SUBSTEP_S` over the ground."""
     if not state.simulate_physics:
         state.vx = state.vy = state.vz = state.yaw_rate = 0.0
         state.ax = state.ay = state.az = 0.0
@@ -151,7 +167,7 @@ def step_vehicle(
     vx, vy, vz = state.vx, state.vy, state.vz
     steps = 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
     for _ in range(steps):
-        _substep(state, control, params, dt / steps, ground_z)
+        substep(state, control, params, dt / steps, ground)
     state.ax = (state.vx - vx) / dt
     state.ay = (state.vy - vy) / dt
     state.az = (state.vz - vz) / dt

@@ -113,7 +113,8 @@ class Recording:
     def _read(self, size: int, room: int) -> bytes:
         if size > room:
             raise DamagedError(f"it has more than {MAX_RECORDED_FRAME_BYTES} bytes")
-        data = self._file.read(size)
+        # `read` takes as much memory as is asked for, before it knows how much there is.
+        data = self._file.read(size) if self._file.tell() + size <= self._size else b""
         if len(data) < size:
             raise DamagedError("it is cut off")
         return data

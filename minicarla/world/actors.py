@@ -15,7 +15,7 @@ from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
 from minicarla.physics.walkers import WALKER_MASS, WalkerControl, WalkerState, walker_at
 from minicarla.protocol import wire
 from minicarla.protocol.rpc_types import Description, Wire, bounding_box
-from minicarla.world.blueprint import Tag
+from minicarla.render.encodings import Tag
 from minicarla.world.prop_blueprints import PROP_EXTENTS, PROP_SOLIDS
 from minicarla.world.signs import SignMemory
 from minicarla.world.skeleton import Skeleton
@@ -243,7 +243,7 @@ class Vehicle(Actor):
 class Walker(Actor):
     """A pedestrian."""
 
-    tag = Tag.PEDESTRIAN
+    tag = Tag.PEDESTRIANS
 
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         super().__init__(actor_id, description, pose)
@@ -328,7 +328,7 @@ class TrafficLight(RoadSignal):
 class TrafficSign(RoadSignal):
     """A speed limit, a stop or a yield sign; its record is written by `snapshot`."""
 
-    tag = Tag.TRAFFIC_SIGN
+    tag = Tag.TRAFFIC_SIGNS
 
     def __init__(self, actor_id: int, description: Description, spec: SignSpec) -> None:
         super().__init__(actor_id, description, spec.sign_id, spec.pose, spec.boxes)

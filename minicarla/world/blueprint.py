@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from minicarla.protocol.rpc_types import Wire, finite, shown
+from minicarla.render.encodings import Tag
 
 
 class AttributeType(IntEnum):
@@ -15,20 +16,6 @@ class AttributeType(IntEnum):
     FLOAT = 3
     STRING = 4
     RGB = 5
-
-
-class Tag(IntEnum):
-    """`carla.CityObjectLabel` of what can be spawned."""
-
-    TRAFFIC_LIGHT = 7
-    TRAFFIC_SIGN = 8
-    PEDESTRIAN = 12
-    CAR = 14
-    TRUCK = 15
-    BUS = 16
-    MOTORCYCLE = 18
-    BICYCLE = 19
-    STATIC = 20
 
 
 @dataclass(frozen=True, slots=True)

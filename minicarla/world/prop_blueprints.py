@@ -6,7 +6,8 @@ mailbox is small, a human medium, a bus stop big) is the `size` of the trees, th
 hay bales and the two warning signs. CARLA publishes no centre of the boxes: here each stands on the ground.
 """
 
-from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, Tag, common, constant
+from minicarla.render.encodings import Tag
+from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, common, constant
 
 # name, size, half sizes along x, y, z (m)
 _TABLE = (

@@ -19,6 +19,7 @@ from minicarla.physics.collision import Body, CollisionWorld, Contact
 from minicarla.protocol.rpc import RpcError
 from minicarla.protocol.rpc_types import Description, EpisodeSettings, identifier, label
 from minicarla.protocol.streams import Streams
+from minicarla.render.encodings import Tag
 from minicarla.render.weather import Weather
 from minicarla.world import blueprints, friction
 from minicarla.world.actors import (
@@ -31,7 +32,7 @@ from minicarla.world.actors import (
     Vehicle,
     Walker,
 )
-from minicarla.world.blueprint import Blueprint, Tag
+from minicarla.world.blueprint import Blueprint
 from minicarla.world.prop_blueprints import FRICTION_TRIGGER, MESH
 from minicarla.world.sensor import Sensor
 from minicarla.world.signs import SignSystem

@@ -7,7 +7,8 @@ and numbers of wheels as CARLA servers list them. There two cars have no base ty
 from dataclasses import dataclass
 
 from minicarla.physics.vehicle_params import VEHICLES, VehicleParams
-from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, Tag, common, constant
+from minicarla.render.encodings import Tag
+from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, common, constant
 
 # CARLA's class "car" is that of cars and vans.
 _TAGS = {

@@ -9,7 +9,8 @@ CARLA only.
 from dataclasses import dataclass
 
 from minicarla.physics.walkers import WALKER_EXTENT
-from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, Tag, common, constant
+from minicarla.render.encodings import Tag
+from minicarla.world.blueprint import Attribute, AttributeType, Blueprint, common, constant
 
 _GIRL, _BOY = (0.250, 0.250, 0.550), (0.188, 0.188, 0.650)  # half sizes, m
 _WALKS, _STROLLS, _CHILD = (
@@ -69,4 +70,4 @@ def _walker(blueprint: str, kind: _Kind) -> Blueprint:
         constant("age", kind.age),
         constant("can_use_wheelchair", may_wheel[-1], AttributeType.BOOL),
     )
-    return Blueprint(blueprint, attributes, Tag.PEDESTRIAN)
+    return Blueprint(blueprint, attributes, Tag.PEDESTRIANS)

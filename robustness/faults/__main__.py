@@ -14,7 +14,7 @@ from pathlib import Path
 
 from avtd3_jax import runtime
 from reporting.machine import machine
-from reporting.publish import parser, publish
+from reporting.publish import chosen, parser, publish
 from robustness.faults import rows
 from robustness.faults.injections import FAULTS
 from robustness.faults.rows import Row
@@ -36,7 +36,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=0, help="of moments and trainings")
     args = options.parse_args()
     makers = _rows(args.times, args.kills, args.seed)
-    wanted = {name: make for name, make in makers.items() if _chosen(name, args.faults)}
+    wanted = {name: make for name, make in makers.items() if chosen(name, args.faults)}
     if not wanted:
         options.error(f"no fault has such a name; there are: {', '.join(makers)}")
     runtime.setup("cpu")
@@ -63,10 +63,6 @@ def _rows(times: int, kills: int, seed: int) -> dict[str, Callable[[Path], Row]]
     made["learner NaN"] = lambda folder: rows.of_nan(_NAN_RATES, folder, seed)
     made["trainer killed"] = lambda folder: rows.of_trainer_killed(kills, folder, seed)
     return made
-
-
-def _chosen(name: str, parts: list[str] | None) -> bool:
-    return parts is None or any(part.lower() in name.lower() for part in parts)
 
 
 if __name__ == "__main__":

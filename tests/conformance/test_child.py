@@ -1,8 +1,10 @@
 """How the end of a program is told: real children that pass, fail, crash and go on."""
 
+import signal
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from conformance import child
@@ -50,6 +52,20 @@ def test_code_for_another_client_is_skipped(tmp_path):
 def test_what_runs_until_it_is_stopped_has_passed_if_it_is_made_for_that(tmp_path):
     assert ran(RUNS_ON, tmp_path, limit_s=5.0, endless=True).verdict == "passed"
     assert "not done after 1 s" in ran(RUNS_ON, tmp_path, limit_s=1.0, endless=False).reason
+
+
+def test_an_inherited_deafness_to_ctrl_c_ends_at_the_child(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert ran(RUNS_ON, tmp_path, limit_s=3.0, endless=True).verdict == "passed"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_child_is_begun_without_a_fork_beside_jax(tmp_path):
+    jax.devices("cpu")  # from now on a fork warns, and a warning is an error here
+    assert ran("pass", tmp_path).verdict == "passed"
 
 
 def test_a_failure_before_the_stop_counts(tmp_path):

@@ -98,6 +98,12 @@ class TestImpulse:
         assert contact.impulse[0] == pytest.approx(-MODEL3.mass * 10.0 * (1 + RESTITUTION))
         assert contact.point[0] == pytest.approx(19.85, abs=0.05)
 
+    def test_a_wall_that_is_taken_away_is_passed_also_by_who_has_met_it(self) -> None:
+        world = CollisionWorld([WALL])
+        assert world.step([car(7, x=17.7, vx=10.0)], DT)
+        assert not world.without({0}).step([car(7, x=17.7, vx=10.0)], DT)
+        assert world.step([car(7, x=17.7, vx=10.0)], DT)
+
     def test_a_gentle_touch_does_not_bounce(self) -> None:
         body = car(7, x=17.5, vx=0.5)
         CollisionWorld([WALL]).step([body], DT)

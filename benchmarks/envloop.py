@@ -25,7 +25,7 @@ from benchmarks.turns import Turns, checkout
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 from envloop.task.observation import grey_84, vector_observation
-from envloop.task.scenario import NPC_VEHICLES
+from envloop.task.scenario import DENSITIES
 from reporting.machine import ROOT, commit, machine
 from reporting.publish import Spread, chosen, parser, publish
 
@@ -65,7 +65,7 @@ def everything() -> dict[str, dict[str, Any]]:
     for size in _CAMERAS:
         rows[f"bare client, {'no camera' if size is None else f'{size[0]}x{size[1]} camera'}"] = {"camera": size}
     for scenario, walkers in _CROWDS:
-        crowd = f"{NPC_VEHICLES[scenario]} NPC vehicles{f' and {walkers} walkers' if walkers else ''}"
+        crowd = f"{DENSITIES[scenario].vehicles} NPC vehicles{f' and {walkers} walkers' if walkers else ''}"
         rows[f"CarlaEnv, {crowd}"] = {"scenario": scenario, "walkers": walkers}
     return rows
 

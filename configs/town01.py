@@ -3,7 +3,7 @@
 These are the defaults. What one may want to change, here as config.KEY = VALUE or on the command line as
 --config.KEY=VALUE:
 
-  scenario          "0", "1" or "2": among 20, 50 or 100 other vehicles
+  scenario          "regular" or "dense": among vehicles and pedestrians; "mixed": another density each time
   env.route         "X,Y -> X,Y" in metres, a suite's "town01-nav/0", or "random": another one in every episode
   env.observation   "image" or "vector" alone
   sim.endpoint      "HOST:PORT" of a running CARLA 0.9.16 instead of the simulator that is started otherwise

@@ -12,7 +12,7 @@ from envloop.errors import TaskError
 from envloop.task.observation import FRAME_SIZE, VectorConfig
 from envloop.task.reward import RewardBasis, RewardConfig, check_ordering
 from envloop.task.route import SpeedRules
-from envloop.task.scenario import RANDOM, npc_vehicles, route_ends
+from envloop.task.scenario import RANDOM, check_scenario, route_ends
 from envloop.task.termination import TerminationConfig
 
 EMBEDDED = "embedded"
@@ -166,10 +166,13 @@ class EnvConfig:
         simulator's map (X,Y,Z where roads lie above each other), or "random": a route drawn from each episode's seed,
         none of a suite's (see suites).
       random_route: see the class; read where `route` is "random".
-      scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles.
+      scenario: "empty", "0", "1", "2" for 0, 20, 50, 100 NPC vehicles; "regular" for 20 and 50 walkers, "dense" for 100
+        and 250 walkers (both in Town01; other towns have as many for each metre of lane, as far as there is room);
+        "mixed" for one of empty, regular and dense, drawn from each episode's seed.
       observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       camera, vector, reward, termination, speed: see the classes.
-      weather: name of a preset of `carla.WeatherParameters`.
+      weather: name of a preset of `carla.WeatherParameters`, or several separated by commas, of which each episode's
+        seed draws one.
       action_repeat: ticks per decision. In 0.1 s an action changes more than the critic errs by; in 0.05 s it did not.
       random_start_fraction: share of episodes that begin anywhere on the route at any legal speed; the others, and
         every episode reset with options={"start": "beginning"}, begin at the route's start, at rest.
@@ -182,8 +185,8 @@ class EnvConfig:
       npc_clearance_m: no NPC and no pedestrian is spawned nearer to the ego, m.
       npc_speed_kmh: what NPC vehicles drive where nothing is in the way, km/h; 0 makes them follow the signs that they
         pass, which in Town01 say 30, 60 and 90.
-      walkers: pedestrians on the pavements and crossings, led by the crowd of the `carla` client; the map needs a
-        navigation mesh, which minicarla makes from its pavements.
+      walkers: pedestrians on the pavements and crossings besides those of the scenario, led by the crowd of the `carla`
+        client; the map needs a navigation mesh, which minicarla makes from its pavements.
       discount: gamma per decision of the learner, which the reward's values rest on.
     """
 
@@ -224,7 +227,7 @@ class EnvConfig:
         self.camera.validate()
         self.random_route.validate()
         self.start_noise.validate()
-        npc_vehicles(self.scenario)
+        check_scenario(self.scenario)
         if self.observation not in ("both", "image", "vector"):
             raise TaskError(f"observation is {self.observation!r}; choose 'both', 'image' or 'vector'.")
         if self.route != RANDOM:

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from envloop.client.ego import EgoVehicle, start_pose
 from envloop.client.route_choice import RouteSelector
 from envloop.client.simulator import Simulator, weather_preset
-from envloop.client.traffic import Npc, Traffic
-from envloop.config import EnvConfig
+from envloop.client.traffic import Npc, Traffic, lanes_m
+from envloop.config import MAX_WALKERS, EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
 from envloop.task.route import Lead, lead_ahead
-from envloop.task.scenario import RANDOM, npc_vehicles
+from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
 
 STARTS = ("beginning", "random")
 
@@ -46,6 +46,7 @@ class _Scene:
     routes: RouteSelector
     ego: EgoVehicle
     traffic: Traffic
+    lanes_m: float
 
 
 _NOT_CLOSED: "weakref.WeakSet[CarlaEnv]" = weakref.WeakSet()
@@ -99,7 +100,8 @@ class CarlaEnv(gym.Env):
     ) -> None:
         self.config = _changed(config or EnvConfig(), simulator, route, scenario, town, xodr, endpoint)
         self.config.validate()
-        weather_preset(self.config.weather)
+        for name in weather_names(self.config.weather):
+            weather_preset(name)
         self.metadata = {**self.metadata, "render_fps": 1.0 / self.config.decision_s}
         self.render_mode = render_mode
         self.observation_space = observation_space(self.config)
@@ -111,6 +113,8 @@ class CarlaEnv(gym.Env):
         self._lost = False
         self._scene: _Scene | None = None
         self._episode: Episode | None = None
+        self._conditions: dict[str, Any] = {}  # of the episode, among its metrics
+        self._weather = ""
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
         self.route_task: RouteTask
@@ -150,7 +154,7 @@ class CarlaEnv(gym.Env):
         info = self._info(terms)
         outcome = episode.outcome
         if outcome.ended:
-            info[_EPISODE_METRICS] = episode.result()
+            info[_EPISODE_METRICS] = {**episode.result(), **self._conditions}
         return observation, sum(terms.values()), outcome.terminated, outcome.truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
@@ -251,11 +255,13 @@ class CarlaEnv(gym.Env):
         routes = RouteSelector(self.config, self.simulator.map)
         self.route_task = routes.of(self.config.route, seed=0)
         self.simulator.lock_world()  # another environment may have come since the connection was made
-        self.simulator.set_weather(self.config.weather)
+        self._weather = ""
         watched = self._observes("image") or self.render_mode is not None
         pose = start_pose(self.route_task.route, AT_REST)
         ego = EgoVehicle(self.simulator, self.config.camera if watched else None, pose)
-        self._scene = _Scene(self.simulator.generation, routes, ego, Traffic(self.simulator))
+        self._scene = _Scene(
+            self.simulator.generation, routes, ego, Traffic(self.simulator), lanes_m(self.simulator.map)
+        )
         self.description = self._describe()
         return self._scene
 
@@ -284,10 +290,8 @@ class CarlaEnv(gym.Env):
         self.simulator.reset_traffic_lights()
         self.simulator.tick()
         self._ego.release()
-        position = (pose.location.x, pose.location.y)
+        self._conditions = self._make_conditions(seed, (pose.location.x, pose.location.y))
         config = self.config
-        self._traffic.spawn(npc_vehicles(config.scenario), seed, position, config.npc_clearance_m, config.npc_speed_kmh)
-        self._traffic.spawn_walkers(config.walkers, seed, position, config.npc_clearance_m)
         for _ in range(config.settle_ticks - 1):
             self.simulator.tick()
         if start.speed_mps > 0.0:
@@ -295,6 +299,20 @@ class CarlaEnv(gym.Env):
         frame = self.simulator.tick()
         self._traffic.look_up()
         return frame
+
+    def _make_conditions(self, seed: int, ego: tuple[float, float]) -> dict[str, Any]:
+        """Makes the weather and those who share the road; what there is, for the episode's metrics."""
+        config, clearance_m = self.config, self.config.npc_clearance_m
+        scenario, weather = drawn_scenario(config.scenario, seed), drawn_weather(config.weather, seed)
+        if weather != self._weather:
+            self.simulator.set_weather(weather)
+            self._weather = weather
+        density = DENSITIES[scenario].on(self._ensure_scene().lanes_m)
+        least = 0 if density.scaled else density.vehicles
+        vehicles = self._traffic.spawn(density.vehicles, seed, ego, clearance_m, config.npc_speed_kmh, least)
+        walkers = min(density.walkers + config.walkers, MAX_WALKERS)
+        walkers = self._traffic.spawn_walkers(walkers, seed, ego, clearance_m, least=config.walkers)
+        return {"scenario": scenario, "vehicles": vehicles, "walkers": walkers, "weather": weather}
 
     def _observe_first(self, frame: int, start: InitialState) -> tuple[Observation, dict[str, Any]]:
         self.frame = frame

@@ -28,6 +28,8 @@ class EpisodeStream(StrEnum):
     TRAFFIC = "episode/traffic"  # with the number of vehicles
     TRAFFIC_MODELS = "episode/traffic-models"  # of a seed that TRAFFIC draws: models and colours
     WALKERS = "episode/walkers"  # with the number of walkers: models, and the seed of the client's crowd
+    SCENARIO = "episode/scenario"
+    WEATHER = "episode/weather"
     RANDOM_POLICY = "episode/random-policy"
 
 

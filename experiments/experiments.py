@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from avtd3_jax.errors import InputError
 from avtd3_jax.settings.run_config import RunConfig
-from envloop.task.scenario import npc_vehicles
+from envloop.task.scenario import DENSITIES
 
 EVALUATION_SEED = 1000  # of every final evaluation: all policies drive the same episodes among the same traffic
 
@@ -76,8 +76,9 @@ def _suite(name: str, scenario: str) -> Task:
 
 
 def _traffic(scenario: str) -> str:
-    vehicles = npc_vehicles(scenario)
-    return f"{vehicles} vehicles" if vehicles else "empty"
+    density = DENSITIES[scenario]
+    walkers = f" and {density.walkers} walkers" if density.walkers else ""
+    return f"{density.vehicles} vehicles{walkers}" if density.vehicles else "empty"
 
 
 def _levels(key: str, label: str, *levels: Any) -> tuple[Variant, ...]:

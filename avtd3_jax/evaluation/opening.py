@@ -25,6 +25,7 @@ from envloop.baselines.policies import SCRIPTED, PolicyMaker
 from envloop.config import EnvConfig
 from envloop.make import describe, make_env, simulator_of, spaces_of
 from envloop.suites import Suite
+from envloop.task.scenario import SCENARIOS
 
 _LENGTHS = "env.random_route."  # what a short map needs, also of a run that was trained on a large one
 
@@ -102,7 +103,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     """What every command that drives a checkpoint can be told."""
     parser.add_argument("--step", type=int, help="which checkpoint (default: the last one)")
     parser.add_argument("--seed", type=int, help="of the evaluation episodes (default: the run's)")
-    parser.add_argument("--scenario", help="empty, 0, 1 or 2: 0, 20, 50, 100 NPC vehicles (default: as trained)")
+    parser.add_argument("--scenario", help=f"{', '.join(SCENARIOS)} (default: as trained)")
     parser.add_argument("--sim.endpoint", dest="endpoint", help="embedded, or HOST:PORT (default: as trained)")
     parser.add_argument("--sim.xodr", dest="xodr", help="an OpenDRIVE file to drive on (default: as trained)")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "gpu"))

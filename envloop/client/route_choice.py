@@ -14,7 +14,7 @@ from envloop.suites import SHARED_MAX, load_suite, suite_names
 from envloop.task.episode import RouteTask
 from envloop.task.lane_invasion import RouteLane
 from envloop.task.route import FloatArray, Route, SpeedProfile
-from envloop.task.scenario import RANDOM, ROUTE_OF_RECORD, npc_vehicles, route_ends
+from envloop.task.scenario import RANDOM, ROUTE_OF_RECORD, route_ends
 from envloop.task.termination import time_limit_s
 
 _DRAWS = 1000
@@ -79,7 +79,7 @@ class RouteSelector:
                 f"Route {name!r} is {route.length:.1f} m long and counts as done with "
                 f"{config.termination.goal_m:g} m left; put its start and goal further apart."
             )
-        of_record = name == ROUTE_OF_RECORD and npc_vehicles(config.scenario) == 0
+        of_record = name == ROUTE_OF_RECORD and config.scenario == "empty"
         return RouteTask(
             name=name,
             route=route,

@@ -165,10 +165,14 @@ class Simulator:
         }
 
     def set_weather(self, name: str) -> None:
-        """Sets the weather to a preset of `carla.WeatherParameters`; see `weather_preset`."""
+        """Sets the weather to a preset of `carla.WeatherParameters`; see `weather_preset`.
+
+        It is there at the next tick, whoever makes it.
+        """
         preset = weather_preset(name)
         with carla_calls(self.address):
             self.world.set_weather(preset)
+            self.world.get_settings()  # is answered after it
 
     def reset_traffic_lights(self) -> None:
         """Begins the cycle of every traffic light anew."""

@@ -26,6 +26,7 @@ from envloop.errors import SimulatorError, TaskError
 from envloop.seeding import EpisodeStream, generator
 from envloop.task.route import Other
 
+_LANE_STEP_M = 2.0
 _GRACE_S = 2.0  # what a command may take beyond its own time-out
 
 
@@ -64,25 +65,29 @@ class Traffic:
         self.vehicles: list[Npc] = []
 
     def spawn(
-        self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, speed_kmh: float
-    ) -> None:
+        self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, speed_kmh: float, least: int
+    ) -> int:
         """Spawns `count` vehicles in one batch; places, models, colours and their driving come from `seed`.
 
         They are in the world's state after the next tick; `look_up` finds them there.
 
         Args:
+          least: with so many it is content where there is no room for `count`.
           keep_clear: (x, y) of the ego in metres; nothing is spawned within `clearance_m` of it.
           speed_kmh: what they drive where nothing is in the way; 0 for the limits that they pass.
 
+        Returns:
+          How many there are.
+
         Raises:
-          TaskError: the map has too few free spawn points.
+          TaskError: the map has fewer free spawn points than `least`.
         """
         if count == 0:
-            return
+            return 0
         free = [i for i, point in enumerate(self._spawn_points) if _distance(point, keep_clear) >= clearance_m]
-        if len(free) < count:
+        if len(free) < least:
             raise TaskError(
-                f"{count} NPC vehicles do not fit: {self._simulator.map.name} has {len(free)} spawn points at least "
+                f"{least} NPC vehicles do not fit: {self._simulator.map.name} has {len(free)} spawn points at least "
                 f"{clearance_m:g} m from the ego; choose a scenario with fewer vehicles."
             )
         rng = generator(seed, EpisodeStream.TRAFFIC, count)
@@ -90,26 +95,34 @@ class Traffic:
         self._ids = self._process_of_ticks().call(
             "spawn", int(rng.integers(2**31)), places, int(rng.integers(2**31)), speed_kmh
         )
+        return len(self._ids)
 
-    def spawn_walkers(self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float) -> None:
+    def spawn_walkers(
+        self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, least: int
+    ) -> int:
         """Spawns `count` pedestrians on the pavements and sends them on their way, with one tick; all from `seed`.
 
         Args:
+          least: with so many it is content where the map has no pavement, or no room for `count`.
           keep_clear: (x, y) of the ego in metres; nobody is spawned within `clearance_m` of it.
 
+        Returns:
+          How many there are.
+
         Raises:
-          TaskError: the map has no pavement, or no room for so many.
+          TaskError: there is no room for `least`.
         """
         if count == 0:
-            return
+            return 0
         self._has_walkers = True
         timeout_s = self._simulator.config.timeout_s
         spawned = self._process_of_ticks().call("spawn_walkers", count, seed, keep_clear, clearance_m, timeout_s)
-        if spawned < count:
+        if spawned < least:
             raise TaskError(
-                f"{count} pedestrians do not fit: {self._simulator.map.name} has pavements for {spawned} at least "
+                f"{least} pedestrians do not fit: {self._simulator.map.name} has pavements for {spawned} at least "
                 f"{clearance_m:g} m from the ego; lower env.walkers."
             )
+        return int(spawned)
 
     def look_up(self) -> None:
         """Fills `vehicles` with those of the last `spawn` that the world's state holds (after a tick)."""
@@ -263,6 +276,13 @@ def _started(arguments: list[str]) -> tuple[subprocess.Popen[bytes], socket.sock
             )
         on_failure.pop_all()
     return process, ours, log
+
+
+def lanes_m(carla_map: carla.Map) -> float:
+    """Metres of a map's driving lanes outside junctions."""
+    waypoints = carla_map.generate_waypoints(_LANE_STEP_M)
+    driven = [each for each in waypoints if each.lane_type == carla.LaneType.Driving and not each.is_junction]
+    return _LANE_STEP_M * len(driven)
 
 
 def _distance(place: carla.Transform, point: tuple[float, float]) -> float:

@@ -1,13 +1,50 @@
-"""Routes by name or by coordinates, and how many other vehicles share the road."""
+"""Routes by name or by coordinates, and how many others share the road."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envloop.errors import TaskError
+from envloop.seeding import EpisodeStream, generator
 from envloop.suites import suite_names, suite_route
 
-# CARLA's NoCrash-like densities of the task: scenario name -> NPC vehicles.
-NPC_VEHICLES = {"empty": 0, "0": 20, "1": 50, "2": 100}
+TOWN01_LANES_M = 5012.0  # of driving lanes, without junctions; of CARLA's map and of the project's own
+
+
+@dataclass(frozen=True, slots=True)
+class Density:
+    """How many others share the road.
+
+    Attributes:
+      vehicles: led by the Traffic Manager.
+      walkers: pedestrians, led by the client's crowd.
+      scaled: both are numbers of Town01; other towns have as many for each metre of driving lane, as far as there is
+        room.
+    """
+
+    vehicles: int
+    walkers: int = 0
+    scaled: bool = False
+
+    def on(self, lanes_m: float) -> "Density":
+        """The density on a map with so many metres of driving lanes outside junctions."""
+        if not self.scaled:
+            return self
+        share = lanes_m / TOWN01_LANES_M
+        return replace(self, vehicles=round(share * self.vehicles), walkers=round(share * self.walkers))
+
+
+# "regular" and "dense" are NoCrash's in Town01 (Codevilla et al. 2019, arXiv:1904.08980, table 1).
+DENSITIES = {
+    "empty": Density(0),
+    "regular": Density(20, 50, scaled=True),
+    "dense": Density(100, 250, scaled=True),
+    "0": Density(20),
+    "1": Density(50),
+    "2": Density(100),
+}
+MIXED = "mixed"  # every episode has one of these, by its seed
+MIXED_SCENARIOS = ("empty", "regular", "dense")
+SCENARIOS = (*DENSITIES, MIXED)
 
 
 @dataclass(frozen=True)
@@ -52,8 +89,25 @@ def route_ends(route: str) -> RouteEnds:
     return RouteEnds(start, goal)
 
 
-def npc_vehicles(scenario: str) -> int:
-    """NPC vehicles of a scenario. Raises TaskError for an unknown name."""
-    if scenario not in NPC_VEHICLES:
-        raise TaskError(f"scenario is {scenario!r}; choose one of {', '.join(NPC_VEHICLES)}.")
-    return NPC_VEHICLES[scenario]
+def check_scenario(scenario: str) -> None:
+    """Raises TaskError for an unknown name."""
+    if scenario not in SCENARIOS:
+        raise TaskError(f"scenario is {scenario!r}; choose one of {', '.join(SCENARIOS)}.")
+
+
+def drawn_scenario(scenario: str, seed: int) -> str:
+    """The scenario of the episode of `seed`: itself, or for "mixed" the one that the seed draws."""
+    if scenario != MIXED:
+        return scenario
+    return MIXED_SCENARIOS[generator(seed, EpisodeStream.SCENARIO).integers(len(MIXED_SCENARIOS))]
+
+
+def drawn_weather(weather: str, seed: int) -> str:
+    """The weather of the episode of `seed`: one of the names that commas separate, drawn by the seed."""
+    names = weather_names(weather)
+    return names[generator(seed, EpisodeStream.WEATHER).integers(len(names))]
+
+
+def weather_names(weather: str) -> tuple[str, ...]:
+    """The names that commas separate."""
+    return tuple(name.strip() for name in weather.split(","))

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from envloop.config import CameraConfig, EnvConfig, RandomRouteConfig, SimulatorConfig, StartNoise
-from envloop.task.scenario import NPC_VEHICLES, npc_vehicles, route_ends
+from envloop.task.scenario import DENSITIES, MIXED_SCENARIOS, Density, drawn_scenario, drawn_weather, route_ends
 
 
 def test_the_defaults_are_valid():
@@ -34,7 +34,7 @@ def test_the_defaults_are_valid():
         (EnvConfig(random_route=RandomRouteConfig(min_m=5.0)), "random_route.min_m"),
         (EnvConfig(start_noise=StartNoise(lateral_m=1.0)), "start_noise.lateral_m"),
         (EnvConfig(start_noise=StartNoise(heading_deg=-1.0)), "start_noise.heading_deg"),
-        (EnvConfig(scenario="3"), "empty, 0, 1, 2"),
+        (EnvConfig(scenario="3"), "empty, regular, dense, 0, 1, 2, mixed"),
         (EnvConfig(observation="lidar"), "observation is 'lidar'; choose 'both', 'image' or 'vector'"),  # type: ignore
         (EnvConfig(action_repeat=0), "action_repeat"),
         (EnvConfig(random_start_fraction=1.5), "random_start_fraction"),
@@ -55,8 +55,33 @@ def test_an_endpoint_is_split_at_its_last_colon():
 
 
 def test_scenarios_are_those_of_the_task():
-    assert NPC_VEHICLES == {"empty": 0, "0": 20, "1": 50, "2": 100}
-    assert npc_vehicles("1") == 50
+    assert {name: (each.vehicles, each.walkers) for name, each in DENSITIES.items()} == {
+        "empty": (0, 0),
+        "regular": (20, 50),
+        "dense": (100, 250),
+        "0": (20, 0),
+        "1": (50, 0),
+        "2": (100, 0),
+    }
+
+
+def test_densities_go_with_the_lanes_of_the_town():
+    assert DENSITIES["dense"].on(2506.0) == Density(50, 125, scaled=True)
+    assert DENSITIES["regular"].on(10_024.0) == Density(40, 100, scaled=True)
+    assert DENSITIES["2"].on(2506.0) == DENSITIES["2"]
+
+
+def test_a_mixed_episode_has_one_of_three_densities_by_its_seed():
+    drawn = [drawn_scenario("mixed", seed) for seed in range(300)]
+    assert drawn == [drawn_scenario("mixed", seed) for seed in range(300)]
+    assert all(70 <= drawn.count(name) <= 130 for name in MIXED_SCENARIOS)
+    assert {drawn_scenario("2", seed) for seed in range(9)} == {"2"}
+
+
+def test_an_episode_has_one_of_the_weathers_by_its_seed():
+    drawn = [drawn_weather("ClearNoon, WetNoon", seed) for seed in range(100)]
+    assert all(30 <= drawn.count(name) <= 70 for name in ("ClearNoon", "WetNoon"))
+    assert drawn_weather("WetNoon", 3) == "WetNoon"
 
 
 def test_a_route_is_a_name_or_two_points():

@@ -1,5 +1,6 @@
 """NPC vehicles by the wheel's Traffic Manager, on a real server."""
 
+import carla
 import numpy as np
 import psutil
 import pytest
@@ -11,6 +12,7 @@ from envloop.client.ego import start_pose
 from envloop.env import CarlaEnv
 from envloop.errors import SimulatorError, TaskError
 from envloop.task.episode import InitialState
+from envloop.task.termination import TerminationConfig
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 
@@ -136,3 +138,20 @@ def test_more_vehicles_than_places_is_said_before_the_episode(make_env):
     env = make_env(scenario="2", npc_clearance_m=350.0)
     with pytest.raises(TaskError, match="choose a scenario with fewer vehicles"):
         env.reset(seed=1)
+
+
+def test_an_episode_says_what_it_had(make_env):
+    """Density and weather change from one episode to the next on the same connection."""
+    one_step = TerminationConfig(max_lateral_m=1e-6)
+    env = make_env(scenario="mixed", weather="WetNoon,ClearSunset", observation="vector", termination=one_step)
+    for expected, seed in {"empty": 1, "regular": 0}.items():
+        env.reset(seed=seed, options={"start": "beginning"})
+        *_, info = env.step(BRAKE)
+        found = info["episode_metrics"]
+        world = env.simulator.world
+        actors = world.get_actors()
+        assert found["scenario"] == expected
+        assert found["vehicles"] == len(actors.filter("vehicle.*")) - 1
+        assert found["walkers"] == len(actors.filter("walker.*"))
+        assert world.get_weather() == getattr(carla.WeatherParameters, found["weather"])
+    assert (found["vehicles"], found["walkers"]) == (20, 50)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import psutil
 
-from minicarla import limits
+from minicarla import heap, limits
 from minicarla.handlers.registry import METHODS
 from minicarla.maps import Town, TownLibrary
 from minicarla.protocol.rpc import RpcConnection
@@ -145,6 +145,7 @@ async def serve(
     rpc_server = await loop.create_server(lambda: RpcConnection(server), sock=rpc_socket)
     stream_server = await loop.create_server(reader_factory(server.simulation.streams), sock=stream_socket)
     server.simulation.set_clock()
+    heap.settle()
     ready(rpc_socket.getsockname()[1])
     watch = None if parent is None else asyncio.create_task(_watch(parent, stop))
     await stop.wait()

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from minicarla import limits
+from minicarla import heap, limits
 from minicarla.clock import Clock
 from minicarla.maps import MapError, Town, TownLibrary, load_xodr
 from minicarla.navigation.files import NavigationFiles
@@ -150,6 +150,7 @@ class Simulation:
 
     async def _read_and_begin(self, name: str, reset_settings: bool) -> None:
         self._begin(await self._in_thread(partial(self._read_town, name)), name, reset_settings)
+        heap.settle()
 
     def _read_town(self, name: str) -> Town:
         town = self._towns.read(name)
@@ -184,6 +185,7 @@ class Simulation:
         if len(xodr.encode()) > limits.MAX_XODR_BYTES:
             raise RpcError(f"an OpenDRIVE text must not be longer than {limits.MAX_XODR_BYTES} bytes")
         self.opendrive_town = await self._in_thread(partial(self._read_opendrive, xodr))
+        heap.settle()
 
     async def _in_thread(self, read: Callable[[], Town]) -> Town:
         """What `read` gives, in a thread of its own; one map at a time."""

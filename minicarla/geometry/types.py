@@ -18,6 +18,9 @@ class Pose:
     roll: float = 0.0
 
 
+ORIGIN = Pose(0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class OrientedBox:
     """A box on the ground: centre (m), yaw (deg) and half sizes along its own axes (m), as `carla.BoundingBox` has."""

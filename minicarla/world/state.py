@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from minicarla.geometry.poses import attached_pose
+from minicarla.geometry.types import ORIGIN
 from minicarla.limits import (
     MAX_ACTORS,
     MAX_ATTACHMENT_DEPTH,
@@ -239,7 +240,7 @@ class SimulationState:
         self._attach(child, parent, offset)
 
     def _attach(self, child: Actor, parent: Actor, offset: Pose) -> None:
-        child.parent, child.offset = parent, offset
+        child.parent, child.offset = parent, ORIGIN if offset == ORIGIN else offset
         self.attached.append(child)
 
     def _check_room(self, type_id: str) -> None:

@@ -5,6 +5,7 @@ frames and the snapshot carry the same frame number and are on their way before 
 """
 
 from minicarla.geometry.poses import attached_pose
+from minicarla.geometry.types import ORIGIN
 from minicarla.limits import MAX_PHYSICS_S, MAX_SPEED
 from minicarla.maps.surface import Surface
 from minicarla.physics.hills import step_on_hills
@@ -42,7 +43,8 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     for actor in state.attached:
         assert actor.parent is not None
         assert actor.offset is not None
-        actor.move_to(attached_pose(actor.parent.pose, actor.offset))
+        place = actor.parent.pose
+        actor.move_to(place if actor.offset is ORIGIN else attached_pose(place, actor.offset))
     state.signs.tell(state.vehicles, state.elapsed)
     for vehicle in state.vehicles:
         vehicle.light = _light_ahead(state, vehicle)

@@ -61,11 +61,13 @@ def test_others_are_served_while_a_town_is_read(folder: Path, monkeypatch: pytes
         sync = synchronous(process)
         loader = threading.Thread(target=process.client().load_world, args=("Town02",))
         waits_s = []
+        began = time.monotonic()
         loader.start()
         while loader.is_alive():
             start = time.monotonic()
             sync.client.get_available_maps()
             waits_s.append(time.monotonic() - start)
+        took_s = time.monotonic() - began
         assert process.client().get_world().get_map().name == "Carla/Maps/Town02"
         assert len(waits_s) > 20
-        assert max(waits_s) < 0.5
+        assert max(waits_s) < 0.3 * took_s

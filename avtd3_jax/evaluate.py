@@ -1,6 +1,6 @@
 """python -m avtd3_jax.evaluate --checkpoint runs/NAME: drives a policy without noise and measures it.
 
-Either the trained policy, or a scripted one (--policy follower, blind-follower or random) that drives the very
+Either the trained policy, or a scripted one (--policy expert, follower, blind-follower or random) that drives the very
 same episodes.
 """
 

@@ -14,6 +14,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envloop.client.ego import EgoVehicle, start_pose
+from envloop.client.lookout import Lookout
 from envloop.client.route_choice import RouteSelector
 from envloop.client.simulator import Simulator, weather_preset
 from envloop.client.traffic import Npc, Traffic, lanes_m
@@ -23,6 +24,9 @@ from envloop.errors import SimulatorError, TaskError
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
+from envloop.task.reward import is_waiting
+from envloop.task.right_of_way import obstacles
+from envloop.task.road_scene import RoadScene
 from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
 
@@ -35,6 +39,7 @@ T = TypeVar("T")
 _REWARD_TERMS, _EPISODE_METRICS, _SPEED, _POSE = "reward_terms", "episode_metrics", "speed_mps", "ego"
 
 _LEAD_RANGE_M = 45.0
+_WAITING_MPS = 1.5  # who drives faster does not wait
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
 
 
@@ -47,6 +52,7 @@ class _Scene:
     ego: EgoVehicle
     traffic: Traffic
     lanes_m: float
+    lookout: Lookout
 
 
 _NOT_CLOSED: "weakref.WeakSet[CarlaEnv]" = weakref.WeakSet()
@@ -194,6 +200,11 @@ class CarlaEnv(gym.Env):
             raise gym.error.ResetNeeded("Call reset() before step().")
         return self._episode
 
+    def road_scene(self) -> RoadScene:
+        """What is around the ego and on its route in the last snapshot, as the simulator knows it."""
+        ego = self.episode.ego
+        return self._ensure_scene().lookout.look(ego.x, ego.y)
+
     @property
     def npcs(self) -> list[Npc]:
         """NPC vehicles of this episode."""
@@ -259,9 +270,8 @@ class CarlaEnv(gym.Env):
         watched = self._observes("image") or self.render_mode is not None
         pose = start_pose(self.route_task.route, AT_REST)
         ego = EgoVehicle(self.simulator, self.config.camera if watched else None, pose)
-        self._scene = _Scene(
-            self.simulator.generation, routes, ego, Traffic(self.simulator), lanes_m(self.simulator.map)
-        )
+        traffic, lookout = Traffic(self.simulator), Lookout(self.simulator, ego.vehicle.id)
+        self._scene = _Scene(self.simulator.generation, routes, ego, traffic, lanes_m(self.simulator.map), lookout)
         self.description = self._describe()
         return self._scene
 
@@ -298,6 +308,7 @@ class CarlaEnv(gym.Env):
             self._ego.launch(pose, start.speed_mps)
         frame = self.simulator.tick()
         self._traffic.look_up()
+        self._ensure_scene().lookout.begin(self.route_task.route)
         return frame
 
     def _make_conditions(self, seed: int, ego: tuple[float, float]) -> dict[str, Any]:
@@ -346,7 +357,14 @@ class CarlaEnv(gym.Env):
             off_road=off_lane and car.off_road(self.simulator.map),
             at_light=at_light,
             at_red=at_red,
+            held=ego.speed_mps < _WAITING_MPS and self._is_held(episode, ego),
         )
+
+    def _is_held(self, episode: Episode, ego: EgoState) -> bool:
+        """Whether the rules of the road keep the car where it is."""
+        scene, route_task = self._ensure_scene().lookout.look(ego.x, ego.y), self.route_task
+        met = obstacles(ego, episode.projection.s, route_task.route, scene, route_task.profile.at)
+        return any(is_waiting(obstacle.gap_m, self.config.reward) for obstacle in met)
 
     def _lead(self, s: float, ego: EgoState) -> Lead:
         """The NPC ahead on the route."""

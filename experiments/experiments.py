@@ -38,7 +38,7 @@ class Variant:
 
     name: str
     changes: Changes = field(default_factory=dict)
-    policy: Literal["network", "follower", "blind-follower", "random"] = "network"
+    policy: Literal["network", "expert", "follower", "blind-follower", "random"] = "network"
 
 
 @dataclass(frozen=True)

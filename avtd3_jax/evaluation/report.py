@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from avtd3_jax.evaluation.episodes import Metrics
+from envloop.baselines.policies import PRIVILEGED
 from envloop.config import EnvConfig
 from envloop.make import AnyEnvConfig
 from envloop.suites import Suite, suite_route
 from envloop.task.metrics import student, summarise
 
 NETWORK = "network"
+_PRIVILEGED = "{} is privileged: the simulator tells it what is around, where a policy has the camera"
 
 
 def report(
@@ -38,6 +40,7 @@ def report(
     driving = isinstance(env, EnvConfig)
     return {
         "policy": policy,
+        "privileged": policy in PRIVILEGED,
         "run": run,
         "step": step,
         "seed": seed,
@@ -70,7 +73,7 @@ def headline(means: Mapping[str, float], episodes: int) -> str:
 
 def table(result: Mapping[str, Any]) -> str:
     """A report as text: a row for each route of a suite, then mean and 95 % interval of every metric."""
-    lines = []
+    lines = [_PRIVILEGED.format(result["policy"]), ""] if result["privileged"] else []
     if result["suite"]:
         lines += [f"{'route':<18}{'kind':<10}{'length':>8}{'success':>9}{'completion':>12}   ended by"]
         for row in result["routes"]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from envloop.baselines.expert import Expert
 from envloop.baselines.route_follower import RouteFollower
 from envloop.env import CarlaEnv, action_space
 from envloop.seeding import EpisodeStream, generator
@@ -41,6 +42,19 @@ def _follower(env: CarlaEnv, gap_m: Callable[[], float]) -> Policy:
     return act
 
 
+def expert(env: CarlaEnv, seed: int) -> Policy:
+    """Stops at red and yellow lights, waits for people and vehicles, keeps junctions free; see `Expert`.
+
+    It is privileged: the simulator tells it everything that is around.
+    """
+    driver = Expert(env.route_task.route, env.config.speed)
+
+    def act(_: Any) -> NDArray[np.float32]:
+        return driver.act(env.episode.ego, env.episode.projection, env.road_scene(), env.config.decision_s)
+
+    return act
+
+
 def uniform(env: CarlaEnv, seed: int) -> Policy:
     """Uniformly random actions, the same for the same seed."""
     space = action_space()
@@ -48,8 +62,10 @@ def uniform(env: CarlaEnv, seed: int) -> Policy:
     return lambda _: rng.uniform(space.low, space.high).astype(np.float32)
 
 
+PRIVILEGED = frozenset({"expert", "follower"})  # are told by the simulator what no observation has
 SCRIPTED: Mapping[str, PolicyMaker] = {
     "follower": follower,
     "blind-follower": blind_follower,
+    "expert": expert,
     "random": uniform,
 }

@@ -55,6 +55,7 @@ class Measurements:
       lead: the vehicle ahead on the route.
       off_road: the car's centre is outside every driving lane.
       at_light, at_red: the car stands in the zone in front of a traffic light; that light is red.
+      held: the car stands, or nearly, where the rules of the road make it wait: for a light, a person, a vehicle.
     """
 
     ego: EgoState
@@ -63,6 +64,7 @@ class Measurements:
     off_road: bool = False
     at_light: bool = False
     at_red: bool = False
+    held: bool = False
 
 
 def sample_initial_state(
@@ -115,6 +117,7 @@ class Episode:
         self._blocked = BlockedTimer(config.termination, self.projection.s)
         self._collided = False
         self._at_red = False
+        self._held = False
         self._over_marking = over_marking(ego, self.projection, route_task.route, route_task.lane, box)
         self._ticks = 0
         self._pending: TickFacts | None = None
@@ -139,7 +142,8 @@ class Episode:
         self._flush()
         self._count_events(measured)
         self._pending = self._facts(measured, rough)
-        waiting = is_waiting(measured.lead.gap_m, self._config.reward)
+        waiting = measured.held or is_waiting(measured.lead.gap_m, self._config.reward)
+        self._held = measured.held
         self.outcome = outcome(
             remaining_m=self._route_task.route.length - self.projection.s,
             lateral_m=self.projection.lateral,
@@ -164,6 +168,7 @@ class Episode:
                 lane_invasion=self._invaded,
                 gap_m=self.lead.gap_m,
                 ttc_s=self.lead.time_to_collision_s,
+                held=self._held,
                 reason=self.outcome.reason,
             ),
             self._config.reward,

@@ -39,6 +39,7 @@ RATES = {
     "collisions_per_km": "collisions",
     **{f"{kind}_collisions_per_km": f"{kind}_collisions" for kind in COLLISIONS},
     "lane_invasions_per_km": "lane_invasions",
+    "red_lights_per_km": "red_lights",
 }
 MEANS = (
     "route_completion",
@@ -168,7 +169,7 @@ class EpisodeMetrics:
         off_lane = self._share(self._off_lane)
         km = self._distance / 1000.0
         counts = {**{f"{kind}_collisions": self._events[kind] for kind in COLLISIONS}, "collisions": collisions}
-        counts["lane_invasions"] = self._events["lane_invasion"]
+        counts |= {"lane_invasions": self._events["lane_invasion"], "red_lights": self._events["red_light"]}
         return {
             "success": int(success),
             "nocrash_success": int(success and self._time <= nocrash_budget_s(self._length - self._start)),
@@ -179,7 +180,6 @@ class EpisodeMetrics:
             "route_completion": completion,
             **counts,
             **{rate: counts[count] / km if km > 0.0 else None for rate, count in RATES.items()},
-            "red_lights": self._events["red_light"],
             "stop_signs": self._events["stop_sign"],
             "off_road": self._share(self._off_road),
             "off_lane": off_lane,

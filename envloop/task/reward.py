@@ -34,7 +34,8 @@ The inequalities behind these numbers, g = 0.95^T for an event T decisions ahead
      on a vehicle (to -1) are charged per credited metre. Comfort and invasions together take no more than progress
      gives.
 
-A car that waits behind another (gap under `wait_gap_m`) pays nothing for standing. Time limits carry no reward of
+A car that waits behind another (gap under `wait_gap_m`), or that the rules of the road hold up (right_of_way.py), pays
+nothing for standing. Time limits carry no reward of
 their own.
 """
 
@@ -156,6 +157,7 @@ class StepFacts:
       lane_invasion: whether a lane marking was crossed in this decision.
       gap_m: free distance to the vehicle ahead on the route, m; inf if none.
       ttc_s: time to collision with it, s; inf if it is not being approached.
+      held: whether it stands where the rules of the road make it wait.
       reason: why the episode ends with this decision, or None.
     """
 
@@ -168,6 +170,7 @@ class StepFacts:
     lane_invasion: bool = False
     gap_m: float = inf
     ttc_s: float = inf
+    held: bool = False
     reason: Reason | None = None
 
 
@@ -249,7 +252,7 @@ def _efficiency(facts: StepFacts, config: RewardConfig, basis: RewardBasis, cred
 
 
 def _standing(facts: StepFacts, config: RewardConfig, basis: RewardBasis, along_mps: float) -> float:
-    if is_waiting(facts.gap_m, config):
+    if facts.held or is_waiting(facts.gap_m, config):
         return 0.0
     return config.parked_value * (1.0 - basis.discount) * max(0.0, 1.0 - along_mps / config.creep_mps)
 

@@ -114,7 +114,7 @@ def outcome(
 
 
 class BlockedTimer:
-    """Seconds since the car last gained `blocked_m` along the route; waiting behind another car does not count."""
+    """Seconds since the car last gained `blocked_m` along the route, or last had to wait."""
 
     def __init__(self, config: TerminationConfig, s: float) -> None:
         self._gain = config.blocked_m
@@ -123,8 +123,8 @@ class BlockedTimer:
 
     def update(self, s: float, dt_s: float, *, waiting: bool = False) -> float:
         """Advance by one tick with the car at arc length `s`, m; returns the new time, s."""
-        if s >= self._anchor + self._gain:
+        if waiting or s >= self._anchor + self._gain:
             self._anchor, self.seconds = s, 0.0
-        elif not waiting:
+        else:
             self.seconds += dt_s
         return self.seconds

@@ -126,8 +126,9 @@ def test_going_to_and_fro_is_no_advance():
     assert timer.seconds == pytest.approx(10.0)
 
 
-def test_waiting_behind_a_car_stops_the_clock():
+def test_the_clock_begins_anew_when_the_waiting_is_over():
     timer = BlockedTimer(CONFIG, 0.0)
     drive(timer, 0.0, 0.0, 2.0)
     drive(timer, 0.0, 0.0, 60.0, waiting=True)
-    assert timer.seconds == pytest.approx(2.0)
+    drive(timer, 0.0, 0.0, 1.0)
+    assert timer.seconds == pytest.approx(1.0)

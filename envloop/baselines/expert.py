@@ -1,0 +1,117 @@
+"""A scripted driver that obeys the lights and waits for others: what can be had where the simulator tells everything.
+
+Speed: the least of the Intelligent Driver Model's accelerations (Treiber, Hennecke, Helbing 2000, Phys. Rev. E 62) for
+each obstacle of `right_of_way`, and of what the legal speed asks for. Steering: pure pursuit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.baselines.route_follower import DriverConfig, pure_pursuit
+from envloop.task.observation import EgoState
+from envloop.task.right_of_way import Caution, Obstacle, obstacles
+from envloop.task.road_scene import RoadScene
+from envloop.task.route import Projection, Route, SpeedProfile, SpeedRules
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertConfig:
+    """How it drives.
+
+    Attributes:
+      accel, braking: comfortable, m/s^2: the model's a and b.
+      headway_s: time gap to who drives ahead.
+      stand_m: distance to who stands ahead.
+      braking_max: m/s^2.
+      jerk: at which it speeds up or eases the brake, m/s^3.
+      jerk_braking: at which it begins to brake, m/s^3; harder where `accel_urgent` is asked for.
+      accel_urgent: m/s^2.
+      bend_accel, bend_braking: of its own speed in bends, within the legal one; see SpeedRules.
+      drive_gain, drag_per_s, brake_gain: acceleration at full throttle (m/s^2), drag by speed (1/s), deceleration at
+        full brake (m/s^2) of a Model 3; what they miss is made up for by feedback on speed.
+    """
+
+    accel: float = 1.6
+    braking: float = 1.8
+    headway_s: float = 0.9
+    stand_m: float = 2.5
+    braking_max: float = 7.0
+    jerk: float = 2.0
+    jerk_braking: float = 3.5
+    accel_urgent: float = -3.0
+    bend_accel: float = 2.0
+    bend_braking: float = 1.3
+    drive_gain: float = 4.7
+    drag_per_s: float = 0.12
+    brake_gain: float = 7.5
+
+
+class Expert:
+    """Drives one episode on one route; `obstacles` are those of the last `act`, the first of them what it obeyed."""
+
+    def __init__(
+        self, route: Route, rules: SpeedRules, config: ExpertConfig | None = None, caution: Caution | None = None
+    ) -> None:
+        self._route = route
+        self._config = config or ExpertConfig()
+        self._caution = caution or Caution()
+        lateral = min(rules.lateral_accel, self._config.bend_accel)
+        braking = min(rules.braking, self._config.bend_braking)
+        self._profile = SpeedProfile(route, SpeedRules(rules.limit_mps, lateral, braking))
+        self._steering = DriverConfig()
+        self._accel = 0.0
+        self._speed: float | None = None  # that it means to have
+        self.obstacles: list[Obstacle] = []
+
+    def act(self, ego: EgoState, projection: Projection, scene: RoadScene, dt_s: float) -> NDArray[np.float32]:
+        """[2] float32 in [-1, 1]: steer (right positive), then throttle (> 0) or brake (<= 0)."""
+        speed = ego.speed_mps
+        met = obstacles(ego, projection.s, self._route, scene, self._profile.at, self._caution)
+        self.obstacles = sorted(met, key=lambda each: self._behind(each, speed))
+        wanted = min([self._free(projection.s, speed), *(self._behind(each, speed) for each in self.obstacles[:1])])
+        self._accel = self._eased(max(wanted, -self._config.braking_max), dt_s)
+        steer = pure_pursuit(ego, self._route, projection, self._steering)
+        return np.array([steer, self._pedal(speed, dt_s)], dtype=np.float32)
+
+    def _free(self, s: float, speed: float) -> float:
+        """Acceleration towards the speed of the road, m/s^2."""
+        config = self._config
+        legal, soon = self._profile.at(s), self._profile.at(s + max(0.5 * speed, 1.0))
+        falls = (soon**2 - legal**2) / (2.0 * max(0.5 * speed, 1.0))
+        towards = 1.2 * (legal - speed) + min(0.0, falls)
+        return min(config.accel, max(towards, -2.0 * config.braking))
+
+    def _behind(self, obstacle: Obstacle, speed: float) -> float:
+        """The model's acceleration behind an obstacle, m/s^2."""
+        config = self._config
+        closing = speed - obstacle.speed_mps
+        stand = 0.3 if obstacle.stands else config.stand_m
+        headway = 0.3 if obstacle.stands else config.headway_s
+        braking = speed * closing / (2.0 * math.sqrt(config.accel * config.braking))
+        wished = stand + max(0.0, speed * headway + braking)
+        gap = max(obstacle.gap_m, 0.05)
+        free = 1.0 - (speed / self._profile.rules.limit_mps) ** 4
+        return config.accel * (free - (wished / gap) ** 2)
+
+    def _eased(self, wanted: float, dt_s: float) -> float:
+        """`wanted`, no further from the last acceleration than comfort allows; what is urgent is done at once."""
+        config = self._config
+        if wanted <= config.accel_urgent:
+            return wanted
+        return min(max(wanted, self._accel - config.jerk_braking * dt_s), self._accel + config.jerk * dt_s)
+
+    def _pedal(self, speed: float, dt_s: float) -> float:
+        """Throttle or brake for the acceleration."""
+        config = self._config
+        if speed < 0.15 and self._accel <= 0.0:
+            self._speed = None
+            return -0.3
+        meant = speed if self._speed is None else self._speed
+        self._speed = min(max(meant + self._accel * dt_s, speed - 0.5, 0.0), speed + 0.5)
+        asked = self._accel + 1.0 * (self._speed - speed - self._accel * dt_s) + config.drag_per_s * (speed + 1.0)
+        if asked >= 0.0:
+            return min(1.0, asked / (config.drive_gain + config.drag_per_s * speed))
+        return max(-1.0, asked / config.brake_gain)

@@ -1,0 +1,163 @@
+"""Reads from the client what is around the ego: vehicles, people, and the lights and junctions of a route."""
+
+import math
+from dataclasses import dataclass, replace
+
+import carla
+import numpy as np
+from numpy.typing import NDArray
+
+from envloop.client.errors import carla_calls
+from envloop.client.simulator import Simulator
+from envloop.task.road_scene import Crossing, LightState, RoadScene, RoadUser, StopLine
+from envloop.task.route import LEVEL_M, Route
+
+_RANGE_M = 60.0
+_ON_ROUTE_M = 1.2  # a light's lane is the route's own
+_ALONG_DEG = 45.0
+_HELD_RANGE_M = 25.0  # vehicles look so far ahead for their own light
+_HELD_BESIDE_M = 1.8
+
+_STATES: dict[carla.TrafficLightState, LightState] = {
+    carla.TrafficLightState.Red: "red",
+    carla.TrafficLightState.Yellow: "yellow",
+    carla.TrafficLightState.Green: "green",
+}
+
+
+@dataclass(frozen=True)
+class _Light:
+    """A traffic light and [N, 4] the places x, y, z (m), yaw (rad) at which it holds up traffic."""
+
+    actor: carla.TrafficLight
+    places: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Body:
+    id: int
+    half_length: float
+    half_width: float
+    person: bool
+
+
+class Lookout:
+    """Looks around for one ego: `begin` an episode once its actors are there, then `look`.
+
+    Raises (all methods):
+      SimulatorError: the simulator is lost.
+    """
+
+    def __init__(self, simulator: Simulator, ego_id: int) -> None:
+        self._world = simulator.world
+        self._map = simulator.map
+        self._address = simulator.address
+        self._ego_id = ego_id
+        self._route: Route | None = None
+        with carla_calls(self._address):
+            lights = self._world.get_actors().filter("traffic.traffic_light*")
+            self._lights = [_light(actor) for actor in lights]
+
+    def begin(self, route: Route) -> None:
+        """Finds those who take part in the episode, and what is on its route."""
+        with carla_calls(self._address):
+            actors = self._world.get_actors()
+            self._bodies = [_body(actor) for actor in actors.filter("vehicle.*") if actor.id != self._ego_id]
+            self._bodies += [_body(actor) for actor in actors.filter("walker.*")]
+            if route is self._route:
+                return
+            self._route = route
+            lines = ((s, light.actor) for light in self._lights for s in _passes(light.places, route))
+            self._lines = sorted(lines, key=lambda line: line[0])
+            self._crossings: tuple[Crossing, ...] | None = None  # not until somebody looks: it takes a while
+
+    def look(self, x: float, y: float) -> RoadScene:
+        """What is within 60 m of (x, y) metres in the last snapshot, and on the route; no call to the server."""
+        assert self._route is not None
+        with carla_calls(self._address):
+            if self._crossings is None:
+                self._crossings = _crossings(self._map, self._route)
+            snapshot = self._world.get_snapshot()
+            lines = tuple(StopLine(s, _state(actor)) for s, actor in self._lines)
+            held = [light.places for light in self._lights if _state(light.actor) in ("red", "yellow")]
+            users = [_user(body, state) for body in self._bodies if (state := snapshot.find(body.id)) is not None]
+        stops = np.concatenate(held) if held else np.empty((0, 4))
+        near = (user for user in users if math.hypot(user.x - x, user.y - y) <= _RANGE_M)
+        return RoadScene(tuple(_with_light(user, stops) for user in near), lines, self._crossings)
+
+
+def _body(actor: carla.Actor) -> _Body:
+    extent = actor.bounding_box.extent
+    return _Body(actor.id, extent.x, extent.y, actor.type_id.startswith("walker."))
+
+
+def _light(actor: carla.TrafficLight) -> _Light:
+    waypoints = actor.get_affected_lane_waypoints()
+    places = [
+        (pose.location.x, pose.location.y, pose.location.z, math.radians(pose.rotation.yaw))
+        for pose in (waypoint.transform for waypoint in waypoints if not waypoint.is_junction)
+    ]
+    return _Light(actor, np.array(places).reshape(-1, 4))
+
+
+def _state(actor: carla.TrafficLight) -> LightState:
+    return _STATES.get(actor.state, "off")
+
+
+def _user(body: _Body, state: carla.ActorSnapshot) -> RoadUser:
+    pose, velocity, acceleration = state.get_transform(), state.get_velocity(), state.get_acceleration()
+    yaw = math.radians(pose.rotation.yaw)
+    return RoadUser(
+        x=pose.location.x,
+        y=pose.location.y,
+        z=pose.location.z,
+        yaw_deg=pose.rotation.yaw,
+        yaw_rate_deg=state.get_angular_velocity().z,
+        vx=velocity.x,
+        vy=velocity.y,
+        accel=acceleration.x * math.cos(yaw) + acceleration.y * math.sin(yaw),
+        half_length=body.half_length,
+        half_width=body.half_width,
+        person=body.person,
+    )
+
+
+def _with_light(user: RoadUser, stops: NDArray[np.float64]) -> RoadUser:
+    """The vehicle with the distance to the light in front of it, if that holds it up."""
+    if user.person or not len(stops):
+        return user
+    yaw = math.radians(user.yaw_deg)
+    dx, dy = stops[:, 0] - user.x, stops[:, 1] - user.y
+    ahead = dx * math.cos(yaw) + dy * math.sin(yaw) - user.half_length
+    beside = np.abs(dy * math.cos(yaw) - dx * math.sin(yaw))
+    mine = (ahead > -1.0) & (ahead < _HELD_RANGE_M) & (beside < _HELD_BESIDE_M) & _along(stops[:, 3], yaw)
+    mine &= np.abs(stops[:, 2] - user.z) < LEVEL_M
+    if not mine.any():
+        return user
+    return replace(user, may_drive_m=max(0.0, float(ahead[mine].min())))
+
+
+def _passes(places: NDArray[np.float64], route: Route) -> list[float]:
+    """Arc lengths at which a route passes a light's places in their direction; one for each time it does."""
+    headings = np.arctan2(route.tangents[:, 1], route.tangents[:, 0])
+    on_route = np.zeros(len(route.points), dtype=bool)
+    for x, y, z, yaw in places:
+        near = np.hypot(route.points[:, 0] - x, route.points[:, 1] - y) <= _ON_ROUTE_M
+        on_route |= near & _along(headings, yaw) & (np.abs(route.points[:, 2] - z) < LEVEL_M)
+    return [float(route.arc_length[first]) for first, _ in _runs(on_route)]
+
+
+def _crossings(carla_map: carla.Map, route: Route) -> tuple[Crossing, ...]:
+    waypoints = (carla_map.get_waypoint(carla.Location(*point)) for point in route.points)
+    inside = np.array([waypoint is not None and waypoint.is_junction for waypoint in waypoints])
+    return tuple(Crossing(*map(float, route.arc_length[[first, last]])) for first, last in _runs(inside))
+
+
+def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First and last index of each run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
+
+
+def _along(yaws: NDArray[np.float64], yaw: float) -> NDArray[np.bool_]:
+    return np.asarray(np.cos(yaws - yaw) > math.cos(math.radians(_ALONG_DEG)))

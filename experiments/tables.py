@@ -25,6 +25,7 @@ _LABELS = {
     "vehicle_collisions_per_km": "with vehicles",
     "static_collisions_per_km": "with static objects",
     "lane_invasions_per_km": "lane invasions/km",
+    "red_lights_per_km": "red lights/km",
     "off_road": "off road, % of the distance",
     "off_lane": "outside the route's lane, % of the distance",
     "mean_speed_kmh": "speed, km/h",
@@ -40,8 +41,8 @@ _LABELS = {
 }
 _ALL = (*PROPORTIONS, "route_completion", *RATES, *(name for name in MEANS if name != "route_completion"))
 _CHIEF = (
-    *("success", "route_completion", "collisions_per_km", "lane_invasions_per_km", "mean_speed_kmh"),
-    *("completion_time_s", "mean_lateral_error_m", "driving_score"),
+    *("success", "route_completion", "collisions_per_km", "lane_invasions_per_km", "red_lights_per_km"),
+    *("mean_speed_kmh", "completion_time_s", "mean_lateral_error_m", "mean_jerk", "driving_score"),
 )
 
 

@@ -16,6 +16,9 @@ from envloop.task.right_of_way import Caution, Obstacle, obstacles
 from envloop.task.road_scene import RoadScene
 from envloop.task.route import Projection, Route, SpeedProfile, SpeedRules
 
+_STANDING_MPS = 0.15
+_HOLDING = -0.3  # the brake that keeps it where it stands
+
 
 @dataclass(frozen=True, slots=True)
 class ExpertConfig:
@@ -72,6 +75,8 @@ class Expert:
         met = obstacles(ego, projection.s, self._route, scene, self._profile.at, self._caution)
         self.obstacles = sorted(met, key=lambda each: self._behind(each, speed))
         wanted = min([self._free(projection.s, speed), *(self._behind(each, speed) for each in self.obstacles[:1])])
+        if speed < _STANDING_MPS:
+            self._accel = min(self._accel, 0.0) if wanted <= 0.0 else max(self._accel, 0.0)  # brakes let go at once
         self._accel = self._eased(max(wanted, -self._config.braking_max), dt_s)
         steer = pure_pursuit(ego, self._route, projection, self._steering)
         return np.array([steer, self._pedal(speed, dt_s)], dtype=np.float32)
@@ -106,9 +111,9 @@ class Expert:
     def _pedal(self, speed: float, dt_s: float) -> float:
         """Throttle or brake for the acceleration."""
         config = self._config
-        if speed < 0.15 and self._accel <= 0.0:
+        if speed < _STANDING_MPS and self._accel <= 0.0:
             self._speed = None
-            return -0.3
+            return _HOLDING
         meant = speed if self._speed is None else self._speed
         self._speed = min(max(meant + self._accel * dt_s, speed - 0.5, 0.0), speed + 0.5)
         asked = self._accel + 1.0 * (self._speed - speed - self._accel * dt_s) + config.drag_per_s * (speed + 1.0)

@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float64]
 HALF_LENGTH_M, HALF_WIDTH_M = 2.4, 1.08  # of a Model 3
 _BEHIND_M, _AHEAD_M = 8.0, 56.0  # of the strip that is looked at
 _STEP_S, _STEPS = 0.25, 17
+_TURNING_RAD = math.radians(8.0)  # a second; what is less is keeping to the lane
+_BESIDE_JUNCTION_M = 4.0
+_CHANGING_MPS = 2.0  # along the route
 _TIMES = _STEP_S * np.arange(_STEPS)
 
 
@@ -94,7 +97,7 @@ def obstacles(
     if users:
         foretold = _foretell(users, route, s, caution)
         found += _ahead(front, s, users, foretold)
-        found += _conflicts(front, s, users, foretold, _plan(s, ego.speed_mps, legal_mps), caution)
+        found += _conflicts(front, s, users, foretold, _plan(s, ego.speed_mps, legal_mps), scene, caution)
         found += _full_exits(front, s, users, foretold, scene, caution)
     return found
 
@@ -161,7 +164,7 @@ def _courses(users: list[RoadUser]) -> tuple[FloatArray, FloatArray, FloatArray]
     until = np.where(braking < -0.3, np.minimum(_TIMES, speed / np.maximum(-braking, 0.3)), _TIMES)
     driven = speed * until + np.where(braking < -0.3, 0.5 * braking * until * until, 0.0)
     driven = np.minimum(np.maximum(driven, 0.0), limit)
-    rate = np.where(person | (speed < 0.5), 0.0, rate)
+    rate = np.where(person | (speed < 0.5) | (np.abs(rate) < _TURNING_RAD), 0.0, rate)
     turned = np.clip(rate * driven / np.maximum(speed, 0.5), -math.pi / 2, math.pi / 2)
     course = np.where(speed > 0.2, np.arctan2(vy, vx), yaw) + 0.5 * turned
     return x + driven * np.cos(course), y + driven * np.sin(course), yaw + turned
@@ -181,13 +184,29 @@ def _ahead(front: float, s: float, users: list[RoadUser], foretold: _Foretold) -
 
 
 def _conflicts(
-    front: float, s: float, users: list[RoadUser], foretold: _Foretold, plan: FloatArray, caution: Caution
+    front: float,
+    s: float,
+    users: list[RoadUser],
+    foretold: _Foretold,
+    plan: FloatArray,
+    scene: RoadScene,
+    caution: Caution,
 ) -> list[Obstacle]:
-    """Who is not on the strip now, and will be when the ego would be there."""
+    """Who is not on the strip now, and will be when the ego would be there.
+
+    Outside junctions vehicles keep to their lanes: only those count that drive along with the ego and change lanes.
+    """
     early = np.interp(_TIMES + caution.apart_s, _TIMES, plan) + HALF_LENGTH_M
     late = np.interp(_TIMES - caution.apart_s, _TIMES, plan) - HALF_LENGTH_M
     meets = foretold.inside & (foretold.s - foretold.half < early) & (foretold.s + foretold.half > late)
     meets &= ~foretold.inside[:, :1] & (foretold.s[:, :1] > s - HALF_LENGTH_M)
+    free = np.array([[user.person] for user in users]) | (foretold.speed > _CHANGING_MPS)[:, None]
+    for crossing in scene.crossings:
+        free = free | (
+            np.abs(foretold.s - 0.5 * (crossing.begin + crossing.end))
+            < 0.5 * (crossing.end - crossing.begin) + _BESIDE_JUNCTION_M
+        )
+    meets &= free
     found = []
     for i in np.flatnonzero(meets.any(axis=1)):
         step = int(meets[i].argmax())

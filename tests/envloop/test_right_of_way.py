@@ -68,11 +68,18 @@ def test_a_car_across_the_way_counts_with_its_length():
 
 
 def test_who_comes_from_the_side_is_given_way_if_the_ways_meet_in_time():
-    assert kinds(car(75.0, 20.0, -90.0, 8.0)) == ["vehicle crossing"]
-    assert not kinds(car(75.0, 60.0, -90.0, 8.0)), "the ego is long past"
-    assert not kinds(car(75.0, 20.0, 90.0, 8.0)), "drives away"
-    assert not kinds(car(75.0, 20.0, -90.0, 8.0, accel=-4.0)), "stops 12 m beside"
-    assert not kinds(car(75.0, 20.0, -90.0, 8.0, may_drive_m=12.0)), "has a red light"
+    junction = {"crossings": (Crossing(65.0, 85.0),)}
+    assert kinds(car(75.0, 20.0, -90.0, 8.0), **junction) == ["vehicle crossing"]
+    assert not kinds(car(75.0, 60.0, -90.0, 8.0), **junction), "the ego is long past"
+    assert not kinds(car(75.0, 20.0, 90.0, 8.0), **junction), "drives away"
+    assert not kinds(car(75.0, 20.0, -90.0, 8.0, accel=-4.0), **junction), "stops 12 m beside"
+    assert not kinds(car(75.0, 20.0, -90.0, 8.0, may_drive_m=12.0), **junction), "has a red light"
+    assert not kinds(car(75.0, 20.0, -90.0, 8.0)), "a road beside the ego's, which never meets it"
+
+
+def test_an_oncoming_car_in_a_bend_of_its_own_lane_is_no_obstacle_and_one_that_changes_lanes_is():
+    assert not kinds(car(80.0, -4.0, 160.0, 8.0))
+    assert kinds(car(60.0, -3.5, 15.0, 7.0)) == ["vehicle crossing"]
 
 
 def test_a_person_who_steps_towards_the_road_is_waited_for():

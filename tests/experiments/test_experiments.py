@@ -46,6 +46,7 @@ def episode(success: int, completion: float, seed: int) -> dict:
         "vehicle_collisions": 1 - success,
         "static_collisions": 0,
         "lane_invasions": seed % 2,
+        "red_lights": 0,
         "off_road": 0.0,
         "off_lane": 0.01,
         "mean_speed_kmh": 20.0 + seed,

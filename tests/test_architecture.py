@@ -142,8 +142,8 @@ def test_the_task_is_pure(path):
 
 @pytest.mark.parametrize("path", WORLD, ids=module_of)
 def test_only_the_client_side_calls_carla(path):
-    """There its errors become the environment's own; the suites' command plans on maps, without a server's world."""
-    calls_carla = path.relative_to(ROOT / "envloop").parts[0] in ("client", "suites")
+    """There its errors become the environment's own; the suites plan on maps, and the doctor makes errors its rows."""
+    calls_carla = path.relative_to(ROOT / "envloop").parts[0] in ("client", "doctor", "suites")
     assert calls_carla or "carla" not in imported(path)
 
 

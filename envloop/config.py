@@ -170,6 +170,8 @@ class EnvConfig:
         and 250 walkers (both in Town01; other towns have as many for each metre of lane, as far as there is room);
         "mixed" for one of empty, regular and dense, drawn from each episode's seed.
       observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
+      privileged: add "privileged" to what is observed, float32 numbers that the simulator knows and the camera only
+        shows (`task.affordances`): for losses and critics while learning. An evaluation has none of it.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`, or several separated by commas, of which each episode's
         seed draws one.
@@ -195,6 +197,7 @@ class EnvConfig:
     random_route: RandomRouteConfig = field(default_factory=RandomRouteConfig)
     scenario: str = "empty"
     observation: Literal["both", "image", "vector"] = "both"
+    privileged: bool = field(default=False, metadata={"before": False})
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)

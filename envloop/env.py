@@ -21,11 +21,12 @@ from envloop.client.traffic import Npc, Traffic, lanes_m
 from envloop.config import MAX_WALKERS, EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
+from envloop.task.affordances import AFFORDANCES, affordances
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
 from envloop.task.reward import is_waiting
-from envloop.task.right_of_way import obstacles
+from envloop.task.right_of_way import Obstacle, obstacles
 from envloop.task.road_scene import RoadScene
 from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
@@ -68,7 +69,8 @@ def _close_all() -> None:
 class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
-    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two.
+    Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two; with
+    `privileged` also "privileged": float32 [9] (`task.affordances`).
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
     may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's}. `route_task`
@@ -121,6 +123,7 @@ class CarlaEnv(gym.Env):
         self._episode: Episode | None = None
         self._conditions: dict[str, Any] = {}  # of the episode, among its metrics
         self._weather = ""
+        self._action = (0.0, 0.0)  # of the last decision
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
         self.route_task: RouteTask
@@ -154,6 +157,7 @@ class CarlaEnv(gym.Env):
         steer, accel = _checked_action(action)
         episode = self._running_episode()
         episode.begin_decision()
+        self._action = steer, accel
         self._guarded(self._decide, episode, steer, accel)
         terms = episode.end_decision()
         observation = self._observation(self._stack.push)
@@ -331,6 +335,7 @@ class CarlaEnv(gym.Env):
         self._ego.collisions(frame)  # what the teleport touched belongs to no episode
         box = BoundingBox(self._ego.half_length_m, self._ego.half_width_m)
         self._episode = Episode(self.config, self.route_task, box, start, self._ego.state())
+        self._action = (0.0, 0.0)
         return self._observation(self._stack.reset), self._info({})
 
     def _drive(self, steer: float, accel: float) -> None:
@@ -362,9 +367,12 @@ class CarlaEnv(gym.Env):
 
     def _is_held(self, episode: Episode, ego: EgoState) -> bool:
         """Whether the rules of the road keep the car where it is."""
-        scene, route_task = self._ensure_scene().lookout.look(ego.x, ego.y), self.route_task
-        met = obstacles(ego, episode.projection.s, route_task.route, scene, route_task.profile.at)
+        scene = self._ensure_scene().lookout.look(ego.x, ego.y)
+        met = self._obstacles(ego, episode.projection.s, scene)
         return any(is_waiting(obstacle.gap_m, self.config.reward) for obstacle in met)
+
+    def _obstacles(self, ego: EgoState, s: float, scene: RoadScene) -> list[Obstacle]:
+        return obstacles(ego, s, self.route_task.route, scene, self.route_task.profile.at)
 
     def _lead(self, s: float, ego: EgoState) -> Lead:
         """The NPC ahead on the route."""
@@ -383,7 +391,13 @@ class CarlaEnv(gym.Env):
             observation["image"] = stacked(grey_84(self._picture))
         if self._observes("vector"):
             route_task, config = self.route_task, self.config.vector
-            observation["vector"] = vector_observation(episode.ego, episode.projection, route_task.route, config)
+            observation["vector"] = vector_observation(
+                episode.ego, episode.projection, route_task.route, config, self._action
+            )
+        if self.config.privileged:
+            scene, s = self.road_scene(), episode.projection.s
+            met = self._obstacles(episode.ego, s, scene)
+            observation["privileged"] = affordances(s, episode.ego.speed_mps, scene.stop_lines, met)
         return observation
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
@@ -426,7 +440,10 @@ def observation_space(config: EnvConfig) -> spaces.Dict:
         "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
         "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
     }
-    return spaces.Dict({name: part for name, part in parts.items() if config.observation in ("both", name)})
+    observed = {name: part for name, part in parts.items() if config.observation in ("both", name)}
+    if config.privileged:
+        observed["privileged"] = spaces.Box(-1.0, 1.0, (len(AFFORDANCES),), np.float32)
+    return spaces.Dict(observed)
 
 
 def action_space() -> spaces.Box:

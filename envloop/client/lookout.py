@@ -13,6 +13,8 @@ from envloop.task.road_scene import Crossing, LightState, RoadScene, RoadUser, S
 from envloop.task.route import LEVEL_M, Route
 
 _RANGE_M = 60.0
+_ASIDE_TICKS = 10  # ticks for which those who are far away are not looked at,
+_ASIDE_M = 20.0  # and what ego and others may come nearer meanwhile: 1 s at 70 km/h
 _ON_ROUTE_M = 1.2  # a light's lane is the route's own
 _ALONG_DEG = 45.0
 _HELD_RANGE_M = 25.0  # vehicles look so far ahead for their own light
@@ -64,6 +66,7 @@ class Lookout:
             actors = self._world.get_actors()
             self._bodies = [_body(actor) for actor in actors.filter("vehicle.*") if actor.id != self._ego_id]
             self._bodies += [_body(actor) for actor in actors.filter("walker.*")]
+            self._near, self._near_until = self._bodies, -1
             if route is self._route:
                 return
             self._route = route
@@ -80,10 +83,28 @@ class Lookout:
             snapshot = self._world.get_snapshot()
             lines = tuple(StopLine(s, _state(actor)) for s, actor in self._lines)
             held = [light.places for light in self._lights if _state(light.actor) in ("red", "yellow")]
-            users = [_user(body, state) for body in self._bodies if (state := snapshot.find(body.id)) is not None]
+            users = self._users(snapshot, x, y)
         stops = np.concatenate(held) if held else np.empty((0, 4))
         near = (user for user in users if math.hypot(user.x - x, user.y - y) <= _RANGE_M)
         return RoadScene(tuple(_with_light(user, stops) for user in near), lines, self._crossings)
+
+    def _users(self, snapshot: carla.WorldSnapshot, x: float, y: float) -> list[RoadUser]:
+        """Everybody within range of (x, y), and some who are not.
+
+        To look at hundreds in every tick would cost more than all else that an environment does.
+        """
+        if snapshot.frame >= self._near_until:
+            self._near = [body for body, user in _found(self._bodies, snapshot) if _is_near(user, x, y)]
+            self._near_until = snapshot.frame + _ASIDE_TICKS
+        return [user for _, user in _found(self._near, snapshot)]
+
+
+def _found(bodies: list[_Body], snapshot: carla.WorldSnapshot) -> list[tuple[_Body, RoadUser]]:
+    return [(body, _user(body, state)) for body in bodies if (state := snapshot.find(body.id)) is not None]
+
+
+def _is_near(user: RoadUser, x: float, y: float) -> bool:
+    return math.hypot(user.x - x, user.y - y) <= _RANGE_M + _ASIDE_M
 
 
 def _body(actor: carla.Actor) -> _Body:

@@ -1,7 +1,7 @@
 """What the policy sees: four grey 84x84 frames and a vector of plain numbers."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from envloop.task.route import Projection, Route, wrap_degrees
 
 FRAME_SIZE = 84
 STACK = 4
+ACCEL_SCALE = 10.0  # m/s^2; about what the tyres hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class EgoState:
         yaw_rad = math.radians(self.yaw_deg)
         return self.ay * math.cos(yaw_rad) - self.ax * math.sin(yaw_rad)
 
+    @property
+    def forward_accel(self) -> float:
+        """Acceleration along the body, m/s^2, forward positive."""
+        yaw_rad = math.radians(self.yaw_deg)
+        return self.ax * math.cos(yaw_rad) + self.ay * math.sin(yaw_rad)
+
 
 @dataclass(frozen=True, slots=True)
 class VectorConfig:
@@ -53,6 +60,8 @@ class VectorConfig:
       speed_scale: speed, m/s, that is shown as 1.
       lateral_scale: distance from the route, m, that is shown as 1.
       point_scale: distance of a point, m, that is shown as 1.
+      actuators: append the last action (steer, accel) and the measured acceleration along and across the car, each
+        / `ACCEL_SCALE`: pedals and wheel follow an action late, and what they do now is not in the rest.
     """
 
     points: int = 10
@@ -60,6 +69,7 @@ class VectorConfig:
     speed_scale: float = 10.0
     lateral_scale: float = 1.5
     point_scale: float = 25.0
+    actuators: bool = field(default=False, metadata={"before": False})
 
     def __post_init__(self) -> None:
         if self.points < 1:
@@ -70,8 +80,8 @@ class VectorConfig:
 
     @property
     def size(self) -> int:
-        """Length of the vector: 23 for 10 points, 53 for 25."""
-        return 3 + 2 * self.points
+        """Length of the vector: 23 for 10 points, 53 for 25, and 4 more with the actuators."""
+        return 3 + 2 * self.points + (4 if self.actuators else 0)
 
 
 def heading_error_deg(ego: EgoState, projection: Projection) -> float:
@@ -80,10 +90,14 @@ def heading_error_deg(ego: EgoState, projection: Projection) -> float:
 
 
 def vector_observation(
-    ego: EgoState, projection: Projection, route: Route, config: VectorConfig
+    ego: EgoState,
+    projection: Projection,
+    route: Route,
+    config: VectorConfig,
+    action: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.float32]:
-    """[3 + 2 * points] float32: speed, signed lateral deviation, heading error / pi, then the points ahead in the ego
-    frame.
+    """[config.size] float32: speed, signed lateral deviation, heading error / pi, then the points ahead in the ego
+    frame; with the config's actuators also the last action and the acceleration along and across the car.
 
     Points are (x forward, y right) pairs in m, nearest first. All are divided by the config's scales.
     """
@@ -95,8 +109,13 @@ def vector_observation(
     cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
     ahead = route.points_ahead(projection.s, config.points, config.spacing_m)  # [points, 2]
     dx, dy = ahead[:, 0] - ego.x, ahead[:, 1] - ego.y
-    vector[3::2] = (dx * cos + dy * sin) / config.point_scale
-    vector[4::2] = (dy * cos - dx * sin) / config.point_scale
+    end = 3 + 2 * config.points
+    vector[3:end:2] = (dx * cos + dy * sin) / config.point_scale
+    vector[4:end:2] = (dy * cos - dx * sin) / config.point_scale
+    if config.actuators:
+        felt = ego.forward_accel / ACCEL_SCALE, ego.lateral_accel / ACCEL_SCALE
+        # A launched car's first acceleration is the launch's, and an impact's has no bound.
+        vector[end:] = (*action, *(min(max(part, -1.0), 1.0) for part in felt))
     return vector
 
 

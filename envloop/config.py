@@ -172,6 +172,8 @@ class EnvConfig:
       observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       privileged: add "privileged" to what is observed, float32 numbers that the simulator knows and the camera only
         shows (`task.affordances`): for losses and critics while learning. An evaluation has none of it.
+      rules: the rules of the road count in reward and end: a red light run ends the episode and costs a crash, people
+        are kept away from as vehicles are. Without it a run light is only counted, as in an evaluation.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`, or several separated by commas, of which each episode's
         seed draws one.
@@ -198,6 +200,7 @@ class EnvConfig:
     scenario: str = "empty"
     observation: Literal["both", "image", "vector"] = "both"
     privileged: bool = field(default=False, metadata={"before": False})
+    rules: bool = field(default=False, metadata={"before": False})
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)

@@ -26,7 +26,7 @@ from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, R
 from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
 from envloop.task.reward import is_waiting
-from envloop.task.right_of_way import Obstacle, obstacles
+from envloop.task.right_of_way import PEOPLE, Obstacle, obstacles
 from envloop.task.road_scene import RoadScene
 from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
@@ -156,7 +156,7 @@ class CarlaEnv(gym.Env):
         """
         steer, accel = _checked_action(action)
         episode = self._running_episode()
-        episode.begin_decision()
+        episode.begin_decision(abs(steer - self._action[0]) + abs(accel - self._action[1]))
         self._action = steer, accel
         self._guarded(self._decide, episode, steer, accel)
         terms = episode.end_decision()
@@ -363,7 +363,14 @@ class CarlaEnv(gym.Env):
             at_light=at_light,
             at_red=at_red,
             held=ego.speed_mps < _WAITING_MPS and self._is_held(episode, ego),
+            person=self._person(episode, ego) if self.config.rules else Lead(),
         )
+
+    def _person(self, episode: Episode, ego: EgoState) -> Lead:
+        """The nearest person on the route or about to step on it."""
+        scene = self._ensure_scene().lookout.look(ego.x, ego.y)
+        people = [each for each in self._obstacles(ego, episode.projection.s, scene) if each.kind in PEOPLE]
+        return Lead(min((each.gap_m for each in people), default=math.inf), ego.speed_mps)
 
     def _is_held(self, episode: Episode, ego: EgoState) -> bool:
         """Whether the rules of the road keep the car where it is."""

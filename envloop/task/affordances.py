@@ -9,13 +9,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.task.right_of_way import HALF_LENGTH_M, Obstacle
+from envloop.task.right_of_way import HALF_LENGTH_M, PEOPLE, Obstacle
 from envloop.task.road_scene import StopLine
 
 REACH_M = 40.0
 _SPEED_MPS = 10.0
 _LIGHTS = ("red", "yellow", "green")
-_PEOPLE = ("person", "person crossing")
 
 AFFORDANCES = (
     "vehicle ahead: nearness",
@@ -51,7 +50,7 @@ def affordances(
     if line is not None and line[0] < REACH_M and line[1] in _LIGHTS:
         numbers[2 + _LIGHTS.index(line[1])] = 1.0
         numbers[5] = _nearness(line[0])
-    for index, kinds in ((6, _PEOPLE), (7, ("vehicle crossing",)), (8, ("full exit",))):
+    for index, kinds in ((6, PEOPLE), (7, ("vehicle crossing",)), (8, ("full exit",))):
         numbers[index] = max((_nearness(each.gap_m) for each in met if each.kind in kinds), default=0.0)
     return numbers
 

@@ -55,6 +55,7 @@ class Measurements:
       lead: the vehicle ahead on the route.
       off_road: the car's centre is outside every driving lane.
       at_light, at_red: the car stands in the zone in front of a traffic light; that light is red.
+      person: the nearest person on the route or about to step on it, where the rules of the road count.
       held: the car stands, or nearly, where the rules of the road make it wait: for a light, a person, a vehicle.
     """
 
@@ -65,6 +66,7 @@ class Measurements:
     at_light: bool = False
     at_red: bool = False
     held: bool = False
+    person: Lead = NO_LEAD
 
 
 def sample_initial_state(
@@ -118,13 +120,16 @@ class Episode:
         self._collided = False
         self._at_red = False
         self._held = False
+        self._ran_red = False
+        self._nearest = NO_LEAD
         self._over_marking = over_marking(ego, self.projection, route_task.route, route_task.lane, box)
         self._ticks = 0
         self._pending: TickFacts | None = None
         self.begin_decision()
 
-    def begin_decision(self) -> None:
-        """Marks where the next decision begins."""
+    def begin_decision(self, action_change: float = 0.0) -> None:
+        """Marks where the next decision begins; see `StepFacts.action_change`."""
+        self._action_change = action_change
         self._from = self.projection
         self._decision_ticks = 0
         self._jerk_sum = 0.0
@@ -144,10 +149,12 @@ class Episode:
         self._pending = self._facts(measured, rough)
         waiting = measured.held or is_waiting(measured.lead.gap_m, self._config.reward)
         self._held = measured.held
+        self._nearest = min(measured.lead, measured.person, key=lambda lead: lead.gap_m)
         self.outcome = outcome(
             remaining_m=self._route_task.route.length - self.projection.s,
             lateral_m=self.projection.lateral,
             collided=self._collided,
+            ran_red=self._ran_red and self._config.rules,
             elapsed_s=self._ticks * self._dt,
             limit_s=self._route_task.limit_s,
             blocked_s=self._blocked.update(self.projection.s, self._dt, waiting=waiting),
@@ -166,8 +173,9 @@ class Episode:
                 lateral_m=self.projection.lateral,
                 jerk=self._jerk_sum / self._decision_ticks,
                 lane_invasion=self._invaded,
-                gap_m=self.lead.gap_m,
-                ttc_s=self.lead.time_to_collision_s,
+                gap_m=self._nearest.gap_m,
+                ttc_s=self._nearest.time_to_collision_s,
+                action_change=self._action_change,
                 held=self._held,
                 reason=self.outcome.reason,
             ),
@@ -220,6 +228,7 @@ class Episode:
         # Leaving the zone in front of a light that was red a tick ago, forwards, is driving through it.
         if self._at_red and not measured.at_light and measured.ego.speed_mps > 0.0:
             self._metrics.event("red_light")
+            self._ran_red = True
         self._at_red = measured.at_red
 
 

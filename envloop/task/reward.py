@@ -33,6 +33,13 @@ The inequalities behind these numbers, g = 0.95^T for an event T decisions ahead
   7. Dirty driving stays driving. Comfort (to -0.05), a lane invasion (-0.35 instead of the lane's 0.2) and closing in
      on a vehicle (to -1) are charged per credited metre. Comfort and invasions together take no more than progress
      gives.
+  8. red light run < waiting at red, however long it takes (with `EnvConfig.rules`). A run that went on would be worth
+     16.7 of driving at once, and the wait of T decisions 16.7 g: no cost below 16.7 would hold for every T. So a run
+     ends the episode, as an infraction does in CaRL (Jaeger et al. 2025), and costs what a crash at rest does: -10 < 0,
+     which the wait costs. To stop in the middle of the road for good is worth -4, and to creep over the line -10.
+  9. An action's change costs no more than the lane earns, so that a rough drive stays a drive.
+  10. With the rules a person on the road or about to step on it is closed in on at the price of a vehicle. A person who
+     is hit is a collision. Who stands without a reason, in the way of others, is parked.
 
 A car that waits behind another (gap under `wait_gap_m`), or that the rules of the road hold up (right_of_way.py), pays
 nothing for standing. Time limits carry no reward of
@@ -40,7 +47,7 @@ their own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Literal
 
@@ -50,6 +57,8 @@ from envloop.task.termination import Reason, TerminationConfig
 # Loss of efficiency per legal speed above the legal speed. In a bend at 3.8 m/s, every second saved by speeding is
 # worth 2.2 times what the bend itself pays; 1 + 0.4 x 4 outweighs that (inequality 6).
 SPEEDING = 4.0
+
+MOST_CHANGE = 4.0  # of an action: from one end to the other in both numbers
 
 _POSITIVE = ("goal_factor", "creep_mps", "lane_half_m", "ttc_s", "min_gap_m", "wait_gap_m")
 
@@ -67,6 +76,8 @@ class RewardConfig:
       lane: earned per credited metre on the centre line, less of it beside.
       invasion: cost per metre, in place of what the lane earns, in a decision that crosses a lane marking.
       comfort: cost per metre at a jerk of `jerk_max` or more; none up to `jerk_free`.
+      action_change: cost per metre for each unit by which the action differs from the last one, both numbers added up.
+        It is not saturated where jerk is: a policy that chatters jerks at twice `jerk_max`.
       proximity: cost per metre when about to hit the vehicle ahead.
       parked_value: discounted value of standing for ever.
       crash: cost of a collision or of leaving the route, at rest.
@@ -92,6 +103,7 @@ class RewardConfig:
     lane: float = 0.2
     invasion: float = 0.35
     comfort: float = 0.05
+    action_change: float = field(default=0.0, metadata={"before": 0.0})
     proximity: float = 1.0
     parked_value: float = -4.0
     crash: float = 10.0
@@ -118,6 +130,11 @@ class RewardConfig:
             raise TaskError(
                 f"reward.invasion + reward.comfort is {self.invasion + self.comfort:g} and reward.progress "
                 f"{self.progress:g}; it must not be exceeded, or driving badly is worse than standing."
+            )
+        if not 0.0 <= MOST_CHANGE * self.action_change <= self.lane:
+            raise TaskError(
+                f"reward.action_change is {self.action_change:g} and reward.lane {self.lane:g}; {MOST_CHANGE:g} times "
+                "the first must not exceed the second, or the smoothest way to drive is to stand."
             )
         if self.jerk_max <= self.jerk_free:
             raise TaskError(
@@ -155,8 +172,9 @@ class StepFacts:
       lateral_m: signed distance from the route at the end, m.
       jerk: magnitude of the change of acceleration per second, mean over the decision, m/s^3.
       lane_invasion: whether a lane marking was crossed in this decision.
-      gap_m: free distance to the vehicle ahead on the route, m; inf if none.
+      gap_m: free distance to the vehicle ahead on the route, m; inf if none; by the rules, also to a person.
       ttc_s: time to collision with it, s; inf if it is not being approached.
+      action_change: |change of steer| + |change of accel| since the last decision.
       held: whether it stands where the rules of the road make it wait.
       reason: why the episode ends with this decision, or None.
     """
@@ -170,6 +188,7 @@ class StepFacts:
     lane_invasion: bool = False
     gap_m: float = inf
     ttc_s: float = inf
+    action_change: float = 0.0
     held: bool = False
     reason: Reason | None = None
 
@@ -267,11 +286,14 @@ def _lane(facts: StepFacts, config: RewardConfig, credit: float) -> float:
 
 def _comfort(facts: StepFacts, config: RewardConfig, credit: float) -> float:
     roughness = (facts.jerk - config.jerk_free) / (config.jerk_max - config.jerk_free)
-    return -config.comfort * max(credit, 0.0) * min(max(roughness, 0.0), 1.0)
+    cost = config.comfort * min(max(roughness, 0.0), 1.0) + config.action_change * facts.action_change
+    return -max(credit, 0.0) * cost
 
 
 def _safety(facts: StepFacts, config: RewardConfig, basis: RewardBasis, credit: float) -> float:
     """Charged for closing in on the vehicle ahead, per metre, and for a collision or leaving the route, once."""
+    if facts.reason == "red_light":
+        return -config.crash
     if facts.reason in ("collision", "off_route"):
         # After the impact the car stands; what it advanced in this decision tells how fast it came.
         impact_mps = max(facts.speed_mps, facts.advance_m / facts.dt_s)

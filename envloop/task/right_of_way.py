@@ -52,6 +52,7 @@ class Caution:
 
 
 CAUTION = Caution()
+PEOPLE = ("person", "person crossing")  # kinds of obstacles
 
 
 @dataclass(frozen=True, slots=True)

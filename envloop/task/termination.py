@@ -5,7 +5,7 @@ from typing import Literal
 
 from envloop.errors import TaskError
 
-Reason = Literal["collision", "off_route", "route_done", "time_limit", "blocked"]
+Reason = Literal["collision", "red_light", "off_route", "route_done", "time_limit", "blocked"]
 
 NOCRASH_SPEED_MPS = 5.0 / 3.6
 NOCRASH_EXTRA_S = 20.0
@@ -81,6 +81,7 @@ def outcome(
     remaining_m: float,
     lateral_m: float,
     collided: bool,
+    ran_red: bool = False,
     elapsed_s: float,
     limit_s: float,
     blocked_s: float,
@@ -95,12 +96,15 @@ def outcome(
       remaining_m: route length minus arc length.
       lateral_m: signed distance from the route.
       collided: a collision happened at any tick of this episode.
+      ran_red: a red light was run, and that ends an episode.
       elapsed_s: simulated time since the episode's first tick.
       limit_s: see `time_limit_s`.
       blocked_s: `BlockedTimer.seconds`.
     """
     if collided:
         return Outcome(terminated=True, reason="collision")
+    if ran_red:
+        return Outcome(terminated=True, reason="red_light")
     if abs(lateral_m) > config.max_lateral_m:
         return Outcome(terminated=True, reason="off_route")
     if remaining_m <= config.goal_m:

@@ -11,7 +11,7 @@ from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, R
 from envloop.task.episode import sample_initial_state as sampled
 from envloop.task.lane_invasion import BoundingBox, RouteLane
 from envloop.task.observation import EgoState
-from envloop.task.route import ROUTE_0, Route, SpeedProfile
+from envloop.task.route import ROUTE_0, Lead, Route, SpeedProfile
 
 STILL = StartNoise(0.0, 0.0, 0.0)
 STRAIGHT = Route([(0.0, 0.0), (200.0, 0.0)])
@@ -162,6 +162,29 @@ def test_a_red_light_is_run_by_leaving_its_zone_while_it_is_red(views, red_light
         drive(run, 1, at_light=at_light, at_red=at_red)
     run.end_decision()
     assert run.result()["red_lights"] == red_lights
+
+
+def test_by_the_rules_a_red_light_that_is_run_ends_the_episode():
+    """An evaluation goes on, and counts it."""
+    for rules, ended in ((True, True), (False, False)):
+        run = episode(rules=rules)
+        drive(run, 1, at_light=True, at_red=True)
+        assert not run.outcome.ended
+        drive(run, 1)
+        assert run.outcome.terminated == ended
+        assert run.outcome.reason == ("red_light" if rules else None)
+        assert run.result()["red_lights"] == 1
+
+
+def test_by_the_rules_a_person_is_kept_away_from_like_a_vehicle():
+    terms = []
+    for view in ({}, {"lead": Lead(3.0, 8.0)}, {"person": Lead(3.0, 8.0)}):
+        run = episode(rules=True)
+        run.begin_decision()
+        drive(run, 2, **view)
+        terms.append(run.end_decision())
+    assert terms[1] == terms[2]
+    assert terms[1]["safety"] < terms[0]["safety"] == 0.0
 
 
 def test_a_lane_invasion_in_any_tick_costs_the_decision_its_lane_term():

@@ -342,3 +342,28 @@ def test_a_parked_episode_may_not_cost_more_than_a_crash():
     with pytest.raises(TaskError, match="crashing would pay"):
         check_ordering(REWARD, TerminationConfig(blocked_s=10.0), BASIS)
     check_ordering(RewardConfig(kind="progress"), TerminationConfig(blocked_s=10.0), BASIS)
+
+
+@pytest.mark.parametrize("wait_decisions", [0, 1, 20, 100, 1000])
+def test_to_wait_at_red_is_worth_more_than_to_run_it(wait_decisions: int):
+    """Discounted and not, whatever comes after the wait, if it is worth anything."""
+    run = sum(reward_terms(replace(CRUISE, reason="red_light"), REWARD, BASIS).values())
+    wait = sum(reward_terms(replace(CRUISE, advance_m=0.0, speed_mps=0.0, held=True), REWARD, BASIS).values())
+    assert wait == 0.0
+    assert run < REWARD.parked_value < wait * wait_decisions
+    assert run == pytest.approx(sum(reward_terms(CRUISE, REWARD, BASIS).values()) - REWARD.crash)
+
+
+def test_a_change_of_action_costs_what_is_set_and_only_while_driving():
+    config = replace(REWARD, action_change=0.05)
+    costs = [
+        -reward_terms(replace(CRUISE, action_change=change), config, BASIS)["comfort"] for change in (0.0, 1.0, 4.0)
+    ]
+    assert costs == pytest.approx([0.0, 0.05 * CRUISE.advance_m, 0.2 * CRUISE.advance_m])
+    assert reward_terms(replace(CRUISE, advance_m=0.0, action_change=4.0), config, BASIS)["comfort"] == 0.0
+    assert sum(reward_terms(replace(CRUISE, action_change=4.0, jerk=1e9), config, BASIS).values()) > 0.0
+
+
+def test_a_change_of_action_must_not_cost_more_than_the_lane_earns():
+    with pytest.raises(TaskError, match=r"action_change is 0\.06"):
+        RewardConfig(action_change=0.06)

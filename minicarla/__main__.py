@@ -20,7 +20,9 @@ RECORDINGS_VARIABLE = "MINICARLA_RECORDINGS"
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="minicarla", description="A small simulator that CARLA 0.9.16 clients can drive in."
+        prog="minicarla",
+        description="A small simulator that CARLA 0.9.16 clients can drive in.",
+        epilog="example: python -m minicarla --port 2000 --town Town01",
     )
     parser.add_argument(
         "--port", type=_port, default=2000, help="RPC port; streams use the next one; 0 finds a free pair"

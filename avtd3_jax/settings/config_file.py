@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import avtd3_jax
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings import migration
 from avtd3_jax.settings.build import plain
@@ -19,6 +20,8 @@ from avtd3_jax.settings.keys import Key, refuse_unknown
 from avtd3_jax.settings.run_config import RunConfig, keys_of, parse
 
 Changes = Mapping[str, Any]  # key, or key[index], without "config." -> value
+
+_SHIPPED = Path(avtd3_jax.__file__).parent / "configs"  # in a checkout, a link to its configs/
 
 _OPTION = re.compile(r"--?(no)?config\.([^=\s]+)(?:=(.*))?", re.DOTALL)
 _KEY = re.compile(r"([\w.]+?)(?:\[(\d+)\])?")
@@ -29,7 +32,7 @@ def load(path: Path, changes: Changes | None = None) -> RunConfig:
     """The configuration of a file, with changes to it.
 
     Args:
-      path: of the file.
+      path: of the file, or the name of one that comes with the package, such as town01.
       changes: values of keys; a text from the command line is read as the key's type.
 
     Raises:
@@ -93,9 +96,15 @@ def split_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str | 
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """The nested plain values of a file."""
+    """The nested plain values of a file, or of the shipped one of that name."""
+    shipped = {file.stem: file for file in _SHIPPED.glob("*.py")}
     if not path.is_file():
-        raise ConfigError(f"there is no file {path}: give a configuration file, such as configs/town01.py.")
+        if str(path) not in shipped:
+            raise ConfigError(
+                f"there is no file {path}: give a configuration file, such as configs/town01.py, or the name of one of "
+                f"the package's: {', '.join(sorted(shipped))}."
+            )
+        path = shipped[str(path)]
     if path.suffix == ".json":
         try:
             values = json.loads(path.read_text())

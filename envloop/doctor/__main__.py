@@ -1,4 +1,4 @@
-"""Asks a CARLA, or minicarla, for what the driving task relies on: one line each, what was measured and what to do."""
+"""Asks a CARLA, or minicarla, for what the driving task relies on, and says what to do where it is not right."""
 
 import argparse
 import contextlib

@@ -1,4 +1,4 @@
-"""Suites on the command line.
+"""Fixed routes for evaluations: writes a suite's file, or draws its routes.
 
 python -m envloop.suites make town01-nav           writes the suite's file anew, the same from the same seed
 python -m envloop.suites draw town01-nav MAP.png   draws its routes over the map

@@ -14,8 +14,8 @@ from pathlib import Path
 from avtd3_jax.commands import run_command
 from avtd3_jax.console import Progress
 from avtd3_jax.errors import ConfigError
-from avtd3_jax.evaluation.episodes import evaluate
-from avtd3_jax.evaluation.opening import add_shared_options, opened
+from avtd3_jax.evaluation.episodes import Metrics, StepHook, evaluate
+from avtd3_jax.evaluation.opening import Opened, add_shared_options, opened
 from avtd3_jax.evaluation.report import NETWORK, report, result_path, table
 from avtd3_jax.evaluation.scene import Recorder
 from avtd3_jax.settings.config_file import split_options
@@ -23,7 +23,7 @@ from avtd3_jax.training.logs import write_json
 from avtd3_jax.training.run_directory import check_writable, writing
 from envloop.baselines.policies import SCRIPTED
 from envloop.drawing.video import VideoWriter, check_video_path
-from envloop.suites import load_suite, suite_names
+from envloop.suites import SuiteTown, load_suite, suite_names
 
 _EPISODES = 10  # where there is no suite, each of whose routes is driven once
 
@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "--policy", default=NETWORK, choices=(NETWORK, *SCRIPTED), help="who drives (default: %(default)s)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--suite", choices=suite_names(), help="drive each route of a suite, in the suite's town")
+    where.add_argument("--suite", choices=suite_names(), help="drive each route of a suite, in the suite's towns")
     where.add_argument("--route", help="a route's name or 'X,Y -> X,Y' in metres (default: as trained)")
     parser.add_argument("--episodes", type=int, help=f"default {_EPISODES}; with --suite, on each route: default 1")
     add_shared_options(parser)
@@ -62,25 +62,27 @@ def _main(argv: Sequence[str]) -> int:
     rest, changes = split_options(argv)
     args = _parser().parse_args(rest, argparse.Namespace(changes=changes))
     workdir = _checked(args)
-    suite = load_suite(args.suite) if args.suite else None
-    with opened(args, render=args.video is not None, suite=suite) as opening, ExitStack() as stack:
-        check_writable(workdir / "evaluations")  # before episodes are driven that could not be kept
-        run, network = opening.run, opening.network
-        video = stack.enter_context(VideoWriter(args.video, fps=1.0 / opening.decision_s)) if args.video else None
-        episodes = args.episodes or (1 if suite else _EPISODES)
-        on_step = Recorder(video) if video else None
-        drives = evaluate(opening.env, run.env, opening.make_policy, episodes, opening.seed, on_step, suite)
-        total = episodes * (len(suite.routes) if suite else 1)
-        driven = list(Progress(drives, total=total, unit="episode"))
+    parts = load_suite(args.suite).towns if args.suite else (None,)
+    driven: list[Metrics] = []
+    maps: list[str] = []
+    with ExitStack() as stack:
+        on_step = None
+        for part in parts:
+            with opened(args, render=args.video is not None, part=part) as opening:
+                check_writable(workdir / "evaluations")  # before episodes are driven that could not be kept
+                if args.video and on_step is None:
+                    on_step = Recorder(stack.enter_context(VideoWriter(args.video, fps=1.0 / opening.decision_s)))
+                driven += _driven(args, opening, part, on_step)
+                maps.append(opening.simulator["map"])
     result = report(
         driven,
         policy=args.policy,
-        run=args.checkpoint.resolve().name if network else None,
-        step=network.step if network else None,
+        run=args.checkpoint.resolve().name if opening.network else None,
+        step=opening.network.step if opening.network else None,
         seed=opening.seed,
-        env=run.env,
-        simulator=opening.simulator,
-        suite=suite,
+        env=opening.run.env,
+        simulator={**opening.simulator, "map": ", ".join(maps)},
+        suite=args.suite,
     )
     print(table(result), flush=True)  # whatever becomes of the file
     path = result_path(workdir, result)
@@ -88,6 +90,16 @@ def _main(argv: Sequence[str]) -> int:
         write_json(path, result)
     print(f"written to {path}" + (f" and {args.video}" if args.video else ""), flush=True)
     return 0
+
+
+def _driven(
+    args: argparse.Namespace, opening: Opened, part: SuiteTown | None, on_step: StepHook | None
+) -> list[Metrics]:
+    """Drives all episodes of one town."""
+    episodes = args.episodes or (1 if part else _EPISODES)
+    env, make_policy, seed = opening.env, opening.make_policy, opening.seed
+    drives = evaluate(env, opening.run.env, make_policy, episodes, seed, on_step, part)
+    return list(Progress(drives, total=episodes * (len(part.routes) if part else 1), unit="episode"))
 
 
 def _checked(args: argparse.Namespace) -> Path:

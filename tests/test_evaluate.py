@@ -16,7 +16,7 @@ from avtd3_jax.seeding import RunStream, episode_seed
 from envloop.baselines.policies import follower
 from envloop.config import EnvConfig, SimulatorConfig
 from envloop.env import CarlaEnv
-from envloop.suites import Suite, load_suite
+from envloop.suites import SuiteTown, load_suite
 
 ROOT = Path(__file__).parents[1]
 # Every metric that the task names.
@@ -97,21 +97,23 @@ def test_the_table_is_printed_even_where_the_file_cannot_be_written(tmp_path, mo
 
 def test_a_suite_is_driven_route_by_route():
     """On the generated town, where no policy was trained."""
-    whole = load_suite("grid-nav")
-    suite = Suite(whole.name, whole.town, whole.routes[:2])
+    (whole,) = load_suite("grid-nav").towns
+    part = SuiteTown(whole.suite, whole.town, whole.routes[:2])
     config = EnvConfig(simulator=SimulatorConfig(town=whole.town), route="grid-nav/0")
     env = CarlaEnv(config)
     try:
-        driven = list(evaluate(env, config, follower, 1, 5, suite=suite))
+        driven = list(evaluate(env, config, follower, 1, 5, part=part))
         identity = env.simulator.identity()
     finally:
         env.close()
     assert identity["map"] == "Grid01"
     assert [episode["route"] for episode in driven] == ["grid-nav/0", "grid-nav/1"]
     assert [episode["success"] for episode in driven] == [1, 1]
-    result = report(driven, policy=NETWORK, run="some-run", step=7, seed=5, env=config, simulator=identity, suite=suite)
+    result = report(
+        driven, policy=NETWORK, run="some-run", step=7, seed=5, env=config, simulator=identity, suite=part.suite
+    )
     assert (result["suite"], result["route"]) == ("grid-nav", None)
     assert [row["kind"] for row in result["routes"]] == ["straight", "straight"]
-    assert result["routes"][0]["length_m"] == pytest.approx(suite.routes[0].length_m, abs=1.0)
+    assert result["routes"][0]["length_m"] == pytest.approx(part.routes[0].length_m, abs=1.0)
     rows = table(result).splitlines()
     assert rows[1].split()[:5] == ["grid-nav/0", "straight", f"{driven[0]['route_m']:.0f}", "m", "1/1"]

@@ -13,7 +13,7 @@ from envloop.description import EnvDescription
 from envloop.drawing.birdseye import thin_track
 from envloop.errors import SimulatorError
 from envloop.make import AnyEnvConfig, describe
-from envloop.suites import Suite
+from envloop.suites import SuiteTown, load_suite
 
 StepHook = Callable[[gym.Env, np.ndarray, Mapping[str, Any]], None]
 Metrics = dict[str, Any]
@@ -33,17 +33,19 @@ def evaluate(
     episodes: int,
     seed: int,
     on_step: StepHook | None = None,
-    suite: Suite | None = None,
+    part: SuiteTown | None = None,
 ) -> Iterator[Metrics]:
     """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw.
 
-    With a suite, of as many on each of its routes, in rounds. The i-th episode is the same for every policy.
+    With a part of a suite, of as many on each of its routes, in rounds. The i-th episode is the same for every policy.
     `config` is that of `env`.
     """
-    routes: Sequence[str | None] = [None] if suite is None else suite.route_names()
-    for i in range(episodes * len(routes)):
-        of_episode = episode_seed(seed, RunStream.EVALUATION, i)
-        yield drive(env, config, make_policy, of_episode, on_step, routes[i % len(routes)])
+    routes: Sequence[str | None] = [None] if part is None else part.route_names()
+    first, stride = (0, 1) if part is None else (part.first, len(load_suite(part.suite).routes))
+    for i in range(episodes):
+        for j, route in enumerate(routes):
+            of_episode = episode_seed(seed, RunStream.EVALUATION, i * stride + first + j)
+            yield drive(env, config, make_policy, of_episode, on_step, route)
 
 
 def drive(

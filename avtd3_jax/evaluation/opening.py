@@ -24,7 +24,7 @@ from avtd3_jax.training.header import simulator_name
 from envloop.baselines.policies import SCRIPTED, PolicyMaker
 from envloop.config import EnvConfig
 from envloop.make import describe, make_env, simulator_of, spaces_of
-from envloop.suites import Suite
+from envloop.suites import SuiteTown
 from envloop.task.scenario import SCENARIOS
 
 _LENGTHS = "env.random_route."  # what a short map needs, also of a run that was trained on a large one
@@ -64,11 +64,12 @@ class Opened:
 
 
 @contextmanager
-def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None) -> Iterator[Opened]:
+def opened(args: argparse.Namespace, *, render: bool, part: SuiteTown | None = None) -> Iterator[Opened]:
     """Opens what the command line names, and says what runs where; the environment is closed afterwards.
 
     Args:
       args: `checkpoint`, `config` and its `changes`, `policy`, `route`, and the options of `add_shared_options`.
+      part: what is driven of a suite; its town is loaded.
 
     Raises:
       Avtd3Error, EnvLoopError: with one plain sentence.
@@ -79,7 +80,7 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
         checkpoints = None
         if args.checkpoint is not None:
             checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
-        run = _overridden(_told(args, checkpoints), args, suite)
+        run = _overridden(_told(args, checkpoints), args, part)
         seed = run.seed if args.seed is None else args.seed
         network, driver = None, args.policy
         if args.policy == NETWORK:
@@ -94,7 +95,10 @@ def opened(args: argparse.Namespace, *, render: bool, suite: Suite | None = None
         print(f"policy     {driver}")
         print(f"simulator  {simulator_name(description.simulator)}")
         scenario = f", scenario {run.env.scenario}" if isinstance(run.env, EnvConfig) else ""
-        print(f"task       {f'suite {suite.name}{scenario}' if suite else description.task}, seed {seed}", flush=True)
+        print(
+            f"task       {f'suite {part.suite} in {part.town}{scenario}' if part else description.task}, seed {seed}",
+            flush=True,
+        )
         make_policy = always(network.act) if network else SCRIPTED[args.policy]
         yield Opened(run, seed, env, make_policy, network, simulator, description.decision_s)
 
@@ -135,13 +139,13 @@ def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Netw
     return Network(agent, params, found)
 
 
-def _overridden(run: RunConfig, args: argparse.Namespace, suite: Suite | None) -> RunConfig:
+def _overridden(run: RunConfig, args: argparse.Namespace, part: SuiteTown | None) -> RunConfig:
     """The run's configuration with what the command line sets otherwise."""
     simulator = {name: value for name in ("endpoint", "xodr") if (value := getattr(args, name)) is not None}
     env = {name: value for name in ("scenario", "route") if (value := getattr(args, name)) is not None}
-    if suite is not None:
-        simulator["town"] = suite.town
-        env["route"] = suite.route_names()[0]
+    if part is not None:
+        simulator["town"] = part.town
+        env["route"] = part.route_names()[0]
     first = run.environments()[0]
     if not isinstance(first, EnvConfig):
         if simulator or env:

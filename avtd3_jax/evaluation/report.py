@@ -12,7 +12,7 @@ from avtd3_jax.evaluation.episodes import Metrics
 from envloop.baselines.policies import PRIVILEGED
 from envloop.config import EnvConfig
 from envloop.make import AnyEnvConfig
-from envloop.suites import Suite, suite_route
+from envloop.suites import suite_route
 from envloop.task.metrics import student, summarise
 
 NETWORK = "network"
@@ -28,14 +28,14 @@ def report(
     seed: int,
     env: AnyEnvConfig,
     simulator: Mapping[str, Any],
-    suite: Suite | None = None,
+    suite: str | None = None,
 ) -> dict[str, Any]:
     """The content of an evaluation file: who drove what where, every episode, and the summary with 95 % intervals.
 
     Args:
       policy: "network", or the name of a scripted one.
       run, step: name of the run and environment step that the network comes from; None for a scripted policy.
-      suite: what was driven; None for the task of `env`.
+      suite: name of what was driven; None for the task of `env`.
     """
     driving = isinstance(env, EnvConfig)
     return {
@@ -44,7 +44,7 @@ def report(
         "run": run,
         "step": step,
         "seed": seed,
-        "suite": suite.name if suite else None,
+        "suite": suite,
         "route": None if suite else env.route if isinstance(env, EnvConfig) else env.id,
         "scenario": env.scenario if isinstance(env, EnvConfig) else None,
         "simulator": dict(simulator),

@@ -34,8 +34,8 @@ class RouteSelector:
         self._planner = Planner(carla_map)
         self._fixed: dict[str, RouteTask] = {}
         town = carla_map.name.split("/")[-1].removesuffix("_Opt")
-        suites = [suite for name in suite_names() if (suite := load_suite(name)).town == town]
-        self._suite_routes = [route for suite in suites for route in suite.routes]
+        parts = [part for name in suite_names() for part in load_suite(name).towns if part.town == town]
+        self._suite_routes = [route for part in parts for route in part.routes]
         self._held_out: list[Plan] | None = None
 
     def of(self, route: str, seed: int) -> RouteTask:

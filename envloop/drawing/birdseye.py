@@ -124,8 +124,11 @@ class BirdsEye:
         )
         return picture[max(top, 0) : bottom, max(left, 0) : right]
 
-    def sheet(self, ways: Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 RGB [H, W, 3]: the map once for each of `ways` ([N, 2] points, m), drawn on it, numbered, in a grid."""
+    def sheet(self, ways: Sequence[np.ndarray], first: int = 0) -> np.ndarray:
+        """uint8 RGB [H, W, 3]: the map once for each of `ways` ([N, 2] points, m), drawn on it, in a grid.
+
+        They are numbered from `first` on.
+        """
         small = cv2.resize(self._map, None, fx=_SHEET_SCALE, fy=_SHEET_SCALE, interpolation=cv2.INTER_AREA)
         columns = math.ceil(math.sqrt(len(ways)))
         rows = math.ceil(len(ways) / columns)
@@ -136,7 +139,7 @@ class BirdsEye:
             cv2.polylines(tile, [_to_fixed(pixels)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
             for end, colour in ((0, EGO), (-1, NPC)):
                 cv2.circle(tile, tuple(_to_fixed(pixels[end])), 6 << _SHIFT, colour, -1, cv2.LINE_AA, _SHIFT)
-            cv2.putText(tile, str(i), (8, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+            cv2.putText(tile, str(first + i), (8, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
             row, column = divmod(i, columns)
             top, left = row * small.shape[0], column * small.shape[1]
             picture[top : top + small.shape[0], left : left + small.shape[1]] = tile

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import carla
 import cv2
+import numpy as np
 
 from envloop.client.planning.planner import Planner
 from envloop.client.simulator import Simulator
@@ -30,18 +31,25 @@ def town_map(town: str) -> carla.Map:
 def write(suite: Suite) -> Path:
     """Writes a suite's file, one route a line."""
     path = FOLDER / f"{suite.name}.json"
-    routes = ",\n    ".join(json.dumps(dataclasses.asdict(route)) for route in suite.routes)
-    path.write_text(f'{{\n  "town": "{suite.town}",\n  "routes": [\n    {routes}\n  ]\n}}\n', encoding="utf-8")
+    towns = []
+    for part in suite.towns:
+        routes = ",\n      ".join(json.dumps(dataclasses.asdict(route)) for route in part.routes)
+        towns.append(f'    {{"town": "{part.town}", "routes": [\n      {routes}\n    ]}}')
+    path.write_text('{\n  "towns": [\n' + ",\n".join(towns) + "\n  ]\n}\n", encoding="utf-8")
     return path
 
 
 def draw(suite: Suite, path: Path) -> None:
-    """Writes a picture of the suite's routes over its town's map."""
-    carla_map = town_map(suite.town)
-    planner = Planner(carla_map)
-    ways = [planner.plan(route.start, route.goal).points[:, :2] for route in suite.routes]
-    picture = BirdsEye(lane_polygons(carla_map)).sheet(ways)
-    if not cv2.imwrite(str(path), picture[..., ::-1]):
+    """Writes a picture of the suite's routes over its towns' maps, one below the other."""
+    sheets = []
+    for part in suite.towns:
+        carla_map = town_map(part.town)
+        planner = Planner(carla_map)
+        ways = [planner.plan(route.start, route.goal).points[:, :2] for route in part.routes]
+        sheets.append(BirdsEye(lane_polygons(carla_map)).sheet(ways, part.first))
+    width = max(sheet.shape[1] for sheet in sheets)
+    padded = [np.pad(sheet, ((0, 0), (0, width - sheet.shape[1]), (0, 0)), mode="edge") for sheet in sheets]
+    if not cv2.imwrite(str(path), np.concatenate(padded)[..., ::-1]):
         raise SystemExit(f"suites: {path} cannot be written as a picture.")
 
 
@@ -59,7 +67,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         if args.command == "make":
-            print(write(make_suite(args.name, town_map(RECIPES[args.name].town))))
+            print(write(make_suite(args.name, town_map)))
         else:
             draw(load_suite(args.name), args.picture)
     except EnvLoopError as error:

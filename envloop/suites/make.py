@@ -1,5 +1,6 @@
 """Draws the routes of a suite from a seed: so many of each kind, lengths spread evenly, no two nearly the same."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import carla
@@ -7,7 +8,7 @@ import numpy as np
 
 from envloop.client.planning.errors import PlannerError
 from envloop.client.planning.planner import Plan, Planner
-from envloop.suites import Kind, Suite, SuiteRoute, kind_of
+from envloop.suites import Kind, Suite, SuiteRoute, SuiteTown, kind_of
 
 _LENGTH_TOLERANCE_M = 20.0
 _DRAWS = 20_000  # for one route
@@ -27,9 +28,9 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a suite is made of."""
+    """What a suite is made of: in each of its towns as many routes as are wanted."""
 
-    town: str
+    towns: tuple[str, ...]
     seed: int
     wanted: tuple[Wanted, ...]
 
@@ -42,18 +43,37 @@ _UP_TO_ONE_TURN = (
 )
 # The generated town is smaller: beyond 800 m its shortest ways are all nearly the same.
 RECIPES = {
-    "town01-nav": Recipe("Town01", 1, (*_UP_TO_ONE_TURN, Wanted("several", 9, 300.0, 1000.0))),
-    "grid-nav": Recipe("Grid01", 1, (*_UP_TO_ONE_TURN, Wanted("several", 9, 300.0, 800.0))),
+    "town01-nav": Recipe(("Town01",), 1, (*_UP_TO_ONE_TURN, Wanted("several", 9, 300.0, 1000.0))),
+    "grid-nav": Recipe(("Grid01",), 1, (*_UP_TO_ONE_TURN, Wanted("several", 9, 300.0, 800.0))),
+    # A roundabout is several turns, whichever way one leaves it.
+    "rings-nav": Recipe(
+        ("Rings01", "Rings02", "Rings03"),
+        1,
+        (
+            Wanted("left", 1, 165.0, 300.0),
+            Wanted("right", 1, 165.0, 300.0),
+            Wanted("several", 6, 200.0, 650.0),
+        ),
+    ),
 }
 
 
-def make_suite(name: str, carla_map: carla.Map) -> Suite:
-    """The suite that `RECIPES[name]` describes, on its town's map.
+def make_suite(name: str, map_of: Callable[[str], carla.Map]) -> Suite:
+    """The suite that `RECIPES[name]` describes, on its towns' maps, which `map_of` gives.
 
     Raises:
-      PlannerError: the town has no such routes.
+      PlannerError: a town has no such routes.
     """
     recipe = RECIPES[name]
+    parts: list[SuiteTown] = []
+    for town in recipe.towns:
+        routes = _routes(recipe, map_of(town))
+        parts.append(SuiteTown(name, town, routes, sum(len(before.routes) for before in parts)))
+    return Suite(name, tuple(parts))
+
+
+def _routes(recipe: Recipe, carla_map: carla.Map) -> tuple[SuiteRoute, ...]:
+    """Those wanted of one town."""
     planner, rng = Planner(carla_map), np.random.default_rng(recipe.seed)
     chosen: list[Plan] = []
     routes: list[SuiteRoute] = []
@@ -62,7 +82,7 @@ def make_suite(name: str, carla_map: carla.Map) -> Suite:
             route, plan = _draw(planner, rng, wanted, float(target_m), chosen)
             routes.append(route)
             chosen.append(plan)
-    return Suite(name, recipe.town, tuple(routes))
+    return tuple(routes)
 
 
 def _draw(

@@ -74,10 +74,10 @@ def route_ends(route: str) -> RouteEnds:
         return ROUTES[route]
     if "/" in route:
         try:
-            suite, found = suite_route(route)
+            town, found = suite_route(route)
         except TaskError as error:
             raise TaskError(f"route is {route!r}, but {error}") from error
-        return RouteEnds(found.start, found.goal, suite.town)
+        return RouteEnds(found.start, found.goal, town)
     numbers = _COORDINATES.fullmatch(route)
     if numbers is None:
         raise TaskError(

@@ -1,8 +1,9 @@
 """From a plan (centre lines, and which ends meet) to a finished road network.
 
-Every road has one driving lane, one shoulder and one sidewalk each way. Where road ends meet in a junction, each is
-joined to every other by a driving lane of its own, the kerbs are closed by shoulder and sidewalk, and each end gets a
-traffic light, and beyond its stop line a crossing, which is not painted.
+Every road has one driving lane, one shoulder and one sidewalk each way; a one-way road has them on its right side only.
+Where road ends meet in a junction, each is joined to every other by a driving lane of its own, the kerbs are closed by
+shoulder and sidewalk, and each end of a street gets a traffic light, where the junction has any, and beyond its stop
+line a crossing, which is not painted.
 """
 
 import math
@@ -49,6 +50,7 @@ class RoadPlan:
     segments: tuple[Segment, ...]
     predecessor: str
     successor: str
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class JunctionPlan:
 
     id: int
     turn_radius: float
+    has_lights: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,17 @@ class Arm:
     road: int
     contact: str
     point: Point
+    one_way: bool = False
+
+    @property
+    def leads_in(self) -> bool:
+        """Whether traffic comes from this road into the junction."""
+        return not self.one_way or self.contact == "end"
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether traffic leaves the junction by this road."""
+        return not self.one_way or self.contact == "start"
 
     def lane_in(self, index: int) -> int:
         """OpenDRIVE id of the `index`-th lane (1 innermost) of the traffic into the junction."""
@@ -105,18 +119,19 @@ def lay_out(
     """
     by_id = {plan.id: plan for plan in roads}
     arms = {plan.id: _arms(plan.id, roads) for plan in junctions}
-    all_arms = [arm for plan in junctions for arm in arms[plan.id]]
-    light_ids = {(arm.road, arm.contact): first_signal_id + number for number, arm in enumerate(all_arms)}
-    sign_ids = range(first_signal_id + 2 * len(all_arms), first_signal_id + 2 * len(all_arms) + len(speed_signs))
+    lit_arms = [arm for plan in junctions if plan.has_lights for arm in arms[plan.id]]
+    light_ids = {(arm.road, arm.contact): first_signal_id + number for number, arm in enumerate(lit_arms)}
+    sign_ids = range(first_signal_id + 2 * len(lit_arms), first_signal_id + 2 * len(lit_arms) + len(speed_signs))
 
     signals: dict[int, list[Signal]] = {plan.id: [] for plan in roads}
-    for arm in all_arms:
+    for arm in lit_arms:
         signals[arm.road].append(_light(arm, light_ids[arm.road, arm.contact], by_id[arm.road]))
     for sign_id, sign in zip(sign_ids, speed_signs, strict=True):
         signals[sign.road].append(_speed_signal(sign_id, sign))
 
     crosswalks: dict[int, list[Crosswalk]] = {plan.id: [] for plan in roads}
-    for number, arm in enumerate(all_arms, start=1):
+    streets = [arm for plan in junctions for arm in arms[plan.id] if not arm.one_way]
+    for number, arm in enumerate(streets, start=1):
         crosswalks[arm.road].append(_crosswalk(arm, number, by_id[arm.road]))
 
     finished = [
@@ -126,13 +141,13 @@ def lay_out(
         for plan in roads
     ]
     finished_junctions = []
-    first_controller_id = first_signal_id + len(all_arms)
+    first_controller_id = first_signal_id + len(lit_arms)
     for plan in junctions:
         connecting = _connecting_roads(plan, arms[plan.id], light_ids)
         finished += connecting
         controllers = tuple(
             Controller(first_controller_id + light_ids[key] - first_signal_id, turn, (light_ids[key],))
-            for turn, key in enumerate((arm.road, arm.contact) for arm in arms[plan.id])
+            for turn, key in enumerate((arm.road, arm.contact) for arm in arms[plan.id] if plan.has_lights)
         )
         connections = tuple(_connection(road) for road in connecting)
         finished_junctions.append(Junction(plan.id, connections, controllers))
@@ -143,9 +158,9 @@ def _arms(junction_id: int, roads: Iterable[RoadPlan]) -> list[Arm]:
     arms = []
     for plan in roads:
         if plan.predecessor == f"J{junction_id}":
-            arms.append(Arm(plan.id, "start", plan.start.reversed()))
+            arms.append(Arm(plan.id, "start", plan.start.reversed(), plan.one_way))
         if plan.successor == f"J{junction_id}":
-            arms.append(Arm(plan.id, "end", end_of(plan.start, plan.segments)))
+            arms.append(Arm(plan.id, "end", end_of(plan.start, plan.segments), plan.one_way))
     return arms
 
 
@@ -153,14 +168,15 @@ def _through_road(plan: RoadPlan, by_id: dict[int, RoadPlan], arms: dict[int, li
     predecessor = _link(plan, plan.predecessor, by_id, arms)
     successor = _link(plan, plan.successor, by_id, arms)
     lanes = []
-    for side in (1, -1):
+    for side in (-1,) if plan.one_way else (1, -1):
         for index, (kind, width, mark) in enumerate(zip(LANE_TYPES, LANE_WIDTHS, LANE_MARKS, strict=True), start=1):
             lane = side * index
             # Reference lines that meet head to head (or tail to tail) run against each other: sides swap.
             before = {"": None, "end": lane, "start": -lane}[predecessor.contact]
             after = {"": None, "start": lane, "end": -lane}[successor.contact]
             lanes.append(Lane(lane, kind, width, before, after, mark))
-    return Road(plan.id, plan.start, plan.segments, tuple(lanes), predecessor, successor, centre_mark="broken")
+    mark = "solid" if plan.one_way else "broken"
+    return Road(plan.id, plan.start, plan.segments, tuple(lanes), predecessor, successor, centre_mark=mark)
 
 
 def _link(plan: RoadPlan, target: str, by_id: dict[int, RoadPlan], arms: dict[int, list[Arm]]) -> Link:
@@ -197,19 +213,21 @@ def _speed_signal(sign_id: int, sign: SpeedSign) -> Signal:
 
 def _connecting_roads(plan: JunctionPlan, arms: Sequence[Arm], light_ids: dict[tuple[int, str], int]) -> list[Road]:
     roads: list[Road] = []
-    for arm in arms:
-        others = [other for other in arms if other is not arm]
+    for arm in (arm for arm in arms if arm.leads_in):
+        others = [other for other in arms if other is not arm and other.leads_out]
         # Going round the kerb from this arm's right side, the next arm is the one of the sharpest right turn.
         kerb_arm = min(others, key=lambda other: _turn(arm, other))
         for other in others:
             closes_kerb = other is kerb_arm and abs(_turn(arm, other)) < STRAIGHT
-            path = fillet(arm.point, other.point.reversed(), plan.turn_radius)
+            # The ring of a roundabout goes on along its circle.
+            radius = math.inf if arm.one_way and other.one_way else plan.turn_radius
+            path = fillet(arm.point, other.point.reversed(), radius)
             lanes = _lanes_between(arm, other, (1, 2, 3) if closes_kerb else (1,))
             road = _connecting_road(plan.id, arm, other, arm.point, path, lanes)
             # Both ways straight on share this line: it is painted once, and only where no third arm is crossed by it.
             mark = "broken" if closes_kerb else "none"
-            reference = SignalReference(light_ids[arm.road, arm.contact])
-            roads.append(replace(road, references=(reference,), centre_mark=mark))
+            references = (SignalReference(light_ids[arm.road, arm.contact]),) if plan.has_lights else ()
+            roads.append(replace(road, references=references, centre_mark=mark))
         if abs(_turn(arm, kerb_arm)) >= STRAIGHT:
             start, end = arm.point.right(LANE_WIDTHS[0]), kerb_arm.point.reversed().right(LANE_WIDTHS[0])
             path = fillet(start, end, max(plan.turn_radius - LANE_WIDTHS[0], MIN_KERB_RADIUS))

@@ -42,6 +42,9 @@ _TOWNS: dict[str, Callable[[], RoadNetwork]] = {
     "Grid01": partial(grid.network, "Grid01", seed=1),
     "Grid02": partial(grid.network, "Grid02", seed=2),
     "Grid03": partial(grid.network, "Grid03", seed=3),
+    "Rings01": partial(grid.network, "Rings01", seed=13, roundabout_share=0.4),
+    "Rings02": partial(grid.network, "Rings02", seed=17, roundabout_share=0.4),
+    "Rings03": partial(grid.network, "Rings03", seed=18, roundabout_share=0.4),
 }
 
 

@@ -9,15 +9,16 @@ import pytest
 
 from envloop.client.planning.planner import Planner
 from envloop.errors import TaskError
-from envloop.suites import FOLDER, kind_of, load_suite, suite_names
+from envloop.suites import FOLDER, kind_of, load_suite, suite_names, suite_route
 from envloop.suites.__main__ import draw, write
 from envloop.suites.make import make_suite
 from minicarla.maps import load_town
 
 
-@pytest.fixture(scope="module", params=["town01-nav", "grid-nav"])
+@pytest.fixture(scope="module", params=[part for name in suite_names() for part in load_suite(name).towns], ids=str)
 def suite(request):
-    return load_suite(request.param)
+    """The routes of a suite in one town."""
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +32,19 @@ def plans(suite, town_map):
     return [planner.plan(route.start, route.goal) for route in suite.routes]
 
 
-def test_there_are_a_suite_for_the_town_and_one_for_another():
-    assert {load_suite(name).town for name in suite_names()} == {"Town01", "Grid01"}
-    with pytest.raises(TaskError, match="choose one of grid-nav, town01-nav"):
+def test_there_are_a_suite_for_the_town_and_two_for_others():
+    towns = {name: [part.town for part in load_suite(name).towns] for name in suite_names()}
+    assert towns == {"town01-nav": ["Town01"], "grid-nav": ["Grid01"], "rings-nav": ["Rings01", "Rings02", "Rings03"]}
+    with pytest.raises(TaskError, match="choose one of grid-nav, rings-nav, town01-nav"):
         load_suite("town02-nav")
+
+
+def test_routes_are_numbered_through_all_towns_of_a_suite():
+    suite = load_suite("rings-nav")
+    names = [name for part in suite.towns for name in part.route_names()]
+    assert names == [f"rings-nav/{i}" for i in range(24)]
+    assert [suite_route(name)[1] for name in names] == list(suite.routes)
+    assert [suite_route(f"rings-nav/{i}")[0] for i in (0, 7, 8, 23)] == ["Rings01", "Rings01", "Rings02", "Rings03"]
 
 
 def test_ends_lie_on_lanes_and_outside_of_junctions(suite, town_map):
@@ -69,10 +79,13 @@ def turning_points(change):
 
 def test_they_are_spread(suite):
     lengths = [route.length_m for route in suite.routes]
-    assert len(suite.routes) == 25
-    assert Counter(route.kind for route in suite.routes) == {"straight": 4, "left": 6, "right": 6, "several": 9}
+    kinds = Counter(route.kind for route in suite.routes)
+    if suite.suite == "rings-nav":
+        assert kinds == {"left": 1, "right": 1, "several": 6}
+    else:
+        assert kinds == {"straight": 4, "left": 6, "right": 6, "several": 9}
     assert 150.0 <= min(lengths) < 175.0
-    assert {"Town01": 950.0, "Grid01": 750.0}[suite.town] < max(lengths) <= 1000.0
+    assert {"Town01": 950.0, "Grid01": 750.0}.get(suite.town, 550.0) < max(lengths) <= 1000.0
 
 
 def test_no_two_are_nearly_the_same(plans):
@@ -81,9 +94,10 @@ def test_no_two_are_nearly_the_same(plans):
             assert plan.shared_m(other) <= 0.76 * min(plan.length_m, other.length_m)
 
 
-def test_the_files_are_what_the_command_writes(suite, town_map, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", suite_names())
+def test_the_files_are_what_the_command_writes(name, tmp_path, monkeypatch):
     monkeypatch.setattr("envloop.suites.__main__.FOLDER", tmp_path)
-    made = write(make_suite(suite.name, town_map))
+    made = write(make_suite(name, lambda town: load_town(town).carla_map))
     assert made.read_text() == (FOLDER / made.name).read_text()
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from minicarla.maps import Town, load_town
 from minicarla.maps.grid import network
 from minicarla.maps.opendrive import to_xml
+from minicarla.maps.roundabout import RADIUS
 
 
-@pytest.fixture(scope="module", params=["Grid01", "Grid02", "Grid03"])
+@pytest.fixture(scope="module", params=["Grid01", "Grid02", "Grid03", "Rings01", "Rings02", "Rings03"])
 def town(request: pytest.FixtureRequest) -> Town:
     return load_town(request.param)
 
@@ -24,14 +25,14 @@ def turn_deg(first: carla.Waypoint, second: carla.Waypoint) -> float:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(seed=st.integers(0, 10**6))
-def test_any_seed_gives_a_town_where_all_lanes_meet(seed: int) -> None:
-    xodr = to_xml(network("Grid", seed))
-    assert to_xml(network("Grid", seed)) == xodr
+@given(seed=st.integers(0, 10**6), roundabouts=st.sampled_from([0.0, 0.4, 1.0]))
+def test_any_seed_gives_a_town_where_all_lanes_meet(seed: int, roundabouts: float) -> None:
+    xodr = to_xml(network("Grid", seed, roundabouts))
+    assert to_xml(network("Grid", seed, roundabouts)) == xodr
     carla_map = carla.Map("Grid", xodr)
     topology = carla_map.get_topology()
     assert nx.is_strongly_connected(nx.DiGraph(((a.road_id, a.lane_id), (b.road_id, b.lane_id)) for a, b in topology))
-    lengths = {road.id: road.length for road in network("Grid", seed).roads}
+    lengths = {road.id: road.length for road in network("Grid", seed, roundabouts).roads}
     for begin, end in topology:
         s = lengths[begin.road_id] - 1e-3 if begin.lane_id < 0 else 1e-3
         tail = carla_map.get_waypoint_xodr(begin.road_id, begin.lane_id, s)
@@ -73,3 +74,23 @@ def test_no_house_stands_on_a_lane(town: Town) -> None:
                     along = (x - box.x) * math.cos(yaw) + (y - box.y) * math.sin(yaw)
                     across = (y - box.y) * math.cos(yaw) - (x - box.x) * math.sin(yaw)
                     assert abs(along) > box.ex or abs(across) > box.ey
+
+
+def test_a_roundabout_is_driven_counter_clockwise_and_has_no_lights() -> None:
+    carla_map = load_town("Rings01").carla_map
+    rings = [road.id for road in network("Rings01", 13, 0.4).roads if road.junction == -1 and len(road.lanes) == 3]
+    assert len(rings) >= 9, "three of them at least"
+    for road in rings:
+        waypoint = carla_map.get_waypoint_xodr(road, -1, 0.5)
+        assert carla_map.get_waypoint_xodr(road, 1, 0.5) is None
+        turned = 0.0
+        for _ in range(80):  # metres of the ring's inner edge, along which the client counts
+            following = min(waypoint.next(1.0), key=lambda after: turn_deg(waypoint, after))
+            turned += turn_deg(waypoint, following)
+            waypoint = following
+        assert turned == pytest.approx(-math.degrees(80.0 / RADIUS), rel=0.05), "to the left"
+    lit = {light.junction_id for light in load_town("Rings01").lights}
+    entered = {
+        waypoint.next(3.0)[0].junction_id for waypoint in (carla_map.get_waypoint_xodr(r, -1, 0.5) for r in rings)
+    }
+    assert not lit & entered

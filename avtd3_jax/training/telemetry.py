@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -11,6 +12,7 @@ from avtd3_jax.agent.interface import Agent
 from avtd3_jax.analysis import diagnostics
 from avtd3_jax.analysis.introspection import Introspection
 from avtd3_jax.analysis.profiling import ProfileWindow
+from avtd3_jax.console import Progress
 from avtd3_jax.settings.schema import ScheduleConfig
 from avtd3_jax.training.interfaces import Updates
 from avtd3_jax.training.logs import PhaseTimer, RunLog
@@ -51,14 +53,18 @@ class Telemetry:
         self._agent = agent
         self._introspection = introspection
         self._profile = profile
-        self._bar: tqdm[Any] | None = None
+        self._bar: Progress | None = None
         self._window = (0.0, 0)  # time and updates at the last point
         self._shown: dict[str, str] = {}  # beside the bar
 
-    def start(self, bar: Any, counts: Counts) -> None:
+    def start(self, bar: Progress, counts: Counts) -> None:
         """The run begins or goes on, with this progress bar."""
         self._bar = bar
         self._window = (time.perf_counter(), counts.update)
+
+    def interruption(self) -> AbstractContextManager[None]:
+        """What is done in the block makes no step."""
+        return nullcontext() if self._bar is None else self._bar.interruption()
 
     def stepped(self, counts: Counts, learner: Updates, replay_fill: float, monitors: Monitors) -> None:
         """An environment step was made."""

@@ -129,7 +129,14 @@ class Trainer:
           CheckpointError: the last checkpoint could not be written.
         """
         counters, total = self.counters, self._schedule.total_steps
-        with Progress(total=total, initial=counters.step, unit="step") as bar:
+        schedule = self._schedule
+        with Progress(
+            total=total,
+            initial=counters.step,
+            unit="step",
+            interrupted_every=schedule.eval_every,
+            steady_from=schedule.exploration_steps,
+        ) as bar:
             self._telemetry.start(bar, counters)
             try:
                 while counters.step < total and not stop():
@@ -154,7 +161,7 @@ class Trainer:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
         counters = self.counters
         counters.evaluated_at = counters.step
-        with self._timer("evaluation"):
+        with self._timer("evaluation"), self._telemetry.interruption():
             summary = self._evaluate(self._learner.act_latest, counters.step)
         self._log.scalars("evaluation", summary, counters.step)
         where = {"step": counters.step, "update": counters.update, "wall_s": self._clock()}

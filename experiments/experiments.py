@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from avtd3_jax.errors import InputError
 from avtd3_jax.settings.run_config import RunConfig
-from envloop.task.scenario import DENSITIES
+from envloop.task.scenario import DENSITIES, MIXED_SCENARIOS
 
 EVALUATION_SEED = 1000  # of every final evaluation: all policies drive the same episodes among the same traffic
 
@@ -103,6 +103,7 @@ def _action_repeats(*levels: int) -> tuple[Variant, ...]:
 _TD3 = Variant("td3")
 # DDPG (Lillicrap et al. 2016) is TD3 without its three additions (Fujimoto et al. 2018, section 6.1), same networks.
 _DDPG = Variant("ddpg", {"agent.num_critics": 1, "agent.target_noise": 0.0, "agent.policy_delay": 1})
+_EXPERT = Variant("expert", policy="expert")
 _PID, _RANDOM = Variant("pid", policy="follower"), Variant("random", policy="random")
 _UNTRAINED = (_PID, _RANDOM)
 # PID and pure pursuit know of no other vehicle; `pid` is told the true gap to the one ahead besides.
@@ -172,6 +173,15 @@ EXPERIMENTS = (
         seeds=(0, 1, 2),
         changes={**_BEFORE_3_STEPS, **_TRAFFIC},
         every_metric=True,
+    ),
+    Experiment(
+        name="expert",
+        question="What can be had among others? A driver that the simulator tells everything, beside one that is told "
+        "the gap alone",
+        variants=(_EXPERT, _PID),
+        tasks=tuple(_suite(name, density) for name in ("town01-nav", "rings-nav") for density in MIXED_SCENARIOS),
+        seeds=(),
+        figures=("success",),
     ),
     Experiment(
         name="ablations",

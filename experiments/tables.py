@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avtd3_jax.errors import InputError
+from envloop.baselines.policies import PRIVILEGED
 from envloop.task.metrics import MEANS, PROPORTIONS, RATES
 from experiments import summary
 from experiments.estimates import Estimate
@@ -115,8 +116,9 @@ def _successes(groups: Sequence[Group], task: str) -> dict[str, str]:
 
 
 def _column(group: Group) -> str:
-    """A policy, and what its intervals are over."""
-    return f"{group.variant}, {group.unit}"
+    """A policy, whether it is told more than an observation has, and what its intervals are over."""
+    told = " (privileged)" if group.rows[0]["policy"] in PRIVILEGED else ""
+    return f"{group.variant}{told}, {group.unit}"
 
 
 def _metrics(groups: Sequence[Group], task: str, names: Sequence[str]) -> list[dict[str, str]]:

@@ -172,7 +172,7 @@ def test_one_seed_has_no_interval_and_the_table_says_so(tmp_path):
     record.write(tmp_path / of.name / "td3-seed0.json", content)
     record.write(tmp_path / of.name / "pid.json", row(of, of.variants[1], None, [1, 0, 1, 0], []))
     lines = tables.section(tmp_path, of).splitlines()
-    assert "|  | td3, 1 seed | pid, 4 episodes |" in lines
+    assert "|  | td3, 1 seed | pid (privileged), 4 episodes |" in lines
     assert "| success, % | 75 | 50 (15 .. 85) |" in lines
     assert "| successful episodes | 3 of 4 | 2 of 4 |" in lines
 
@@ -277,7 +277,8 @@ def test_the_levels_of_a_factor_are_drawn_beside_the_base(tmp_path):
 def test_every_variant_is_a_configuration_that_can_be_run(of):
     for wanted in rows(of):
         config = wanted.config()
-        assert config["total_steps"] == of.changes["total_steps"]
+        if of.seeds:
+            assert config["total_steps"] == of.changes["total_steps"]
 
 
 ROWS = {str(row): row for of in EXPERIMENTS for row in rows(of)}

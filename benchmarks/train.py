@@ -17,8 +17,9 @@ there, in the same turn. Every other turn runs in the reverse order, so that a s
 
 Busy means: an update was being computed, or an environment was within `step`; the rest is idle. "alone" is the rate of
 the environment with the policy and no updates, and of the updates with no environment; "% of the slower alone" is the
-whole's rate over the lower of the two. "first update s" counts from the process's start, with empty compile caches,
-and includes the exploration.
+whole's rate over the lower of the two. The columns in ms say where the loop's thread is, per environment step; "act"
+has the wait for an update in it; "env_step" and "env_reset" are the environments', in their processes where there are
+several. "first update s" counts from the process's start, with empty compile caches, and includes the exploration.
 """
 
 import dataclasses

@@ -34,6 +34,7 @@ from envloop.workers.pool import Answers, EnvPool
 
 _EXPLORATION = 300
 _WARM_UP_S = 1.0  # of a turn
+_PHASES = ("act", "sample", "dispatch_update", "env_step", "env_reset", "replay_add", "checkpoint")
 
 
 def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, repetitions: int) -> dict[str, Any]:
@@ -177,6 +178,9 @@ class TorchLearner:
         self.first_update_s = float("nan")
         self.paused = False
 
+    def draw(self) -> None:
+        return None
+
     def update(self, number: int) -> None:
         if self.paused:
             return
@@ -251,7 +255,9 @@ class Meter:
         phases = self.timer.totals()
         driving = phases.get("env_step", 0.0) + phases.get("env_reset", 0.0)
         done = {"steps": self.trainer.counters.step, "updates": self.trainer.counters.update}
-        return {"now": time.perf_counter(), **done, "learning": self.learner.busy_s, "driving": driving}
+        return {"now": time.perf_counter(), **done, "learning": self.learner.busy_s, "driving": driving} | {
+            phase: phases.get(phase, 0.0) for phase in _PHASES
+        }
 
     def _window(self, before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
         spent = {name: after[name] - before[name] for name in ("now", "steps", "updates", "learning")}
@@ -261,6 +267,7 @@ class Meter:
             "updates/s": spent["updates"] / wall,
             "learner idle %": 100.0 * (1.0 - spent["learning"] / wall),
             "env idle %": 100.0 * (1.0 - after["driving"] / wall / self.run.num_envs),
+            **{f"{phase} ms": 1e3 * after[phase] / max(spent["steps"], 1.0) for phase in _PHASES},
         }
 
 

@@ -35,6 +35,7 @@ class Learner:
         self.state = state
         self.updates_per_dispatch = updates_per_dispatch
         self.last_batch: Batch | None = None
+        self._drawn: list[Batch] = []  # for the next dispatch
         self._several = agent.several(updates_per_dispatch) if updates_per_dispatch > 1 else None
         self._batches = batches
         self._timer = timer
@@ -79,6 +80,12 @@ class Learner:
         """The actions [B, A], or [A], of the policy as it is after all updates dispatched; waits for them."""
         return self.agent.act(self.state.params, observations)
 
+    def draw(self) -> None:
+        """Takes the batches of the next dispatch now, while the one under way is computed."""
+        if not self._drawn:
+            with self._timer("sample"):
+                self._drawn = [self._batches.get() for _ in range(self.updates_per_dispatch)]
+
     def update(self, number: int) -> None:
         """Dispatches update `number` (from 0), or the `updates_per_dispatch` from it, and reads earlier metrics.
 
@@ -89,8 +96,8 @@ class Learner:
             with self._timer("compile"):
                 self._compiled.result()
             self._compiled = None
-        with self._timer("sample"):
-            batches = [self._batches.get() for _ in range(self.updates_per_dispatch)]
+        self.draw()
+        batches, self._drawn = self._drawn, []
         self.last_batch = batches[-1]
         with self._timer("dispatch_update"):
             # The update takes the state's memory.

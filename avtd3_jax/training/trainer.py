@@ -144,6 +144,8 @@ class Trainer:
                         envs.reset(environment, seed=self._begin_episode(environment))
                     if observations := envs.waiting():
                         self._save_ended_episode()
+                        if self._update_is_due():
+                            self._learner.draw()  # beside the update that `_act` waits for; nothing is recorded between
                         envs.step(self._act(observations))
                         self._learn()
                     answers = envs.receive()
@@ -194,11 +196,14 @@ class Trainer:
 
     def _learn(self) -> None:
         """Dispatches the updates that are due, in whole dispatches; waits for all but the last of them."""
-        learned_for = self.counters.step - self._schedule.exploration_steps
-        at_once = self._learner.updates_per_dispatch
-        while self.counters.update + at_once <= int(learned_for * self._schedule.updates_per_step):
+        while self._update_is_due():
             self._learner.update(self.counters.update)
-            self.counters.update += at_once
+            self.counters.update += self._learner.updates_per_dispatch
+
+    def _update_is_due(self) -> bool:
+        learned_for = self.counters.step - self._schedule.exploration_steps
+        due = int(learned_for * self._schedule.updates_per_step)
+        return self.counters.update + self._learner.updates_per_dispatch <= due
 
     def _record(self, answers: Answers) -> None:
         for began in answers.began:

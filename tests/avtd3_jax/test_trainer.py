@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from learner_cases import VECTOR, make_learner
+from learner_cases import VECTOR, make_learner, same_bits
 
 from avtd3_jax.agent.spaces import ActionSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
@@ -156,6 +156,28 @@ def test_the_last_update_of_an_episode_runs_on_beside_the_reset(make_run, overla
     envs = Environments(reset=lambda episode: under_way.append(learner.updating))
     trainer.run(envs, after(trainer, 4 * LENGTH))
     assert under_way == [False, False, True, True], "the first update is in the second episode"
+
+
+@pytest.mark.parametrize("overlap", [False, True])
+def test_batches_drawn_beside_the_update_before_are_those_drawn_when_they_are_due(make_run, overlap, monkeypatch):
+    states = []
+    for early in (True, False):
+        trainer, learner, _ = make_run(f"early {early}", overlap=overlap)
+        if not early:
+            draw = learner.draw
+            learner.draw = lambda: None
+            update = learner.update
+
+            def at_the_last_moment(number, learner=learner, draw=draw, update=update):
+                learner.draw = draw
+                update(number)
+                learner.draw = lambda: None
+
+            monkeypatch.setattr(learner, "update", at_the_last_moment)
+        trainer.run(Environments(), after(trainer, 4 * LENGTH))
+        states.append(learner.state)
+    assert same_bits(*states)
+    assert int(states[0].step) > LENGTH // 2
 
 
 @pytest.mark.parametrize("ending", ["stopped", "stopped in the next episode", "reset fails", "step fails"])

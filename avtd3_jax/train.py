@@ -18,8 +18,6 @@ from avtd3_jax import runtime
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.commands import OWN_ERRORS, run_command
 from avtd3_jax.errors import CheckpointError, ConfigError
-from avtd3_jax.evaluation.episodes import always, evaluate
-from avtd3_jax.evaluation.report import NETWORK, headline, report, result_path
 from avtd3_jax.settings.config_file import load, split_options
 from avtd3_jax.settings.run_config import RunConfig, changed_keys, file_values, parse
 from avtd3_jax.training.build import build_learner, build_parts, build_trainer
@@ -49,15 +47,15 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     """
     began = time.perf_counter()
     run = parse(values)
-    info = runtime.setup(run.device, option="--config.device")
     with ExitStack() as stack:
+        timer = PhaseTimer()
+        opening = stack.enter_context(_opening(run, timer))  # first: a simulator's start takes longest
+        info = runtime.setup(run.device, option="--config.device")
         stack.enter_context(held(workdir, resume))
         stack.enter_context(tracebacks_kept(workdir, OWN_ERRORS))
         checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))
         if resume:
             _check_resumable(values, checkpoints, workdir)
-        timer = PhaseTimer()
-        opening = stack.enter_context(_opening(run, timer))
         parts = build_parts(run, *spaces_of(run.env))
         state = parts.agent.init(run.seed)
         progress: dict[str, Any] = {}
@@ -112,6 +110,10 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[EnvPool]]:
 
 def _evaluate(run: RunConfig, envs: EnvPool, workdir: Path, policy: Policy, step: int) -> Mapping[str, Any]:
     """Drives the policy, writes a report, and returns the means of its metrics."""
+    # They bring the client of a simulator, which a command's start should not wait for.
+    from avtd3_jax.evaluation.episodes import always, evaluate
+    from avtd3_jax.evaluation.report import NETWORK, headline, report, result_path
+
     env = envs.evaluation_env()
     episodes = list(evaluate(env, run.env, always(policy), run.eval_episodes, run.seed))
     result = report(

@@ -4,14 +4,25 @@ python -m benchmarks.first_update [--repetitions 3] [--json FILE]
 
 The first row begins with an empty compile cache, the others find it. The renderer's machine code lies beside the
 package and is there after any earlier start.
+
+The columns are moments, in seconds from the process's start:
+  imported: the command's modules are there.
+  jax ready: JAX has its device.
+  learner built: networks are initialised, and the updates begin to compile on a thread.
+  simulator ready: the environment is open, on a thread too.
+  first step: the loop asks for its first action.
+  updates compiled: that thread is done.
+  first update due, first update done: after 256 exploration steps.
 """
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +76,20 @@ def train_and_mark(batch: int) -> None:
     def mark(name: str) -> None:
         found.setdefault(f"{name} s", time.time() - born)
 
+    def marked(home: Any, function: str, name: str) -> None:
+        """Lets `home.function` mark when it has returned for the first time."""
+        inner: Callable[..., Any] = getattr(home, function)
+
+        @functools.wraps(inner)
+        def outer(*args: Any, **kwargs: Any) -> Any:
+            returned = inner(*args, **kwargs)
+            mark(name)
+            return returned
+
+        setattr(home, function, outer)
+
     from avtd3_jax import train
+    from avtd3_jax.agent.td3 import TD3
     from avtd3_jax.settings.config_file import load
     from avtd3_jax.settings.run_config import file_values
     from avtd3_jax.training import learner, trainer
@@ -73,6 +97,10 @@ def train_and_mark(batch: int) -> None:
     mark("imported")
     values = file_values(load(OF_RECORD))
     values |= {"exploration_steps": _EXPLORATION, "total_steps": _EXPLORATION + 2, "batch_size": batch, "eval_every": 0}
+    marked(train.runtime, "setup", "jax ready")
+    marked(train, "build_learner", "learner built")
+    marked(train, "EnvPool", "simulator ready")
+    marked(TD3, "compile", "updates compiled")
     act, settle = trainer.Trainer._act, learner.Learner.settle
 
     def marked_act(self: trainer.Trainer, observations: Any) -> Any:
@@ -90,7 +118,7 @@ def train_and_mark(batch: int) -> None:
     trainer.Trainer._act, learner.Learner.settle = marked_act, marked_settle  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as folder:
         train.train(values, Path(folder) / "run", resume=False, stop=train.StopSignal())
-    print(json.dumps(found))
+    print(json.dumps(dict(sorted(found.items(), key=lambda moment: moment[1]))))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Trees of arrays as orbax items, trusted as other files are: whole or not there, and a changed byte is seen.
 
-Orbax and nothing else reads an item back: `ocp.StandardCheckpointer().restore(CHECKPOINT / "params")`.
+Orbax and nothing else reads an item back: `ocp.StandardCheckpointer().restore(CHECKPOINT / "params")`. It is imported
+when it is first used, half a second of a command's start that only its writing thread waits for.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from typing import Any
 import flax
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
 from avtd3_jax.checkpoints import array_files
 from avtd3_jax.checkpoints.array_files import DamagedError, Seal
@@ -20,6 +20,8 @@ Seals = dict[str, Seal]  # by the name of a file within the item
 
 def write_item(path: Path, arrays: Mapping[str, np.ndarray]) -> Seals:
     """Writes arrays, named by their place in a tree ("actor/Dense_0/kernel"), durably. Raises OSError."""
+    import orbax.checkpoint as ocp
+
     tree = flax.traverse_util.unflatten_dict({tuple(name.split("/")): array for name, array in arrays.items()})
     try:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
@@ -33,6 +35,8 @@ def write_item(path: Path, arrays: Mapping[str, np.ndarray]) -> Seals:
 
 def read_item(path: Path, seals: Seals | None) -> dict[str, np.ndarray]:
     """The arrays by path; None reads an item that has no seals. Raises DamagedError."""
+    import orbax.checkpoint as ocp
+
     for name, seal in (seals or {}).items():
         array_files.check(path / name, seal)
     try:

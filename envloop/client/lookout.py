@@ -17,6 +17,8 @@ _ASIDE_TICKS = 10  # ticks for which those who are far away are not looked at,
 _ASIDE_M = 20.0  # and what ego and others may come nearer meanwhile: 1 s at 70 km/h
 _ON_ROUTE_M = 1.2  # a light's lane is the route's own
 _ALONG_DEG = 45.0
+_ZONE_MAX_M = 20.0  # from the middle of a light's zone to its junction
+_STEP_M = 0.5
 _HELD_RANGE_M = 25.0  # vehicles look so far ahead for their own light
 _HELD_BESIDE_M = 1.8
 
@@ -113,12 +115,27 @@ def _body(actor: carla.Actor) -> _Body:
 
 
 def _light(actor: carla.TrafficLight) -> _Light:
-    waypoints = actor.get_affected_lane_waypoints()
-    places = [
-        (pose.location.x, pose.location.y, pose.location.z, math.radians(pose.rotation.yaw))
-        for pose in (waypoint.transform for waypoint in waypoints if not waypoint.is_junction)
-    ]
+    places = []
+    for waypoint in actor.get_stop_waypoints():
+        pose = _before_junction(waypoint).transform
+        places.append((pose.location.x, pose.location.y, pose.location.z, math.radians(pose.rotation.yaw)))
     return _Light(actor, np.array(places).reshape(-1, 4))
+
+
+def _before_junction(waypoint: carla.Waypoint) -> carla.Waypoint:
+    """The end of its lane in front of a junction; itself where none is near.
+
+    A light's stop waypoint lies in the middle of its zone, and the lanes that it affects may begin in the junction.
+    """
+    last = waypoint
+    for _ in range(round(_ZONE_MAX_M / _STEP_M)):
+        following = last.next(_STEP_M)
+        if not following:
+            break
+        if following[0].is_junction:
+            return last
+        last = following[0]
+    return waypoint
 
 
 def _state(actor: carla.TrafficLight) -> LightState:

@@ -191,6 +191,9 @@ class EnvConfig:
         pass, which in Town01 say 30, 60 and 90.
       walkers: pedestrians on the pavements and crossings besides those of the scenario, led by the crowd of the `carla`
         client; the map needs a navigation mesh, which minicarla makes from its pavements.
+      expert: scripted driver, by its name in `python -m avtd3_jax.evaluate --policy`, whose action is beside every
+        observation while learning, for the losses that ask for it; "" for none. No policy reads it, and evaluation is
+        without it.
       discount: gamma per decision of the learner, which the reward's values rest on.
     """
 
@@ -215,6 +218,7 @@ class EnvConfig:
     npc_clearance_m: float = 20.0
     npc_speed_kmh: float = field(default=30.0, metadata={"before": 30.0})
     walkers: int = field(default=0, metadata={"before": 0})
+    expert: str = field(default="", metadata={"before": ""})
     discount: float = field(default=0.95, metadata={"follows": "agent.gamma"})
 
     @property

@@ -23,7 +23,12 @@ def make_env(config: AnyEnvConfig, render: bool = False) -> gym.Env:
     if isinstance(config, EnvConfig):
         from envloop.env import CarlaEnv  # imports carla, which no other environment needs
 
-        return CarlaEnv(config, render_mode=mode)
+        if not config.expert:
+            return CarlaEnv(config, render_mode=mode)
+        from envloop.baselines.labels import ExpertLabels, check_driver
+
+        check_driver(config.expert)
+        return ExpertLabels(CarlaEnv(config, render_mode=mode), config.expert)
     from envloop.gym_env import make_gym_env
 
     return make_gym_env(config, mode)
@@ -32,9 +37,11 @@ def make_env(config: AnyEnvConfig, render: bool = False) -> gym.Env:
 def spaces_of(config: AnyEnvConfig) -> tuple[spaces.Space, spaces.Space]:
     """Observation and action space of the environment of `config`; a simulator is not started for it."""
     if isinstance(config, EnvConfig):
+        from envloop.baselines.labels import labelled
         from envloop.env import action_space, observation_space
 
-        return observation_space(config), action_space()
+        observations = observation_space(config)
+        return labelled(observations) if config.expert else observations, action_space()
     env = make_env(config)
     try:
         return env.observation_space, env.action_space

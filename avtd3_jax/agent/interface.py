@@ -18,7 +18,8 @@ Params = dict[str, Any]
 class TrainState:
     """Everything that an update changes.
 
-    params, target_params: {"encoder", "actor", "critic"} -> parameters.
+    params: {"encoder", "actor", "critic"}, and what other networks the algorithm has -> parameters.
+    target_params: {"encoder", "actor", "critic"} -> parameters.
     opt_state: optimisers' states, a pytree of the algorithm's own.
     key: typed PRNG key.
     step: int32 [], updates so far.
@@ -92,6 +93,11 @@ class Agent(Hashable, Protocol):
 
     def features(self, encoder_params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         """uint8 [B, S, H, W] and float32 [B, D] -> [B, F]."""
+
+    def values(
+        self, critic_params: Params, features: jax.Array, action: jax.Array, privileged: jax.Array | None
+    ) -> jax.Array:
+        """[B, F], [B, A] and the observation's privileged part [B, K] (or None) -> [C, B], of every critic."""
 
     def loss(
         self, params: Params, target_params: Params, batch: Batch, key: jax.Array, *, update_actor: bool

@@ -52,3 +52,22 @@ def actor_loss(q_pi: jax.Array) -> jax.Array:
     """Deterministic policy gradient through the first critic: -mean Q_1(s, pi(s)). `q_pi` is [B]."""
     chex.assert_rank(q_pi, 1)
     return -q_pi.mean()
+
+
+def imitating_loss(q_pi: jax.Array, action: jax.Array, expert: jax.Array, weight: float) -> jax.Array:
+    """-mean Q_1(s, pi(s)) / mean |Q_1| + weight * mean |pi(s) - expert|^2: TD3+BC (arXiv:2106.06860, eqs. 3 and 5).
+
+    There `weight` is 1 / alpha, and the expert's action is the one taken; here the expert is asked in every state that
+    the policy comes to, as in DAgger (Ross et al. 2011, arXiv:1011.0686). `q_pi` is [B], `action` and `expert` [B, A].
+    """
+    chex.assert_rank([q_pi, action, expert], [1, 2, 2])
+    chex.assert_equal_shape([action, expert])
+    scale = jax.lax.stop_gradient(jnp.abs(q_pi).mean() + 1e-6)
+    return actor_loss(q_pi) / scale + weight * jnp.square(action - expert).mean()
+
+
+def auxiliary_loss(predicted: jax.Array, told: jax.Array) -> jax.Array:
+    """Mean squared error of what auxiliary heads say the simulator knows. Both are [B, K]."""
+    chex.assert_rank([predicted, told], 2)
+    chex.assert_equal_shape([predicted, told])
+    return jnp.square(predicted - told).mean()

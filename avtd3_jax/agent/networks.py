@@ -73,17 +73,21 @@ class Encoder(nn.Module):
 
 
 class MLP(nn.Module):
-    """256-256 with ReLU, then a linear output."""
+    """256-256 with ReLU, then a linear output; with `layer_norm`, a LayerNorm before every ReLU."""
 
     outputs: int
     hidden: tuple[int, ...] = (256, 256)
     dtype: jnp.dtype = jnp.float32
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, F] -> [B, outputs] float32."""
         for width in self.hidden:
-            x = nn.relu(Dense(width, dtype=self.dtype)(x))
+            x = Dense(width, dtype=self.dtype)(x)
+            if self.layer_norm:
+                x = nn.LayerNorm(dtype=jnp.float32)(x).astype(self.dtype)
+            x = nn.relu(x)
         return nn.Dense(self.outputs, kernel_init=output_init, dtype=self.dtype)(x).astype(jnp.float32)
 
 
@@ -105,15 +109,20 @@ class Actor(nn.Module):
 
 
 class CriticEnsemble(nn.Module):
-    """`num_critics` independent Q functions, their parameters stacked on a leading axis."""
+    """`num_critics` independent Q functions, their parameters stacked on a leading axis.
+
+    With `layer_norm` Q cannot grow without bound away from the actions that the replay holds (Ball et al. 2023,
+    arXiv:2302.02948).
+    """
 
     num_critics: int = 2
     hidden: tuple[int, ...] = (256, 256)
     dtype: jnp.dtype = jnp.float32
+    layer_norm: bool = False
 
     @nn.compact
-    def __call__(self, features: jax.Array, action: jax.Array) -> jax.Array:
-        """[B, F] and [B, A] -> [num_critics, B] float32."""
+    def __call__(self, features: jax.Array, action: jax.Array, privileged: jax.Array | None = None) -> jax.Array:
+        """[B, F], [B, A] and [B, K] (or None) -> [num_critics, B] float32."""
         ensemble = nn.vmap(
             MLP,
             variable_axes={"params": 0},
@@ -122,5 +131,6 @@ class CriticEnsemble(nn.Module):
             out_axes=0,
             axis_size=self.num_critics,
         )
-        x = jnp.concatenate([features, action.astype(self.dtype)], axis=-1)
-        return ensemble(1, self.hidden, self.dtype, name="mlp")(x)[..., 0]
+        parts = [features, action] if privileged is None else [features, action, privileged]
+        x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
+        return ensemble(1, self.hidden, self.dtype, self.layer_norm, name="mlp")(x)[..., 0]

@@ -12,7 +12,7 @@ from avtd3_jax.cpu import fused_adam
 
 Params = dict[str, Any]
 OptStates = dict[str, optax.OptState]
-PHASES = {"critic": ("encoder", "critic"), "actor": ("actor",)}  # groups of parameters that step together
+PHASES = {"critic": ("encoder", "critic", "auxiliary"), "actor": ("actor",)}  # groups that step together, where given
 
 
 class Optimizers:
@@ -22,14 +22,15 @@ class Optimizers:
         """`rates`: group -> learning rate, or its schedule over steps; `tau`: share of the way that targets go."""
         self._rates = dict(rates)
         self._tau = tau
+        self._phases = {phase: tuple(group for group in groups if group in rates) for phase, groups in PHASES.items()}
         self._optax = {
             phase: optax.partition({group: optax.adam(rates[group]) for group in groups}, _group_labels)
-            for phase, groups in PHASES.items()
+            for phase, groups in self._phases.items()
         }
 
     def init(self, params: Params) -> OptStates:
         """Fresh states, by phase."""
-        return {phase: optimizer.init(_only(params, PHASES[phase])) for phase, optimizer in self._optax.items()}
+        return {phase: optimizer.init(_only(params, self._phases[phase])) for phase, optimizer in self._optax.items()}
 
     def step(
         self, apply: jax.Array, grads: Params, params: Params, states: OptStates, targets: Params
@@ -39,7 +40,8 @@ class Optimizers:
         Args:
           apply: bool []; where it is false everything stays as it is.
           grads: group -> gradients, of the critic's phase or of both.
-          params, targets: group -> parameters, of every group.
+          params: group -> parameters, of every group.
+          targets: group -> parameters, of the groups that have a target network.
 
         Returns:
           params, states, targets.
@@ -52,7 +54,7 @@ class Optimizers:
 
     def mean_gradients(self, states: OptStates, group: str) -> Params:
         """Adam's running mean of a group's gradients."""
-        phase = next(phase for phase, groups in PHASES.items() if group in groups)
+        phase = next(phase for phase, groups in self._phases.items() if group in groups)
         means: Params = optax.tree.get(states[phase].inner_states[group], "mu")[group]
         return means
 
@@ -62,20 +64,21 @@ class Optimizers:
         def chosen(moved: Any, kept: Any) -> Any:
             return jax.tree.map(partial(jnp.where, apply), moved, kept)
 
-        for phase, groups in _phases(grads):
+        for phase, groups in self._stepped(grads):
             trained = _only(params, groups)
             updates, state = self._optax[phase].update(_only(grads, groups), states[phase], trained)
             states[phase] = chosen(state, states[phase])
             params |= chosen(optax.apply_updates(trained, updates), trained)
         if "actor" in grads:
-            targets = chosen(optax.incremental_update(params, targets, self._tau), targets)
+            online = _only(params, tuple(targets))
+            targets = chosen(optax.incremental_update(online, targets, self._tau), targets)
         return params, states, targets
 
     def _fused(
         self, apply: jax.Array, grads: Params, params: Params, states: OptStates, targets: Params
     ) -> tuple[Params, OptStates, Params]:
         targets = dict(targets)
-        for phase, groups in _phases(grads):
+        for phase, groups in self._stepped(grads):
             inner = dict(states[phase].inner_states)
             for group in groups:
                 adam, *rest = inner[group].inner_state
@@ -89,7 +92,7 @@ class Optimizers:
                     params[group],
                     adam.mu[group],
                     adam.nu[group],
-                    targets[group] if "actor" in grads else None,
+                    targets.get(group) if "actor" in grads else None,
                 )
                 if target is not None:
                     targets[group] = target
@@ -102,10 +105,9 @@ class Optimizers:
             states[phase] = states[phase]._replace(inner_states=inner)
         return params, states, targets
 
-
-def _phases(grads: Params) -> list[tuple[str, tuple[str, ...]]]:
-    """The phases that have gradients."""
-    return [(phase, groups) for phase, groups in PHASES.items() if phase in grads]
+    def _stepped(self, grads: Params) -> list[tuple[str, tuple[str, ...]]]:
+        """The phases that have gradients, and their groups."""
+        return [(phase, groups) for phase, groups in self._phases.items() if phase in grads]
 
 
 def _group_labels(params: Mapping[str, Any]) -> Params:

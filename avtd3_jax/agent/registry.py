@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from avtd3_jax.agent.config import TD3Config
 from avtd3_jax.agent.interface import Agent
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
-from avtd3_jax.agent.td3 import TD3, TD3Config
+from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.errors import ConfigError
 
 

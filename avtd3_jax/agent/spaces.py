@@ -1,7 +1,7 @@
 """Shapes that the learner takes from Gymnasium spaces: an image stack, a vector, or both."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +17,10 @@ GREY_STACK = (
 )
 _EXACT = 2**24  # integers up to here are float32 numbers
 
-Observation = dict[str, np.ndarray]  # keys "image" and/or "vector", one observation or a batch of them
+PRIVILEGED, EXPERT = "privileged", "expert"  # the keys of what no policy reads
+_KEYS = ("image", "vector", PRIVILEGED, EXPERT)
+
+Observation = dict[str, np.ndarray]  # keys "image" and/or "vector", maybe those two; one observation or a batch
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,21 @@ class ObsSpec:
 
     image: (stack, height, width) of a uint8 frame stack, oldest first, or None.
     vector: length of a float32 vector, or None.
+    privileged: length of a float32 vector of what the simulator knows, or None. It is for losses alone: the replay
+      holds it, critics and auxiliary heads may be told it, and a policy never is.
+    expert: length of the float32 action that a scripted driver would take now, or None; for losses alone as well.
     """
 
     image: tuple[int, int, int] | None
     vector: int | None
+    privileged: int | None = None
+    expert: int | None = None
 
     @classmethod
     def from_space(cls, space: gymnasium.Space) -> "ObsSpec":
         """Spec of `Dict{"image": uint8 [S,H,W], "vector": float [D]}`, of either alone, or of such a plain Box.
+
+        A Dict may have "privileged", float [K], and "expert", float [A], beside them.
 
         Raises:
           InputError: the space is anything else; the sentence names what to change.
@@ -44,13 +54,18 @@ class ObsSpec:
             raise InputError(
                 f"The observation space {space} is not supported: use a Box, or a Dict with 'image' and/or 'vector'."
             )
-        unknown = sorted(set(space.spaces) - {"image", "vector"})
-        if unknown or not space.spaces:
+        if set(space.spaces) - set(_KEYS) or not set(space.spaces) & {"image", "vector"}:
             raise InputError(
                 f"The observation space has the keys {sorted(space.spaces)}: name them 'image' and/or 'vector', "
                 "and flatten the rest into 'vector'."
             )
-        return cls(image=_image_shape(space.get("image")), vector=_vector_length(space.get("vector")))
+        numbers = {name: _vector_length(name, space.get(name)) for name in _KEYS[1:]}
+        return cls(image=_image_shape(space.get("image")), **numbers)
+
+    @cached_property
+    def seen(self) -> "ObsSpec":
+        """What a policy sees of it."""
+        return replace(self, privileged=None, expert=None)
 
     def as_dict(self, observation: Any) -> Observation:
         """`observation` of the space (a dict or a plain array) as a dict of arrays, without a copy where possible.
@@ -67,7 +82,7 @@ class ObsSpec:
             if name not in observation:
                 raise InputError(f"The observation has no {name!r}, which its space has; it has {list(observation)}.")
             value = observation[name]
-            arrays[name] = _as_image(value) if name == "image" else as_float32("observation's vector", value)
+            arrays[name] = _as_image(value) if name == "image" else as_float32(f"observation's {name}", value)
         return arrays
 
     def single(self, observation: Any) -> Observation:
@@ -87,14 +102,16 @@ class ObsSpec:
         shapes: dict[str, tuple[int, ...]] = {}
         if self.image is not None:
             shapes["image"] = self.image
-        if self.vector is not None:
-            shapes["vector"] = (self.vector,)
-        return shapes
+        lengths = {"vector": self.vector, PRIVILEGED: self.privileged, EXPERT: self.expert}
+        return shapes | {name: (length,) for name, length in lengths.items() if length is not None}
 
     def zeros(self, size: int) -> Observation:
         """`size` observations of zeros; without a batch axis for 1."""
-        rows, dtypes = (size,) if size > 1 else (), {"image": np.uint8, "vector": np.float32}
-        return {name: np.zeros((*rows, *shape), dtypes[name]) for name, shape in self.shapes.items()}
+        rows = (size,) if size > 1 else ()
+        return {
+            name: np.zeros((*rows, *shape), np.uint8 if name == "image" else np.float32)
+            for name, shape in self.shapes.items()
+        }
 
     def batched(self, observation: Any) -> tuple[Observation, bool]:
         """`observation` with a leading batch axis, and whether that axis was added here."""
@@ -184,9 +201,9 @@ def _image_shape(space: gymnasium.Space | None) -> tuple[int, int, int] | None:
     return int(stack), int(height), int(width)
 
 
-def _vector_length(space: gymnasium.Space | None) -> int | None:
+def _vector_length(name: str, space: gymnasium.Space | None) -> int | None:
     if space is None:
         return None
     if not isinstance(space, spaces.Box) or len(space.shape) != 1 or not np.issubdtype(space.dtype, np.floating):
-        raise InputError(f"The vector space {space} must be a one-dimensional Box of floats.")
+        raise InputError(f"The {name} space {space} must be a one-dimensional Box of floats.")
     return int(space.shape[0])

@@ -11,10 +11,13 @@ Decided once, where TD3's descendants differ:
   * An update that is not finite leaves parameters, targets, optimisers and step as they were; its metrics show it.
     Metrics are of the parameters that the gradient was taken at, their norms too, so this is known before anything
     moves; a step of Adam's along a finite gradient is finite.
+  * What the simulator knows and a policy does not see (the observation's "privileged" part) is for losses alone: the
+    critics can be told it (asymmetric actor-critic, Pinto et al. 2017, arXiv:1710.06542), and heads on the encoder's
+    features can be made to predict it (Toromanoff et al. 2020, arXiv:1911.10868). So is what a scripted driver would do
+    (its "expert" part), which the actor can be drawn to. `act` reads neither.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
@@ -24,100 +27,20 @@ import optax
 
 from avtd3_jax.agent import losses
 from avtd3_jax.agent.augmentation import random_shift
+from avtd3_jax.agent.config import TD3Config
 from avtd3_jax.agent.frames import split_frames
 from avtd3_jax.agent.fused_updates import FusedUpdates
 from avtd3_jax.agent.interface import Group, Params, SeveralUpdates, TrainState
-from avtd3_jax.agent.networks import Actor, CriticEnsemble, Encoder
+from avtd3_jax.agent.networks import MLP, Actor, CriticEnsemble, Encoder
 from avtd3_jax.agent.optimizers import Optimizers
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
-from avtd3_jax.encoders import image_encoder, torchvision_weights
+from avtd3_jax.encoders import torchvision_weights
 from avtd3_jax.errors import ConfigError, InputError, NonFiniteError
 from avtd3_jax.replay.batch import Batch
 
-GROUPS = ("encoder", "actor", "critic")
-
-
-@dataclass(frozen=True)
-class TD3Config:
-    """Hyperparameters; the defaults learn the driving task in minutes on two CPU cores.
-
-    Attributes:
-      encoder: name of the image encoder, see `avtd3_jax.encoders`.
-      encoder_weights: path of a .safetensors file of torchvision's ImageNet weights that "resnet18" or "mobilenet_v2"
-        begins with; "" for random ones.
-      trunk_width: width of the LayerNorm and tanh trunk in place of the encoder's Dense(512); 0 for none.
-      hidden: widths of the hidden layers of actor and critics.
-      num_critics: critics whose smallest value is the target; 2 in TD3, 1 in DDPG.
-      encoder_lr: Adam's learning rate of the image encoder.
-      actor_lr: Adam's learning rate of the actor.
-      critic_lr: Adam's learning rate of the critics.
-      lr_decay_updates: over so many updates every learning rate falls linearly, and then stays; 0 for constant rates.
-      lr_final_fraction: what of each learning rate is left after them.
-      gamma: discount per decision. 0.95 looks 2 s ahead at 10 decisions a second: the legal speed falls well before a
-        bend, so no more need be foreseen. With 5 s or more it took the critic long to see what braking is worth, and
-        the car took bends at full speed.
-      tau: share by which the target networks move towards the others on each actor step.
-      target_noise: standard deviation of the noise on the target policy's action.
-      target_noise_clip: the most that this noise can be.
-      policy_delay: critic updates for one of the actor and the targets; 2 in TD3, 1 in DDPG.
-      encoder_grad: "critic" trains the encoder by the critic's loss alone, "both" by the actor's too.
-      random_shift: pixels by which every image stack of a batch is moved at random, DrQ's is 4; 0 for none.
-      compute_dtype: "float32" or "bfloat16"; parameters, targets and losses are float32 either way.
-
-    Raises:
-      ConfigError: a value is not allowed; the sentence begins with the field's name.
-    """
-
-    encoder: str = "nature"
-    encoder_weights: str = ""
-    trunk_width: int = 50
-    hidden: tuple[int, ...] = (256, 256)
-    num_critics: int = 2
-    encoder_lr: float = 1e-3
-    actor_lr: float = 1e-3
-    critic_lr: float = 1e-3
-    lr_decay_updates: int = 0
-    lr_final_fraction: float = 0.1
-    gamma: float = 0.95
-    tau: float = 0.005
-    target_noise: float = 0.2
-    target_noise_clip: float = 0.5
-    policy_delay: int = 2
-    encoder_grad: Literal["critic", "both"] = "critic"
-    random_shift: int = 0
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
-
-    def __post_init__(self) -> None:
-        def require(valid: bool, sentence: str) -> None:
-            if not valid:
-                raise ConfigError(sentence)
-
-        image_encoder(self.encoder)
-        if self.encoder_weights:
-            torchvision_weights.check(self.encoder, self.encoder_weights)
-        require(self.encoder_grad in ("critic", "both"), f"encoder_grad is {self.encoder_grad!r}: 'critic' or 'both'.")
-        require(
-            self.compute_dtype in ("float32", "bfloat16"),
-            f"compute_dtype is {self.compute_dtype!r}: 'float32' or 'bfloat16'.",
-        )
-        require(0.0 <= self.gamma < 1.0, f"gamma is {self.gamma}: it must be in [0, 1).")
-        require(0.0 < self.tau <= 1.0, f"tau is {self.tau}: it must be in (0, 1].")
-        require(self.policy_delay >= 1, f"policy_delay is {self.policy_delay}: it must be at least 1.")
-        require(self.num_critics >= 1, f"num_critics is {self.num_critics}: it must be at least 1.")
-        require(self.trunk_width >= 0, f"trunk_width is {self.trunk_width}: 0 for none, or the trunk's width.")
-        require(self.random_shift >= 0, f"random_shift is {self.random_shift}: 0 for none, or a number of pixels.")
-        for name in ("encoder_lr", "actor_lr", "critic_lr"):
-            require(getattr(self, name) > 0.0, f"{name} is {getattr(self, name)}: it must be positive.")
-        require(
-            self.lr_decay_updates >= 0,
-            f"lr_decay_updates is {self.lr_decay_updates}: 0 for constant learning rates, or a number of updates.",
-        )
-        require(
-            0.0 < self.lr_final_fraction <= 1.0,
-            f"lr_final_fraction is {self.lr_final_fraction}: it must be in (0, 1].",
-        )
-        for name in ("target_noise", "target_noise_clip"):
-            require(getattr(self, name) >= 0.0, f"{name} is {getattr(self, name)}: it must not be negative.")
+GROUPS = ("encoder", "actor", "critic")  # every agent's groups of parameters
+AUXILIARY = "auxiliary"  # the group that only an agent with auxiliary heads has
+AUXILIARY_HIDDEN = (128,)
 
 
 CRITIC_METRICS = (
@@ -133,6 +56,7 @@ CRITIC_METRICS = (
     "param_norm/actor",
     "param_norm/critic",
 )
+AUXILIARY_METRICS = ("loss/auxiliary", "grad_norm/auxiliary", "param_norm/auxiliary")
 ACTOR_METRICS = ("loss/actor", "q/pi_gap_abs", "policy/abs_action_max", "grad_norm/actor")
 
 
@@ -149,20 +73,23 @@ class TD3:
         self.config = config = config or TD3Config()
         if config.random_shift and obs_spec.image is None:
             raise ConfigError(f"random_shift is {config.random_shift} and the observation has no image: set it to 0.")
+        _check_parts(obs_spec, config)
         self.trace_count = 0
         dtype = jnp.dtype(config.compute_dtype)
         self.encoder = Encoder(config.encoder, config.trunk_width, dtype)
         self.actor = Actor(action_spec.size, config.hidden, dtype)
-        self.critic = CriticEnsemble(config.num_critics, config.hidden, dtype)
-        self._first_critic = CriticEnsemble(1, config.hidden, dtype)
-        self._optimizers = Optimizers(
-            {
-                "encoder": _rate(config, config.encoder_lr),
-                "critic": _rate(config, config.critic_lr),
-                "actor": _rate(config, config.actor_lr, every=config.policy_delay),
-            },
-            config.tau,
-        )
+        self.critic = CriticEnsemble(config.num_critics, config.hidden, dtype, config.critic_layer_norm)
+        self._first_critic = CriticEnsemble(1, config.hidden, dtype, config.critic_layer_norm)
+        rates = {
+            "encoder": _rate(config, config.encoder_lr),
+            "critic": _rate(config, config.critic_lr),
+            "actor": _rate(config, config.actor_lr, every=config.policy_delay),
+        }
+        self._auxiliary: MLP | None = None
+        if config.auxiliary_weight:
+            self._auxiliary = MLP((obs_spec.privileged or 0) + (obs_spec.expert or 0), AUXILIARY_HIDDEN, dtype)
+            rates[AUXILIARY] = _rate(config, config.critic_lr)
+        self._optimizers = Optimizers(rates, config.tau)
         self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
         self._jit_act = jax.jit(self._act)
         self._jit_init = jax.jit(self._init)
@@ -182,21 +109,27 @@ class TD3:
         return self._jit_init(jax.random.key(seed), pretrained)
 
     def _init(self, key: jax.Array, pretrained: Params | None) -> TrainState:
-        encoder_key, actor_key, critic_key, state_key = jax.random.split(key, 4)
+        encoder_key, actor_key, critic_key, state_key, *auxiliary_key = jax.random.split(key, 4 + bool(self._auxiliary))
         image = None if self.obs_spec.image is None else jnp.zeros((1, *self.obs_spec.image), jnp.uint8)
-        vector = None if self.obs_spec.vector is None else jnp.zeros((1, self.obs_spec.vector), jnp.float32)
+        vector, privileged = (
+            None if length is None else jnp.zeros((1, length), jnp.float32)
+            for length in (self.obs_spec.vector, self.obs_spec.privileged)
+        )
         features, encoder = self.encoder.init_with_output(encoder_key, image, vector)
         action = jnp.zeros((1, self.action_spec.size), jnp.float32)
         encoder_params = encoder.get("params", {})
         params = {
             "encoder": encoder_params if pretrained is None else {**encoder_params, "cnn": pretrained},
             "actor": self.actor.init(actor_key, features)["params"],
-            "critic": self.critic.init(critic_key, features, action)["params"],
+            "critic": self.critic.init(critic_key, features, action, self._told(privileged))["params"],
         }
+        targets = dict(params)
+        if self._auxiliary is not None:
+            params[AUXILIARY] = self._auxiliary.init(auxiliary_key[0], features)["params"]
         return TrainState(
             params=params,
             # Copied: a target that aliased the online parameters could not be donated beside them.
-            target_params=jax.tree.map(jnp.copy, params),
+            target_params=jax.tree.map(jnp.copy, targets),
             opt_state=self._optimizers.init(params),
             key=state_key,
             step=jnp.zeros((), jnp.int32),
@@ -206,20 +139,33 @@ class TD3:
         """[B, S, H, W] uint8 and [B, D] -> [B, F]."""
         return _apply(self.encoder, encoder_params, image, vector)
 
+    def values(
+        self, critic_params: Params, features: jax.Array, action: jax.Array, privileged: jax.Array | None
+    ) -> jax.Array:
+        """[B, F], [B, A] and the observation's privileged part [B, K] (or None) -> [C, B], of every critic."""
+        return _apply(self.critic, critic_params, features, action, self._told(privileged))
+
+    def _told(self, privileged: jax.Array | None) -> jax.Array | None:
+        """What the critics are told of `privileged`."""
+        return privileged if self.config.critic_privileged else None
+
     def _act(self, params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         features = self.features(params["encoder"], image, vector)
         return _apply(self.actor, params["actor"], features)
 
     def act(self, params: Params, observation: Any) -> np.ndarray:
         """The policy's action [A] or [B, A], float32, for one observation of the space or a batch of them."""
-        arrays, single = self.obs_spec.batched(observation)
+        arrays, single = self.obs_spec.seen.batched(observation)
         action = np.array(self._jit_act(self.acting_params(params), arrays.get("image"), arrays.get("vector")))
         return action[0] if single else action
 
     def loss(
         self, params: Params, target_params: Params, batch: Batch, key: jax.Array, *, update_actor: bool
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Sum of the critic's loss and, with `update_actor`, the actor's, each routed to its own parameters."""
+        """Sum of the critics', the auxiliary heads' and, with `update_actor`, the actor's loss.
+
+        Each is routed to its own parameters.
+        """
         config = self.config
         image, next_image = split_frames(batch)
         if config.random_shift and image is not None and next_image is not None:
@@ -229,12 +175,12 @@ class TD3:
         next_features = self.features(target_params["encoder"], next_image, batch.next_vector)
         next_action = _apply(self.actor, target_params["actor"], next_features)
         next_action = losses.smoothed_action(key, next_action, config.target_noise, config.target_noise_clip)
-        next_q = _apply(self.critic, target_params["critic"], next_features, next_action)
+        next_q = self.values(target_params["critic"], next_features, next_action, batch.next_privileged)
         target = losses.td_target(batch.reward, batch.steps, batch.terminated, next_q, config.gamma)
 
         features = self.features(params["encoder"], image, batch.vector)
-        q = _apply(self.critic, params["critic"], features, batch.action)
-        critic_loss = losses.critic_loss(q, target)
+        q = self.values(params["critic"], features, batch.action, batch.privileged)
+        loss = critic_loss = losses.critic_loss(q, target)
         metrics = {
             "loss/critic": critic_loss,
             "q/mean": q.mean(),
@@ -243,25 +189,33 @@ class TD3:
             "q/target_mean": target.mean(),
             "q/td_error_abs": jnp.abs(q - target[None]).mean(),
         }
+        if self._auxiliary is not None:
+            predicted = _apply(self._auxiliary, params[AUXILIARY], features)
+            told = [part for part in (batch.privileged, batch.expert) if part is not None]
+            metrics["loss/auxiliary"] = losses.auxiliary_loss(predicted, jnp.concatenate(told, axis=1))
+            loss += config.auxiliary_weight * metrics["loss/auxiliary"]
         if not update_actor:
-            return critic_loss, metrics
+            return loss, metrics
 
         fixed_features = jax.lax.stop_gradient(features)
         action = _apply(self.actor, params["actor"], features if config.encoder_grad == "both" else fixed_features)
         first_critic = jax.tree.map(lambda p: jax.lax.stop_gradient(p[:1]), params["critic"])
-        q_pi = _apply(self._first_critic, first_critic, fixed_features, action)[0]
-        actor_loss = losses.actor_loss(q_pi)
+        q_pi = _apply(self._first_critic, first_critic, fixed_features, action, self._told(batch.privileged))[0]
+        if config.imitation_weight:
+            actor_loss = losses.imitating_loss(q_pi, action, batch.expert, config.imitation_weight)
+        else:
+            actor_loss = losses.actor_loss(q_pi)
         metrics |= {
             "loss/actor": actor_loss,
             "q/pi_gap_abs": jnp.abs(q_pi - q[0]).mean(),
             "policy/abs_action_max": jnp.abs(action).mean(axis=0).max(),
         }
-        return critic_loss + actor_loss, metrics
+        return loss + actor_loss, metrics
 
     def traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]:
         self.trace_count += 1  # a Python side effect: runs when JAX traces, not when the executable runs
         key, noise_key = jax.random.split(state.key)
-        groups = GROUPS if update_actor else ("encoder", "critic")
+        groups = tuple(group for group in state.params if update_actor or group != "actor")
 
         def loss(trained: Params) -> tuple[jax.Array, dict[str, jax.Array]]:
             return self.loss(
@@ -270,7 +224,7 @@ class TD3:
 
         grads, metrics = jax.grad(loss, has_aux=True)({group: state.params[group] for group in groups})
         metrics |= {f"grad_norm/{group}": _norm(grads[group]) for group in groups}
-        metrics |= {f"param_norm/{group}": _norm(state.params[group]) for group in GROUPS}
+        metrics |= {f"param_norm/{group}": _norm(tree) for group, tree in state.params.items()}
         packed = jnp.stack([metrics[name] for name in self.metric_names(update_actor)]).astype(jnp.float32)
         finite = jnp.isfinite(packed).all()
 
@@ -327,10 +281,10 @@ class TD3:
         """Whether update number `update`, counted from 0, trains the actor too."""
         return (update + 1) % self.config.policy_delay == 0
 
-    @staticmethod
-    def metric_names(update_actor: bool) -> tuple[str, ...]:
-        """Names of the packed metrics of an update."""
-        return CRITIC_METRICS + ACTOR_METRICS if update_actor else CRITIC_METRICS
+    def metric_names(self, update_actor: bool) -> tuple[str, ...]:
+        """Names of the packed metrics of an update; those of an actor step begin with the others'."""
+        names = CRITIC_METRICS if self._auxiliary is None else CRITIC_METRICS + AUXILIARY_METRICS
+        return names + ACTOR_METRICS if update_actor else names
 
     def read_metrics(self, packed: jax.Array, *, update_actor: bool) -> dict[str, float]:
         """Packed metrics on the host, by name; waits for their update to finish.
@@ -349,9 +303,11 @@ class TD3:
 
     def groups(self, params: Params) -> dict[str, Group]:
         """Parameter count and learning rate of each group."""
-        rates = {"encoder": self.config.encoder_lr, "actor": self.config.actor_lr, "critic": self.config.critic_lr}
+        config = self.config
+        rates = {"encoder": config.encoder_lr, "actor": config.actor_lr, "critic": config.critic_lr}
         return {
-            group: Group(sum(leaf.size for leaf in jax.tree.leaves(params[group])), rates[group]) for group in GROUPS
+            group: Group(sum(leaf.size for leaf in jax.tree.leaves(params[group])), rates.get(group, config.critic_lr))
+            for group in (*GROUPS, *([AUXILIARY] if AUXILIARY in params else []))
         }
 
     def acting_params(self, params: Params) -> Params:
@@ -370,6 +326,20 @@ class TD3:
 def _norm(tree: Params) -> jax.Array:
     """Euclidean norm of all leaves; as dot products, where XLA:CPU would write the squares to memory before adding."""
     return jnp.sqrt(sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(tree)))
+
+
+def _check_parts(obs_spec: ObsSpec, config: TD3Config) -> None:
+    """Raises ConfigError where a loss is asked for that needs a part which the observation has not."""
+    privileged, expert = obs_spec.privileged is not None, obs_spec.expert is not None
+    for name, has_parts, parts in (
+        ("critic_privileged", privileged, "'privileged' part: set env.privileged"),
+        ("auxiliary_weight", privileged or expert, "'privileged' or 'expert' part: set env.privileged or env.expert"),
+        ("imitation_weight", expert, "'expert' part: set env.expert"),
+    ):
+        if getattr(config, name) and not has_parts:
+            raise ConfigError(
+                f"{name} is {getattr(config, name)} and the observation has no {parts}, or leave it at its default."
+            )
 
 
 def _rate(config: TD3Config, rate: float, every: int = 1) -> optax.ScalarOrSchedule:

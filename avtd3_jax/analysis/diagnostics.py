@@ -1,7 +1,7 @@
 """Is the encoder learning, and are actor and critics on the same scale? Measured on real data, as plain numbers."""
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -86,8 +86,8 @@ def _compiled(agent: Agent) -> tuple[Any, Any, Any]:
     def gap(params: Params, batch: Batch) -> jax.Array:
         image, _ = split_frames(batch)
         features = agent.features(params["encoder"], image, batch.vector)
-        pi = agent.actor.apply({"params": params["actor"]}, features)
-        q = [agent.critic.apply({"params": params["critic"]}, features, action)[0] for action in (pi, batch.action)]
+        pi = cast(jax.Array, agent.actor.apply({"params": params["actor"]}, features))
+        q = [agent.values(params["critic"], features, action, batch.privileged)[0] for action in (pi, batch.action)]
         return jnp.abs(q[0] - q[1]).mean()
 
     return jax.jit(gradient_norms), jax.jit(agent.features), jax.jit(gap)

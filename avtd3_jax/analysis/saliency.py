@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avtd3_jax.agent.interface import Agent, Params
+from avtd3_jax.agent.spaces import PRIVILEGED
 from avtd3_jax.encoders import image_encoder
 from avtd3_jax.errors import InputError
 
@@ -57,14 +58,19 @@ class GradCam:
         self._first_maps = jax.jit(self._first_layer)
 
     def __call__(self, params: Params, observation: Any) -> Explanation:
-        """The policy's action for one observation of the space, and what speaks for it."""
-        arrays, _ = self._agent.obs_spec.batched(observation)
-        action, value, cams = self._explain(params, arrays["image"], arrays.get("vector"))
+        """The policy's action for one observation of the space, and what speaks for it.
+
+        It has its privileged part where the critics are told one.
+        """
+        agent = self._agent
+        spec = agent.obs_spec if agent.config.critic_privileged else agent.obs_spec.seen
+        arrays, _ = spec.batched(observation)
+        action, value, cams = self._explain(params, arrays["image"], arrays.get("vector"), arrays.get(PRIVILEGED))
         return Explanation(np.asarray(action), float(value), np.asarray(cams))
 
     def first_layer(self, params: Params, observation: Any) -> FirstLayer:
         """The first convolution's kernel, and its maps of one observation of the space."""
-        arrays, _ = self._agent.obs_spec.batched(observation)
+        arrays, _ = self._agent.obs_spec.seen.batched(observation)
         kernel = params["encoder"]["cnn"][self._encoder.first_conv]["kernel"]
         return FirstLayer(np.asarray(kernel), np.asarray(self._first_maps(params["encoder"], arrays["image"])))
 
@@ -84,17 +90,17 @@ class GradCam:
         )
 
     def _explained(
-        self, params: Params, image: jax.Array, vector: jax.Array | None
+        self, params: Params, image: jax.Array, vector: jax.Array | None, privileged: jax.Array | None
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         agent = self._agent
         encoder = {"params": params["encoder"]}
         maps = agent.encoder.apply(encoder, image, method="maps")
 
         def explained(maps: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-            features = agent.encoder.apply(encoder, maps, vector, method="features_of_maps")
+            features = cast(jax.Array, agent.encoder.apply(encoder, maps, vector, method="features_of_maps"))
             logits = cast(jax.Array, agent.actor.apply({"params": params["actor"]}, features, method="logits"))
             action = jax.lax.stop_gradient(jnp.tanh(logits))
-            value = agent.critic.apply({"params": params["critic"]}, features, action)[0]
+            value = agent.values(params["critic"], features, action, privileged)[0]
             return jnp.concatenate([value, jnp.abs(logits[0])]), (action[0], value[0])
 
         gradients, (action, value) = jax.jacrev(explained, has_aux=True)(maps)

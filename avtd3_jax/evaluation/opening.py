@@ -88,6 +88,7 @@ def opened(args: argparse.Namespace, *, render: bool, part: SuiteTown | None = N
             device = runtime.setup(args.device, option="--device").device
             network = _network(run, checkpoints, args.step)
             driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
+        run = _as_seen(run)
         env = make_env(run.env, render)
         stack.callback(env.close)
         description = describe(env)
@@ -137,6 +138,13 @@ def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Netw
     agent = make_agent(run.algorithm, *specs, config)
     found, params, _ = checkpoints.restore_params(agent.init(run.seed).params, step)
     return Network(agent, params, found)
+
+
+def _as_seen(run: RunConfig) -> RunConfig:
+    """The run with environments that give what a policy sees, and nothing that only losses were told."""
+    if isinstance(run.env, EnvConfig):
+        return dataclasses.replace(run, env=dataclasses.replace(run.env, expert=""))
+    return run
 
 
 def _overridden(run: RunConfig, args: argparse.Namespace, part: SuiteTown | None) -> RunConfig:

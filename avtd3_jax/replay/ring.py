@@ -7,10 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from avtd3_jax.agent.spaces import GREY_STACK, ActionSpec, ObsSpec
+from avtd3_jax.agent.spaces import EXPERT, GREY_STACK, PRIVILEGED, ActionSpec, ObsSpec
 from avtd3_jax.errors import InputError
 from avtd3_jax.replay.batch import Batch
 
+_NUMBERS = ("vector", PRIVILEGED, EXPERT)  # the parts of an observation that are float32 numbers
 _LARGEST = float(np.finfo(np.float32).max)
 EMPTY = "The replay holds no transition yet: add some before sampling."
 
@@ -121,7 +122,7 @@ class FrameRing:
             raise InputError(
                 f"The first image stack of an episode must repeat its first frame. The replay takes {GREY_STACK}."
             )
-        _require_finite("vector", arrays.get("vector"))
+        _require_finite_numbers(arrays)
         self._push(arrays, episode_start=self._head)
         self._episode_start = self._head - 1
 
@@ -140,7 +141,7 @@ class FrameRing:
         action = self.action_spec.single(action)
         reward = _number(reward)
         _require_finite("action", action)
-        _require_finite("vector", arrays.get("vector"))
+        _require_finite_numbers(arrays)
         if "image" in arrays:
             self._check_stack(arrays["image"])
         slot = (self._head - 1) % self.capacity
@@ -178,8 +179,9 @@ class FrameRing:
             columns["has_transition"][slot] = False
         if "image" in arrays:
             columns["frame"][slot] = arrays["image"][-1]
-        if "vector" in arrays:
-            columns["vector"][slot] = arrays["vector"]
+        for name in _NUMBERS:
+            if name in arrays:
+                columns[name][slot] = arrays[name]
         columns["episode_start"][slot] = episode_start
         with self._lock:
             if completes is not None:
@@ -255,9 +257,15 @@ class FrameRing:
         columns, slot = self._columns, drawn.first % self.capacity
         if batch.frames is not None:
             self._gather_frames(drawn.frames % self.capacity, batch.frames)
+        next_slot = (drawn.first + drawn.steps) % self.capacity
         if batch.vector is not None:
             _take(columns["vector"], slot, batch.vector)
-            _take(columns["vector"], (drawn.first + drawn.steps) % self.capacity, batch.next_vector)
+            _take(columns["vector"], next_slot, batch.next_vector)
+        if batch.privileged is not None:
+            _take(columns[PRIVILEGED], slot, batch.privileged)
+            _take(columns[PRIVILEGED], next_slot, batch.next_privileged)
+        if batch.expert is not None:
+            _take(columns[EXPERT], slot, batch.expert)
         _take(columns["action"], slot, batch.action)
         _take(columns["terminated"], (drawn.first + drawn.steps - 1) % self.capacity, batch.terminated)
         ahead = np.arange(self.n_step)
@@ -344,8 +352,7 @@ def _layout(obs_spec: ObsSpec, action_spec: ActionSpec) -> dict[str, tuple[tuple
     layout: dict[str, tuple[tuple[int, ...], type]] = {}
     if obs_spec.image is not None:
         layout["frame"] = (obs_spec.image[1:], np.uint8)
-    if obs_spec.vector is not None:
-        layout["vector"] = ((obs_spec.vector,), np.float32)
+    layout |= {name: (shape, np.float32) for name, shape in obs_spec.shapes.items() if name in _NUMBERS}
     return layout | {
         "action": ((action_spec.size,), np.float32),
         "reward": ((), np.float32),
@@ -371,6 +378,12 @@ def _number(reward: Any) -> float:
     return reward
 
 
-def _require_finite(name: str, value: np.ndarray | np.floating | None) -> None:
-    if value is not None and not np.isfinite(value).all():
+def _require_finite_numbers(arrays: Mapping[str, np.ndarray]) -> None:
+    for name in _NUMBERS:
+        if name in arrays:
+            _require_finite(name, arrays[name])
+
+
+def _require_finite(name: str, value: np.ndarray) -> None:
+    if not np.isfinite(value).all():
         raise InputError(f"The {name} {value} is not finite: fix the environment or the policy that produced it.")

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from ml_collections import ConfigDict
 
+from avtd3_jax.agent.config import TD3Config
 from avtd3_jax.agent.registry import Algorithm, algorithm
-from avtd3_jax.agent.td3 import TD3Config
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings import migration
 from avtd3_jax.settings.build import as_values, build, convert, plain

@@ -30,9 +30,12 @@ class EpisodeNoise:
         self._policy_noise = config.policy_noise
         self._state = self._rng.standard_normal(self._mean.shape).astype(np.float32)
 
-    def explore(self) -> np.ndarray:
-        """The next exploration action, [A] float32 in [-1, 1]: a stationary AR(1) process around the mean."""
-        action = self._mean + self._std * self._state
+    def explore(self, expert: np.ndarray | None = None) -> np.ndarray:
+        """The next exploration action, [A] float32 in [-1, 1]: a stationary AR(1) process around the mean.
+
+        Around the action of an expert [A] where there is one.
+        """
+        action = (self._mean if expert is None else expert) + self._std * self._state
         innovation = self._rng.standard_normal(self._mean.shape).astype(np.float32)
         self._state = self._rho * self._state + np.sqrt(1 - self._rho**2) * innovation
         return np.clip(action, -1.0, 1.0)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from avtd3_jax.agent.spaces import Observation, ObsSpec
+from avtd3_jax.agent.spaces import EXPERT, Observation, ObsSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.console import Progress
 from avtd3_jax.errors import NonFiniteError
@@ -183,7 +183,9 @@ class Trainer:
         with self._timer("act"):
             noise = {environment: self._episodes[environment].noise for environment in observations}
             if self.counters.step < self._schedule.exploration_steps:
-                return {environment: noise[environment].explore() for environment in observations}
+                return {
+                    environment: noise[environment].explore(_expert(seen)) for environment, seen in observations.items()
+                }
             actions = self._learner.act(self._batch.filled(observations))
             if not np.isfinite(actions).all():
                 raise NonFiniteError(
@@ -304,6 +306,11 @@ class Trainer:
     def _read_counters(self) -> dict[str, Any]:
         self.counters.wall_s = self._clock()
         return dataclasses.asdict(self.counters)
+
+
+def _expert(observation: Any) -> np.ndarray | None:
+    """What a scripted driver would do, where the environment says it."""
+    return observation.get(EXPERT) if isinstance(observation, Mapping) else None
 
 
 class _ObservationBatch:

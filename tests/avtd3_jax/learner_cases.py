@@ -38,7 +38,7 @@ def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions
     if obs_spec.vector is not None:
         vector, next_vector = rng.standard_normal((2, size, obs_spec.vector)).astype(np.float32)
     steps = rng.integers(1, n_step + 1, size, np.int32)
-    return Batch(
+    batch = Batch(
         frames=frames,
         vector=vector,
         next_vector=next_vector,
@@ -49,6 +49,12 @@ def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions
         steps=steps,
         terminated=rng.random(size) < 0.3,
     )
+    if obs_spec.privileged is not None:
+        privileged, next_privileged = rng.standard_normal((2, size, obs_spec.privileged)).astype(np.float32)
+        batch = batch._replace(privileged=privileged, next_privileged=next_privileged)
+    if obs_spec.expert is not None:
+        batch = batch._replace(expert=rng.uniform(-1.0, 1.0, (size, obs_spec.expert)).astype(np.float32))
+    return batch
 
 
 def filled_replay(capacity: int = 200, steps: int = 150) -> FrameReplay:

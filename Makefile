@@ -2,10 +2,13 @@ PYTHON ?= $(firstword $(foreach p,python3.12 python3.11 python3,$(if $(shell $(p
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: train test lint clean
+.PHONY: train drive test lint clean
 
 train: $(VENV)/.ready
 	$(RUN) -m avtd3_jax.train --config configs/town01.py $(ARGS)
+
+drive: $(VENV)/.ready
+	$(RUN) -m avtd3_jax.drive $(ARGS)
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)

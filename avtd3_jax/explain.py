@@ -118,6 +118,8 @@ def _main(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         assert network is not None
         if not isinstance(env, CarlaEnv) or not isinstance(config, EnvConfig):
             raise ConfigError("explain shows drives in CARLA and minicarla; this run's environment is Gymnasium's.")
+        if "critic" not in network.params:
+            raise ConfigError(f"{args.checkpoint} holds a policy without its critics: explain needs the run itself.")
         folder: Path = args.out or args.checkpoint / "explain"
         check_writable(folder)
         where = {"suite": None, "route": config.route, "scenario": config.scenario, "seed": opening.seed}

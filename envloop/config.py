@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from envloop.errors import TaskError
-from envloop.task.observation import FRAME_SIZE, VectorConfig
+from envloop.task.observation import FRAME_SIZE, PICTURES, VectorConfig
 from envloop.task.reward import RewardBasis, RewardConfig, check_ordering
 from envloop.task.route import SpeedRules
 from envloop.task.scenario import RANDOM, check_scenario, route_ends
@@ -174,6 +174,8 @@ class EnvConfig:
         shows (`task.affordances`): for losses and critics while learning. An evaluation has none of it.
       rules: the rules of the road count in reward and end: a red light run ends the episode and costs a crash, people
         are kept away from as vehicles are. Without it a run light is only counted, as in an evaluation.
+      picture: "grey" is luma; "signals" shows red lamps bright and green ones dark on it, which grey does not tell
+        apart.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`, or several separated by commas, of which each episode's
         seed draws one.
@@ -204,6 +206,7 @@ class EnvConfig:
     observation: Literal["both", "image", "vector"] = "both"
     privileged: bool = field(default=False, metadata={"before": False})
     rules: bool = field(default=False, metadata={"before": False})
+    picture: Literal["grey", "signals"] = field(default="grey", metadata={"before": "grey"})
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -240,6 +243,8 @@ class EnvConfig:
         check_scenario(self.scenario)
         if self.observation not in ("both", "image", "vector"):
             raise TaskError(f"observation is {self.observation!r}; choose 'both', 'image' or 'vector'.")
+        if self.picture not in PICTURES:
+            raise TaskError(f"picture is {self.picture!r}; choose one of {', '.join(PICTURES)}.")
         if self.route != RANDOM:
             self.check_route(self.route)
         if self.action_repeat < 1:

@@ -24,7 +24,7 @@ from envloop.errors import SimulatorError, TaskError
 from envloop.task.affordances import AFFORDANCES, affordances
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
-from envloop.task.observation import FRAME_SIZE, STACK, EgoState, FrameStack, grey_84, vector_observation
+from envloop.task.observation import FRAME_SIZE, PICTURES, STACK, EgoState, FrameStack, vector_observation
 from envloop.task.reward import is_waiting
 from envloop.task.right_of_way import PEOPLE, Obstacle, obstacles
 from envloop.task.road_scene import RoadScene
@@ -395,7 +395,7 @@ class CarlaEnv(gym.Env):
         observation: Observation = {}
         if self._observes("image"):
             assert self._picture is not None
-            observation["image"] = stacked(grey_84(self._picture))
+            observation["image"] = stacked(PICTURES[self.config.picture](self._picture))
         if self._observes("vector"):
             route_task, config = self.route_task, self.config.vector
             observation["vector"] = vector_observation(

@@ -19,7 +19,8 @@ def sources(folder: str) -> list[Path]:
 
 LEARNER, WORLD, SERVER = (sources(package) for package in PACKAGES)
 # The commands, what they share, and a run's configuration as a whole.
-MEETING_PLACES = {"__main__.py", "train.py", "evaluate.py", "explain.py", "commands.py", "evaluation", "settings"}
+COMMANDS = {"__main__.py", "train.py", "evaluate.py", "explain.py", "drive.py", "export.py"}
+MEETING_PLACES = {*COMMANDS, "commands.py", "evaluation", "settings"}
 LEARNING = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "avtd3_jax"}
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import gymnasium as gym
+import jax
 import numpy as np
 from absl import logging
 
@@ -18,6 +19,7 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.evaluation.episodes import always
 from avtd3_jax.evaluation.report import NETWORK
+from avtd3_jax.policies.files import StoredPolicy, is_policy, read_policy
 from avtd3_jax.settings.config_file import load, with_changes
 from avtd3_jax.settings.run_config import RunConfig, file_values, parse_saved
 from avtd3_jax.training.header import simulator_name
@@ -77,16 +79,14 @@ def opened(args: argparse.Namespace, *, render: bool, part: SuiteTown | None = N
     _check_changes(args)
     logging.set_verbosity(logging.ERROR)  # orbax warns of older checkpoints that they do not say where they were
     with ExitStack() as stack:
-        checkpoints = None
-        if args.checkpoint is not None:
-            checkpoints = stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
-        run = _overridden(_told(args, checkpoints), args, part)
+        saved = _saved(args, stack)
+        run = _overridden(_told(args, saved), args, part)
         seed = run.seed if args.seed is None else args.seed
         network, driver = None, args.policy
         if args.policy == NETWORK:
-            assert checkpoints is not None
+            assert saved is not None
             device = runtime.setup(args.device, option="--device").device
-            network = _network(run, checkpoints, args.step)
+            network = restored(run, saved, args.step)
             driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
         run = _as_seen(run)
         env = make_env(run.env, render)
@@ -122,28 +122,48 @@ def _check_changes(args: argparse.Namespace) -> None:
         )
 
 
-def _told(args: argparse.Namespace, checkpoints: Checkpoints | None) -> RunConfig:
+def _saved(args: argparse.Namespace, stack: ExitStack) -> Checkpoints | StoredPolicy | None:
+    """What --checkpoint names: a run's checkpoints, or a policy's folder."""
+    if args.checkpoint is None:
+        return None
+    if not is_policy(args.checkpoint):
+        return stack.enter_context(Checkpoints(args.checkpoint / "checkpoints", read_only=True))
+    if args.step is not None:
+        raise ConfigError(f"--step: {args.checkpoint} holds one policy and no run: leave it out.")
+    return read_policy(args.checkpoint)
+
+
+def _told(args: argparse.Namespace, saved: Checkpoints | StoredPolicy | None) -> RunConfig:
     """The configuration of the run or the file, with the keys that the command line sets."""
-    if checkpoints is None:
+    if saved is None:
         return load(args.config, args.changes)
-    saved = parse_saved(checkpoints.extras(args.step)["config"])
-    return with_changes(file_values(saved), args.changes) if args.changes else saved
+    run = parse_saved(saved.config if isinstance(saved, StoredPolicy) else saved.extras(args.step)["config"])
+    return with_changes(file_values(run), args.changes) if args.changes else run
 
 
-def _network(run: RunConfig, checkpoints: Checkpoints, step: int | None) -> Network:
+def restored(run: RunConfig, saved: Checkpoints | StoredPolicy, step: int | None) -> Network:
+    """The policy of a run's checkpoint, the last one unless `step` is given; or of a policy's folder, which has no more
+    than what acts.
+
+    Raises:
+      CheckpointError: there is none, it is damaged, or of another architecture than `run` says.
+    """
     # What the run began with is in the checkpoint; the file need not be there any more.
     config = dataclasses.replace(run.agent, encoder_weights="")
     observations, actions = spaces_of(run.env)
     specs = ObsSpec.from_space(observations), ActionSpec.from_space(actions)
     agent = make_agent(run.algorithm, *specs, config)
-    found, params, _ = checkpoints.restore_params(agent.init(run.seed).params, step)
+    if isinstance(saved, StoredPolicy):
+        template = jax.eval_shape(lambda: agent.init(run.seed)).params
+        return Network(agent, saved.params(agent.acting_params(template)), saved.step)
+    found, params, _ = saved.restore_params(agent.init(run.seed).params, step)
     return Network(agent, params, found)
 
 
 def _as_seen(run: RunConfig) -> RunConfig:
-    """The run with environments that give what a policy sees, and nothing that only losses were told."""
+    """The run with environments to be driven in: without what losses alone are told, and no end at a red light."""
     if isinstance(run.env, EnvConfig):
-        return dataclasses.replace(run, env=dataclasses.replace(run.env, expert=""))
+        return dataclasses.replace(run, env=dataclasses.replace(run.env, privileged=False, rules=False, expert=""))
     return run
 
 

@@ -111,12 +111,15 @@ class BirdsEye:
             cv2.fillPoly(view, [_to_fixed(pixels)], EGO if i == 0 else NPC, cv2.LINE_AA, _SHIFT)
         return view
 
-    def overview(self, tracks: Sequence[np.ndarray]) -> np.ndarray:
-        """uint8 RGB [H, W, 3]: the part of the map that `tracks` ([N, 2] driven positions, m) cover, and the tracks."""
+    def overview(self, tracks: Sequence[np.ndarray], shown: Sequence[np.ndarray] = ()) -> np.ndarray:
+        """uint8 RGB [H, W, 3]: the part of the map that `tracks` ([N, 2] driven positions, m) cover, and the tracks.
+
+        The part covers the points [N, 2] of `shown` as well.
+        """
         picture = self._map.copy()
         for track in tracks:
             cv2.polylines(picture, [self._fixed(track)], False, EGO, 3, cv2.LINE_AA, _SHIFT)
-        points = (np.concatenate(tracks) - self._origin) * _PIXELS_PER_METRE
+        points = (np.concatenate([*tracks, *shown]) - self._origin) * _PIXELS_PER_METRE
         pad = _MARGIN * _PIXELS_PER_METRE
         (left, top), (right, bottom) = (
             np.floor(points.min(0) - pad).astype(int),

@@ -5,7 +5,15 @@ import pytest
 from settings_of_record import VECTOR
 
 from envloop.errors import TaskError
-from envloop.task.observation import EgoState, FrameStack, VectorConfig, grey_84, heading_error_deg, vector_observation
+from envloop.task.observation import (
+    EgoState,
+    FrameStack,
+    VectorConfig,
+    grey_84,
+    heading_error_deg,
+    signal_84,
+    vector_observation,
+)
 from envloop.task.route import ROUTE_0
 
 CONFIG = VECTOR
@@ -158,3 +166,23 @@ def test_a_returned_stack_does_not_change_later():
     first = stack.reset(frame(1))
     stack.push(frame(2))
     assert (first == 1).all()
+
+
+def test_a_small_red_lamp_is_bright_and_a_green_one_dark_where_grey_shows_neither():
+    """Two pixels of the camera's, as a lamp at 15 m is, on its black housing."""
+    shown = {}
+    for name, lamp in (("off", (20, 20, 20)), ("red", (40, 40, 255)), ("green", (60, 130, 30))):
+        picture = np.full((144, 256, 4), 120, np.uint8)
+        picture[60:80, 120:130, :3] = 20
+        picture[68:70, 124:126, :3] = lamp
+        shown[name] = {view: view(picture).astype(int) for view in (grey_84, signal_84)}
+    for name, sign in (("red", 1), ("green", -1)):
+        difference = shown[name][signal_84] - shown["off"][signal_84]
+        assert sign * difference.ravel()[np.abs(difference).argmax()] > 20
+        assert np.abs(difference).max() > np.abs(shown[name][grey_84] - shown["off"][grey_84]).max()
+
+
+def test_where_nothing_is_coloured_signals_are_grey_at_half_its_contrast():
+    grey = np.linspace(0, 255, 256, dtype=np.uint8)
+    picture = np.broadcast_to(grey[None, :, None], (144, 256, 4)).copy()
+    np.testing.assert_allclose(signal_84(picture), 64 + grey_84(picture) / 2.0, atol=1.0)

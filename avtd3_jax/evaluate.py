@@ -10,14 +10,16 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from avtd3_jax.commands import run_command
 from avtd3_jax.console import Progress
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.evaluation.episodes import Metrics, StepHook, evaluate
 from avtd3_jax.evaluation.opening import Opened, add_shared_options, opened
-from avtd3_jax.evaluation.report import NETWORK, report, result_path, table
+from avtd3_jax.evaluation.report import NETWORK, recordings_of, report, result_path, table
 from avtd3_jax.evaluation.scene import Recorder
+from avtd3_jax.report.page import REPORT, write_report
 from avtd3_jax.settings.config_file import split_options
 from avtd3_jax.training.logs import write_json
 from avtd3_jax.training.run_directory import check_writable, writing
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workdir", type=Path, help="the JSON goes to its evaluations/ (default: the checkpoint's run)"
     )
+    parser.add_argument("--report", action="store_true", help=f"write {REPORT} beside: curves, tracks, failures")
     parser.add_argument("--video", type=Path, help="write the drive to this .mp4")
     return parser
 
@@ -72,33 +75,41 @@ def _main(argv: Sequence[str]) -> int:
                 check_writable(workdir / "evaluations")  # before episodes are driven that could not be kept
                 if args.video and on_step is None:
                     on_step = Recorder(stack.enter_context(VideoWriter(args.video, fps=1.0 / opening.decision_s)))
-                driven += _driven(args, opening, part, on_step)
+                driven += _driven(args, opening, part, on_step, workdir)
                 maps.append(opening.simulator["map"])
-    result = report(
-        driven,
-        policy=args.policy,
-        run=args.checkpoint.resolve().name if opening.network else None,
-        step=opening.network.step if opening.network else None,
-        seed=opening.seed,
-        env=opening.run.env,
-        simulator={**opening.simulator, "map": ", ".join(maps)},
-        suite=args.suite,
-    )
+    simulator = {**opening.simulator, "map": ", ".join(maps)}
+    run = args.checkpoint.resolve().name if opening.network else None
+    result = report(driven, run=run, **_told(args, opening), simulator=simulator)
     print(table(result), flush=True)  # whatever becomes of the file
     path = result_path(workdir, result)
     with writing(path):
         write_json(path, result)
     print(f"written to {path}" + (f" and {args.video}" if args.video else ""), flush=True)
+    if args.report:
+        write_report([workdir], workdir / REPORT)
+        print(f"report in {workdir / REPORT}", flush=True)
     return 0
 
 
+def _told(args: argparse.Namespace, opening: Opened) -> dict[str, Any]:
+    """What is driven by whom, for a file of results."""
+    return {
+        "policy": args.policy,
+        "step": opening.network.step if opening.network else None,
+        "seed": opening.seed,
+        "env": opening.run.env,
+        "suite": args.suite,
+    }
+
+
 def _driven(
-    args: argparse.Namespace, opening: Opened, part: SuiteTown | None, on_step: StepHook | None
+    args: argparse.Namespace, opening: Opened, part: SuiteTown | None, on_step: StepHook | None, workdir: Path
 ) -> list[Metrics]:
     """Drives all episodes of one town."""
     episodes = args.episodes or (1 if part else _EPISODES)
     env, make_policy, seed = opening.env, opening.make_policy, opening.seed
-    drives = evaluate(env, opening.run.env, make_policy, episodes, seed, on_step, part)
+    recordings = recordings_of(workdir, **_told(args, opening), simulator=opening.simulator)
+    drives = evaluate(env, opening.run.env, make_policy, episodes, seed, on_step, part, recordings)
     return list(Progress(drives, total=episodes * (len(part.routes) if part else 1), unit="episode"))
 
 

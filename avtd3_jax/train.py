@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 from absl import app, flags, logging
 from tqdm import tqdm
 
@@ -18,11 +20,14 @@ from avtd3_jax import runtime
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.commands import OWN_ERRORS, run_command
 from avtd3_jax.errors import CheckpointError, ConfigError
+from avtd3_jax.monitor.station import NOBODY, Silence, live_page
+from avtd3_jax.monitor.watched import WatchedEnvironments
 from avtd3_jax.settings.config_file import load, split_options
 from avtd3_jax.settings.run_config import RunConfig, changed_keys, file_values, parse
 from avtd3_jax.training.build import build_learner, build_parts, build_trainer
-from avtd3_jax.training.header import device_record, print_header
+from avtd3_jax.training.header import device_record, print_header, simulator_name
 from avtd3_jax.training.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.training.provenance import machine_record, source_record
 from avtd3_jax.training.run_directory import held, new_directory, tracebacks_kept, writing
 from avtd3_jax.training.stop_signal import StopSignal
 from avtd3_jax.training.trainer import Counters, Policy
@@ -38,8 +43,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run (default: 
 _RESUME = flags.DEFINE_bool("resume", False, "Go on from the last checkpoint in --workdir.")
 
 
-def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopSignal) -> None:
-    """Trains as the configuration `values` says, in `workdir`.
+def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopSignal, page: Silence = NOBODY) -> None:
+    """Trains as the configuration `values` says, in `workdir`; `page` is told of it.
 
     Raises:
       Avtd3Error, EnvLoopError: in one plain sentence, what is wrong. The traceback of any other error is left in the
@@ -68,9 +73,22 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
         env = envs.description
         with writing(workdir):
             write_json(workdir / "config.json", values)
-            write_json(workdir / "provenance.json", {"simulator": env.simulator, "device": device_record(info)})
-            log = RunLog(workdir, resume_step=counters.step if resume else None, evaluated_at=counters.evaluated_at)
+            made_by = {"source": source_record(), "machine": machine_record(), "device": device_record(info)}
+            write_json(workdir / "provenance.json", {"simulator": env.simulator, **made_by})
+            resumed_at = counters.step if resume else None
+            log = RunLog(workdir, resumed_at, evaluated_at=counters.evaluated_at, listener=page.point)
         stack.callback(log.close)
+        named = {"run": workdir.name, "task": env.task, "simulator": simulator_name(env.simulator)}
+        page.about({**named, "device": str(info.device), "total_steps": run.total_steps})
+        page.gauge("replay", lambda: parts.replay.fill)
+        if run.replay.prefetch:
+            page.gauge("batches made ahead", learner.batches_ready)
+        watched = WatchedEnvironments(envs, env, page, run.monitor.pictures_per_s)
+
+        def report(sentence: str) -> None:
+            page.event(sentence)
+            tqdm.write(sentence, file=sys.stderr)
+
         print_header(run, env, parts, parts.agent.groups(state.params), info, workdir, counters.step)
         trainer = build_trainer(
             run,
@@ -82,15 +100,15 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             checkpoints=checkpoints,
             timer=timer,
             stack=stack,
-            evaluate=partial(_evaluate, run, envs, workdir),
+            evaluate=partial(_evaluate, run, envs, workdir, watched, page),
             clock=lambda: counters.wall_s + time.perf_counter() - began,
             description={"config": to_json(values), "simulator": env.simulator},
-            report=lambda sentence: tqdm.write(sentence, file=sys.stderr),
+            report=report,
             tell=tqdm.write,
         )
         if progress:
             trainer.set_state(progress)
-        trainer.run(envs, stop)
+        trainer.run(watched, stop)
         checkpoints.wait()
     print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")
     print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}", flush=True)
@@ -108,32 +126,46 @@ def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[EnvPool]]:
                 opening.result().close()
 
 
-def _evaluate(run: RunConfig, envs: EnvPool, workdir: Path, policy: Policy, step: int) -> Mapping[str, Any]:
+def _evaluate(
+    run: RunConfig,
+    envs: EnvPool,
+    workdir: Path,
+    watched: WatchedEnvironments,
+    page: Silence,
+    policy: Policy,
+    step: int,
+) -> Mapping[str, Any]:
     """Drives the policy, writes a report, and returns the means of its metrics."""
     # They bring the client of a simulator, which a command's start should not wait for.
     from avtd3_jax.evaluation.episodes import always, evaluate
-    from avtd3_jax.evaluation.report import NETWORK, headline, report, result_path
+    from avtd3_jax.evaluation.report import NETWORK, headline, recordings_of, report, result_path
 
     env = envs.evaluation_env()
-    episodes = list(evaluate(env, run.env, always(policy), run.eval_episodes, run.seed))
-    result = report(
-        episodes,
-        policy=NETWORK,
-        run=workdir.name,
-        step=step,
-        seed=run.seed,
-        env=run.env,
-        simulator=simulator_of(envs.description),
-    )
+    told: dict[str, Any] = {
+        "policy": NETWORK,
+        "step": step,
+        "seed": run.seed,
+        "env": run.env,
+        "simulator": simulator_of(envs.description),
+    }
+    recordings = recordings_of(workdir, **told)
+
+    def on_step(env: gym.Env, action: np.ndarray, info: Mapping[str, Any]) -> None:
+        watched.evaluated(info)
+
+    drives = evaluate(env, run.env, always(policy), run.eval_episodes, run.seed, on_step, recordings=recordings)
+    episodes = list(drives)
+    result = report(episodes, run=workdir.name, **told)
     try:
         write_json(result_path(workdir, result), result)
     except OSError as error:
-        tqdm.write(
-            f"warning: the report of this evaluation is not written ({error}); its means are in the log.",
-            file=sys.stderr,
-        )
+        lost = f"warning: the report of this evaluation is not written ({error}); its means are in the log."
+        tqdm.write(lost, file=sys.stderr)
+        page.event(lost)
     means = {name: value["mean"] for name, value in result["summary"].items()}
-    tqdm.write(f"evaluation at step {step}: {headline(means, len(episodes))}")
+    found = f"evaluation at step {step}: {headline(means, len(episodes))}"
+    tqdm.write(found)
+    page.event(found)
     return {"episodes": len(episodes), **means}
 
 
@@ -165,8 +197,9 @@ def _main(argv: list[str], changes: Mapping[str, str | bool]) -> int:
 
     def work() -> int:
         run = load(config, changes)  # a run that cannot be leaves no directory
-        workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else new_directory(config.stem)
-        train(file_values(run), workdir, resume=_RESUME.value, stop=stop)
+        with live_page(run.monitor) as page:
+            workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else new_directory(config.stem)
+            train(file_values(run), workdir, resume=_RESUME.value, stop=stop, page=page)
         if stop.received is None:
             return 0
         print(

@@ -63,7 +63,7 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
             pool.description,
             workdir=folder,
             log=log,
-            checkpoints=cast(Checkpoints, _NoCheckpoints()),
+            checkpoints=cast(Checkpoints, NoCheckpoints()),
             timer=timer,
             stack=stack,
             evaluate=lambda policy, step: {},
@@ -100,7 +100,7 @@ def configured(changes: dict[str, Any]) -> RunConfig:
     )
 
 
-class _NoCheckpoints:
+class NoCheckpoints:
     """Saves nothing: saving is no part of what is measured."""
 
     def take(self, *_: Any, **__: Any) -> bool:

@@ -197,6 +197,7 @@ class EnvConfig:
         observation while learning, for the losses that ask for it; "" for none. No policy reads it, and evaluation is
         without it.
       discount: gamma per decision of the learner, which the reward's values rest on.
+      pictures_per_s: pictures for people to watch, in `info`, each second of wall time; 0 for none.
     """
 
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
@@ -223,6 +224,7 @@ class EnvConfig:
     walkers: int = field(default=0, metadata={"before": 0})
     expert: str = field(default="", metadata={"before": ""})
     discount: float = field(default=0.95, metadata={"follows": "agent.gamma"})
+    pictures_per_s: float = field(default=0.0, metadata={"follows": "monitor"})
 
     @property
     def decision_s(self) -> float:

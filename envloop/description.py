@@ -17,6 +17,7 @@ class EnvDescription:
       episode_metrics_key: `info` key, in an episode's last step, of its metrics by name; "" for none.
       speed_key: `info` key, after every reset and step, of the speed in m/s; "" for none.
       pose_key: `info` key, after every reset and step, of where the car is, "x" and "y" in m among others; "" for none.
+      picture_key: `info` key, now and then, of a picture for people to watch, a JPEG; "" for none.
     """
 
     task: str
@@ -27,3 +28,4 @@ class EnvDescription:
     episode_metrics_key: str = ""
     speed_key: str = ""
     pose_key: str = ""
+    picture_key: str = ""

@@ -21,6 +21,7 @@ from envloop.client.traffic import Npc, Traffic, lanes_m
 from envloop.config import MAX_WALKERS, EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
+from envloop.spectator import PICTURE, Ego, Moment, Spectator
 from envloop.task.affordances import AFFORDANCES, affordances
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
@@ -54,6 +55,7 @@ class _Scene:
     traffic: Traffic
     lanes_m: float
     lookout: Lookout
+    spectator: Spectator
 
 
 _NOT_CLOSED: "weakref.WeakSet[CarlaEnv]" = weakref.WeakSet()
@@ -73,8 +75,8 @@ class CarlaEnv(gym.Env):
     `privileged` also "privileged": float32 [9] (`task.affordances`).
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
-    may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's}. `route_task`
-    is that of the last reset's route.
+    may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's, "record": True}.
+    `route_task` is that of the last reset's route.
 
     Args:
       config: the defaults of record when left out.
@@ -85,7 +87,8 @@ class CarlaEnv(gym.Env):
       town, xodr, endpoint: replace those of `config.simulator`; a town also replaces the config's `xodr`.
 
     `info` has "reward_terms", "reason", "route_completion", "speed_mps" and "ego" after every reset and step, and
-    "episode_metrics" after an episode's last step.
+    "episode_metrics" after an episode's last step. With "record" the reset's has "lanes", the roads' outlines, and the
+    last step's of a failed episode has "clip", its last seconds; see `envloop.spectator`.
 
     Raises:
       TaskError: the config is wrong, or the map has no such route.
@@ -126,6 +129,7 @@ class CarlaEnv(gym.Env):
         self._action = (0.0, 0.0)  # of the last decision
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
+        self._light = ""
         self.route_task: RouteTask
         self.description: EnvDescription
         _NOT_CLOSED.add(self)
@@ -145,7 +149,10 @@ class CarlaEnv(gym.Env):
         options = self._checked_options(options or {})
         if self._lost:
             self.recover()
-        return self._guarded(self._begin, seed, options)
+        observation, info = self._guarded(self._begin, seed, options)
+        record = bool(options.get("record", False))
+        info |= self.spectator.begin(self.route_task.route.points, self._moment(), record)
+        return observation, info
 
     def step(self, action: NDArray[np.float32]) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Drives `action_repeat` ticks, fewer where the episode ends.
@@ -165,7 +172,11 @@ class CarlaEnv(gym.Env):
         outcome = episode.outcome
         if outcome.ended:
             info[_EPISODE_METRICS] = {**episode.result(), **self._conditions}
-        return observation, sum(terms.values()), outcome.terminated, outcome.truncated, info
+        reward = sum(terms.values())
+        failed = outcome.ended and not info[_EPISODE_METRICS]["success"]
+        moment = self._moment(steer, accel, reward)
+        info |= self.spectator.see(moment, ended=outcome.ended, failed=failed)
+        return observation, reward, outcome.terminated, outcome.truncated, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """[H, W, 3] RGB: the camera picture of the last tick."""
@@ -214,10 +225,17 @@ class CarlaEnv(gym.Env):
         """NPC vehicles of this episode."""
         return [] if self._scene is None else self._traffic.vehicles
 
+    @property
+    def spectator(self) -> Spectator:
+        """Who shows the drive to people."""
+        assert self._scene is not None
+        return self._scene.spectator
+
     def _checked_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        if set(options) - {"start", "route"} or options.get("start") not in (None, *STARTS):
+        if set(options) - {"start", "route", "record"} or options.get("start") not in (None, *STARTS):
             raise TaskError(
-                f"reset() got options {options!r}; there are 'start': one of {', '.join(STARTS)}, and 'route'."
+                f"reset() got options {options!r}; there are 'start': one of {', '.join(STARTS)}, 'route', and "
+                "'record': True or False."
             )
         if "route" in options:
             self.config.check_route(options["route"])
@@ -275,7 +293,10 @@ class CarlaEnv(gym.Env):
         pose = start_pose(self.route_task.route, AT_REST)
         ego = EgoVehicle(self.simulator, self.config.camera if watched else None, pose)
         traffic, lookout = Traffic(self.simulator), Lookout(self.simulator, ego.vehicle.id)
-        self._scene = _Scene(self.simulator.generation, routes, ego, traffic, lanes_m(self.simulator.map), lookout)
+        watched_ego = Ego(ego.vehicle.id, ego.half_length_m, ego.half_width_m)
+        spectator = Spectator(self.simulator, watched_ego, self.config.decision_s, self.config.pictures_per_s)
+        length_m = lanes_m(self.simulator.map)
+        self._scene = _Scene(self.simulator.generation, routes, ego, traffic, length_m, lookout, spectator)
         self.description = self._describe()
         return self._scene
 
@@ -294,6 +315,7 @@ class CarlaEnv(gym.Env):
             episode_metrics_key=_EPISODE_METRICS,
             speed_key=_SPEED,
             pose_key=_POSE,
+            picture_key=PICTURE,
         )
 
     def _place_vehicles(self, seed: int, start: InitialState) -> int:
@@ -332,6 +354,7 @@ class CarlaEnv(gym.Env):
     def _observe_first(self, frame: int, start: InitialState) -> tuple[Observation, dict[str, Any]]:
         self.frame = frame
         self._picture = self._ego.end_tick(frame)
+        self._light = ""
         self._ego.collisions(frame)  # what the teleport touched belongs to no episode
         box = BoundingBox(self._ego.half_length_m, self._ego.half_width_m)
         self._episode = Episode(self.config, self.route_task, box, start, self._ego.state())
@@ -354,6 +377,7 @@ class CarlaEnv(gym.Env):
         car = self._ego
         ego = car.state()
         at_light, at_red = car.light()
+        self._light = "red" if at_red else "free" if at_light else ""
         off_lane = self.route_task.is_off_lane(episode.projection)
         return Measurements(
             ego=ego,
@@ -415,6 +439,12 @@ class CarlaEnv(gym.Env):
             _SPEED: self.episode.ego.speed_mps,
             _POSE: ego_info(self.episode),
         }
+
+    def _moment(self, steer: float = 0.0, accel: float = 0.0, reward: float = 0.0) -> Moment:
+        """The tick just made, for who watches."""
+        ego = self.episode.ego
+        pose = ego.x, ego.y, ego.yaw_deg
+        return Moment(self._picture, pose, ego.speed_mps, steer, accel, self._light, reward)
 
     def _running_episode(self) -> Episode:
         if self._lost:

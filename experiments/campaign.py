@@ -116,6 +116,9 @@ class Campaign:
         self._processes.run("avtd3_jax.evaluate", [*source, *policy, *arguments], log, lambda: None, _PROGRESS_S)
         (written,) = (work / "evaluations").glob("*.json")
         result = json.loads(written.read_text())
+        for episode in result["episodes"]:  # what was recorded goes with the folder
+            episode.pop("clip", None)
+            episode.pop("map", None)
         write_json(done, {"arguments": arguments, "result": result})
         shutil.rmtree(work)
         return result

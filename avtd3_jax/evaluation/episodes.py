@@ -1,11 +1,13 @@
 """Evaluation episodes: a policy without noise, from the beginning, in episodes that training never saw."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
 
+from avtd3_jax.evaluation.recordings import Recordings
 from avtd3_jax.seeding import RunStream, episode_seed
 from envloop.baselines.policies import Policy, PolicyMaker
 from envloop.config import EnvConfig
@@ -34,18 +36,21 @@ def evaluate(
     seed: int,
     on_step: StepHook | None = None,
     part: SuiteTown | None = None,
+    recordings: Recordings | None = None,
 ) -> Iterator[Metrics]:
     """Yields the metrics of `episodes` evaluation episodes of the run seed `seed`, none of which training ever saw.
 
     With a part of a suite, of as many on each of its routes, in rounds. The i-th episode is the same for every policy.
-    `config` is that of `env`.
+    `config` is that of `env`. With `recordings`, driving episodes are recorded there.
     """
     routes: Sequence[str | None] = [None] if part is None else part.route_names()
     first, stride = (0, 1) if part is None else (part.first, len(load_suite(part.suite).routes))
     for i in range(episodes):
         for j, route in enumerate(routes):
-            of_episode = episode_seed(seed, RunStream.EVALUATION, i * stride + first + j)
-            yield drive(env, config, make_policy, of_episode, on_step, route)
+            number = i * stride + first + j
+            of_episode = episode_seed(seed, RunStream.EVALUATION, number)
+            recorded = _Recorded(recordings, number) if recordings and isinstance(config, EnvConfig) else None
+            yield drive(env, config, make_policy, of_episode, on_step, route, recorded)
 
 
 def drive(
@@ -55,6 +60,7 @@ def drive(
     seed: int,
     on_step: StepHook | None = None,
     route: str | None = None,
+    recorded: "_Recorded | None" = None,
 ) -> Metrics:
     """One episode, its metrics. The driving task begins at the start of `route` (None: the environment's own), at rest.
 
@@ -63,22 +69,38 @@ def drive(
     Raises:
       SimulatorError: the simulator died in every attempt.
     """
-    options = None
+    options: dict[str, Any] | None = None
     if isinstance(config, EnvConfig):
-        options = {"start": "beginning"} if route is None else {"start": "beginning", "route": route}
+        options = {"start": "beginning", **({} if route is None else {"route": route})}
+        options |= recorded.recordings.options if recorded else {}
     for attempt in range(_LOST_LIMIT):
         try:
-            return _drive_once(env, make_policy, seed, on_step, options)
+            return _drive_once(env, make_policy, seed, on_step, options, recorded)
         except SimulatorError:
             if attempt == _LOST_LIMIT - 1:
                 raise
     raise AssertionError("unreachable")
 
 
+@dataclass(frozen=True)
+class _Recorded:
+    """Where the recording of an episode goes, and the episode's number there."""
+
+    recordings: Recordings
+    number: int
+
+
 def _drive_once(
-    env: gym.Env, make_policy: PolicyMaker, seed: int, on_step: StepHook | None, options: dict[str, Any] | None
+    env: gym.Env,
+    make_policy: PolicyMaker,
+    seed: int,
+    on_step: StepHook | None,
+    options: dict[str, Any] | None,
+    recorded: _Recorded | None,
 ) -> Metrics:
     obs, info = env.reset(seed=seed, options=options)
+    if recorded is not None:
+        recorded.recordings.began(info)
     policy = make_policy(cast(Any, env), seed)  # a scripted one looks into its own environment
     keys = describe(env)
     total, length, track = 0.0, 0, [_place(info, keys)]
@@ -94,7 +116,8 @@ def _drive_once(
     places = [place for place in track if place is not None]
     driven = {"track": thin_track(places)} if places else {}
     metrics = info[keys.episode_metrics_key] if keys.episode_metrics_key else {}
-    return {"seed": seed, "return": total, "length": length, **metrics, **driven}
+    shown = recorded.recordings.ended(recorded.number, info) if recorded is not None else {}
+    return {"seed": seed, "return": total, "length": length, **metrics, **driven, **shown}
 
 
 def _place(info: Mapping[str, Any], keys: EnvDescription) -> tuple[float, float] | None:

@@ -22,6 +22,7 @@ from avtd3_jax.evaluation.report import NETWORK
 from avtd3_jax.policies.files import StoredPolicy, is_policy, read_policy
 from avtd3_jax.settings.config_file import load, with_changes
 from avtd3_jax.settings.run_config import RunConfig, file_values, parse_saved
+from avtd3_jax.settings.schema import MonitorConfig
 from avtd3_jax.training.header import simulator_name
 from envloop.baselines.policies import SCRIPTED, PolicyMaker
 from envloop.config import EnvConfig
@@ -138,6 +139,7 @@ def _told(args: argparse.Namespace, saved: Checkpoints | StoredPolicy | None) ->
     if saved is None:
         return load(args.config, args.changes)
     run = parse_saved(saved.config if isinstance(saved, StoredPolicy) else saved.extras(args.step)["config"])
+    run = dataclasses.replace(run, monitor=MonitorConfig())  # the live page is the training's
     return with_changes(file_values(run), args.changes) if args.changes else run
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avtd3_jax.evaluation.episodes import Metrics
+from avtd3_jax.evaluation.recordings import Recordings
 from envloop.baselines.policies import PRIVILEGED
 from envloop.config import EnvConfig
 from envloop.make import AnyEnvConfig
@@ -44,9 +45,7 @@ def report(
         "run": run,
         "step": step,
         "seed": seed,
-        "suite": suite,
-        "route": None if suite else env.route if isinstance(env, EnvConfig) else env.id,
-        "scenario": env.scenario if isinstance(env, EnvConfig) else None,
+        **_task(env, suite),
         "simulator": dict(simulator),
         "episodes": list(episodes),
         "routes": _by_route(episodes) if driving else [],
@@ -105,6 +104,30 @@ def result_path(workdir: Path, result: Mapping[str, Any]) -> Path:
     """Where a report is written."""
     driver = f"step-{result['step']:07d}" if result["policy"] == NETWORK else result["policy"]
     return workdir / "evaluations" / f"{task_name(driver, result)}.json"
+
+
+def recordings_of(
+    workdir: Path,
+    *,
+    policy: str,
+    step: int | None,
+    seed: int,
+    env: AnyEnvConfig,
+    simulator: Mapping[str, Any],
+    suite: str | None = None,
+) -> Recordings:
+    """Where the recordings go of an evaluation that `report`, given the same, tells of."""
+    result = {"policy": policy, "step": step, "seed": seed, **_task(env, suite), "simulator": simulator}
+    path = result_path(workdir, result)
+    return Recordings(path.parent, path.stem, str(simulator["map"]))
+
+
+def _task(env: AnyEnvConfig, suite: str | None) -> dict[str, str | None]:
+    return {
+        "suite": suite,
+        "route": None if suite else env.route if isinstance(env, EnvConfig) else env.id,
+        "scenario": env.scenario if isinstance(env, EnvConfig) else None,
+    }
 
 
 def _by_route(episodes: Sequence[Metrics]) -> list[dict[str, Any]]:

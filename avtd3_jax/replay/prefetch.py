@@ -55,6 +55,11 @@ class Prefetcher:
             raise item
         return item
 
+    @property
+    def ready(self) -> int:
+        """Batches that wait for `get`, about."""
+        return self._ready.qsize()
+
     def stop(self) -> None:
         """Ends the thread and drops what it holds ready; more calls do nothing."""
         self._stopping.set()

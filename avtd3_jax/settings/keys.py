@@ -19,6 +19,7 @@ from envloop.config import EnvConfig, GymEnvConfig
 NOT_SET = {
     "env.discount": "it follows from config.agent.gamma",
     "env.decision_s": "it follows from config.sim.fixed_delta_s and config.env.action_repeat",
+    "env.pictures_per_s": "it follows from config.monitor",
     "env.reward.discount": "it follows from config.agent.gamma",
     "env.reward.decision_s": "it follows from config.sim.fixed_delta_s and config.env.action_repeat",
     "env.reward.limit_mps": "it follows from config.env.speed.limit_mps",

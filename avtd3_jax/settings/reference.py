@@ -38,6 +38,7 @@ _TITLES = {
     "agent": "The agent",
     "exploration": "Exploration",
     "replay": "The replay",
+    "monitor": "The live page",
     "sim": "The simulator",
     "env": "The driving task",
 }

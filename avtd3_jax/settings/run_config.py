@@ -12,7 +12,7 @@ from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings import migration
 from avtd3_jax.settings.build import as_values, build, convert, plain
 from avtd3_jax.settings.keys import Key, in_keys, keys, leaves, refuse_unknown
-from avtd3_jax.settings.schema import ExplorationConfig, ReplayConfig, ScheduleConfig
+from avtd3_jax.settings.schema import ExplorationConfig, MonitorConfig, ReplayConfig, ScheduleConfig
 from envloop.config import EMBEDDED, EnvConfig, GymEnvConfig, SimulatorConfig
 from envloop.errors import TaskError
 
@@ -25,6 +25,7 @@ CHANGEABLE_ON_RESUME = (
     "debug",
     "debug_every",
     "device",
+    "monitor",
     "profile",
     "sim",
     "warn_window",
@@ -42,7 +43,7 @@ class RunConfig(ScheduleConfig):
       num_envs: environments, each with its own simulator; several run in a process each.
       profile: write a trace of 200 steps once learning has begun.
       algorithm: what learns, by its name in `avtd3_jax.agent.registry`; it owns the keys of `agent`.
-      agent, exploration, replay: see the classes.
+      agent, exploration, replay, monitor: see the classes.
       env: the driving task, whose discount is the agent's; or an environment of Gymnasium's registry.
 
     Raises:
@@ -58,6 +59,7 @@ class RunConfig(ScheduleConfig):
     agent: TD3Config = dataclasses.field(default_factory=TD3Config)
     exploration: ExplorationConfig = dataclasses.field(default_factory=ExplorationConfig)
     replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)
+    monitor: MonitorConfig = dataclasses.field(default_factory=MonitorConfig)
     env: EnvConfig | GymEnvConfig = dataclasses.field(default_factory=EnvConfig)
 
     def __post_init__(self) -> None:
@@ -76,7 +78,9 @@ class RunConfig(ScheduleConfig):
                 f"replay.capacity is {self.replay.capacity}, less than one batch of {self.batch_size}: raise it."
             )
         if isinstance(self.env, EnvConfig):
-            object.__setattr__(self, "env", dataclasses.replace(self.env, discount=self.agent.gamma))
+            seen = self.monitor.pictures_per_s if self.monitor.port else 0.0
+            env = dataclasses.replace(self.env, discount=self.agent.gamma, pictures_per_s=seen)
+            object.__setattr__(self, "env", env)
 
     @property
     def driving(self) -> EnvConfig:

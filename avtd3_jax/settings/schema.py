@@ -72,6 +72,29 @@ class ReplayConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class MonitorConfig:
+    """The live page of a run, to look at with a browser.
+
+    Attributes:
+      port: where it is served while the run lasts (0: no such page).
+      host: address that it is served at; the default can be reached from this machine alone.
+      pictures_per_s: pictures of each environment in a second, at most.
+    """
+
+    port: int = dataclasses.field(default=0, metadata={"before": 0})
+    host: str = dataclasses.field(default="127.0.0.1", metadata={"before": "127.0.0.1"})
+    pictures_per_s: float = dataclasses.field(default=2.0, metadata={"before": 2.0})
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port is {self.port}: it must be 0 (no page) to 65535.")
+        if not self.host:
+            raise ConfigError("host is empty: give 127.0.0.1, or 0.0.0.0 for every network of this machine.")
+        if not 0.1 <= self.pictures_per_s <= 10.0:
+            raise ConfigError(f"pictures_per_s is {self.pictures_per_s}: it must be 0.1 to 10.")
+
+
+@dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
     """What happens at which environment step.
 

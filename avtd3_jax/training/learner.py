@@ -134,6 +134,10 @@ class Learner:
         self._sums.clear()
         return means
 
+    def batches_ready(self) -> float:
+        """Share of the batches to be made ahead that are there; 0 where none are."""
+        return self._batches.ready / max(self._batches.depth, 1)
+
     def close(self) -> None:
         """Ends the threads that prefetch, act and compile."""
         self._batches.stop()

@@ -8,7 +8,7 @@ import socket
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,14 +89,22 @@ class RunLog:
       workdir: the run directory.
       resume_step: environment step of the checkpoint that the run goes on from; None for a new run.
       evaluated_at: step of that checkpoint's last evaluation; a later one will be made again.
+      listener: told of every scalar as well: its tag, its value and the environment step.
     """
 
-    def __init__(self, workdir: Path, resume_step: int | None = None, evaluated_at: int = 0) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        resume_step: int | None = None,
+        evaluated_at: int = 0,
+        listener: Callable[[str, float, int], None] = lambda tag, value, step: None,
+    ) -> None:
         paths = workdir / "episodes.jsonl", workdir / "evaluations.jsonl"
         if resume_step is not None:
             for path, last in zip(paths, (resume_step, evaluated_at), strict=True):
                 _cut(path, last)
         self._episodes, self._evaluations = (_Lines(path) for path in paths)
+        self._listener = listener
         lost = None if resume_step is None else resume_step + 1
         self._points = _Points(workdir / "tensorboard", lost)
 
@@ -107,6 +115,7 @@ class RunLog:
                 self.scalars(f"{prefix}/{name}", value, step)
             elif isinstance(value, bool | int | float | np.generic) and math.isfinite(float(value)):
                 self._points.add(summary.scalar(f"{prefix}/{name}", float(value)), step)
+                self._listener(f"{prefix}/{name}", float(value), step)
 
     def image(self, name: str, picture: np.ndarray, step: int) -> None:
         """Adds `picture`, uint8 [H, W] or [H, W, 3]."""

@@ -157,7 +157,8 @@ class EgoVehicle:
                 if self._camera is None:
                     return None
                 size = self._camera.height, self._camera.width
-                return np.frombuffer(data.raw_data, dtype=np.uint8).reshape(*size, 4)
+                # Copied while `data` lives: the client's memory view does not keep what it shows.
+                return np.frombuffer(data.raw_data, dtype=np.uint8).reshape(*size, 4).copy()
             if data.frame > frame:
                 raise SimulatorError(f"The simulator at {self._address} skipped the {what} of frame {frame}.")
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 
 _PIXELS_PER_METRE = 4.0
 _MARGIN = 40.0  # m around the road network
+_OUTLINE_TOLERANCE_M = 0.1
 _TRACK_TOLERANCE_M = 0.2  # between a driven line and its thinned form
 _SHEET_SCALE = 0.2
 _SHIFT = 4  # OpenCV's fixed-point bits: sub-pixel edges
@@ -42,6 +44,11 @@ def box_corners(x: float, y: float, yaw_deg: float, half_length: float, half_wid
     return np.array([x, y]) + half_length * signs[:, :1] * forward + half_width * signs[:, 1:] * right
 
 
+def thin_outline(polygon: np.ndarray) -> np.ndarray:
+    """`polygon` [N, 2] (m) with the fewest of its corners that draw it to 0.1 m, float32."""
+    return cv2.approxPolyDP(polygon.astype(np.float32)[:, None], _OUTLINE_TOLERANCE_M, True)[:, 0]
+
+
 def thin_track(positions: Sequence[tuple[float, float]], most: int = 100) -> list[tuple[float, float]]:
     """The fewest of `positions` (x, y in m) that draw the same line to 0.2 m, coarser where more than `most` would do.
 
@@ -60,7 +67,7 @@ def thin_track(positions: Sequence[tuple[float, float]], most: int = 100) -> lis
 
 
 class BirdsEye:
-    """Draws a road network with a route once, then windows of it around the ego, heading up.
+    """Draws windows of a road network with a route around the ego, heading up, and pictures of the whole.
 
     Args:
       polygons: driving lanes, from `lane_polygons`.
@@ -68,17 +75,14 @@ class BirdsEye:
     """
 
     def __init__(self, polygons: Sequence[np.ndarray], route: np.ndarray | None = None) -> None:
-        points = np.concatenate([*polygons, *([] if route is None else [route])])
-        self._origin = points.min(axis=0) - _MARGIN
-        width, height = np.ceil((points.max(axis=0) + _MARGIN - self._origin) * _PIXELS_PER_METRE).astype(int)
-        self._map = np.full((height, width, 3), GRASS, np.uint8)
-        outlines = [self._fixed(p) for p in polygons]
-        for outline in outlines:
-            cv2.polylines(self._map, [outline], True, EDGE, 2, cv2.LINE_AA, _SHIFT)
-        for outline in outlines:
-            cv2.fillPoly(self._map, [outline], ROAD, cv2.LINE_AA, _SHIFT)
+        self._polygons = list(polygons)
+        self._low = np.array([polygon.min(axis=0) for polygon in polygons])
+        self._high = np.array([polygon.max(axis=0) for polygon in polygons])
+        self._route = route
+        low, high = self._low.min(axis=0), self._high.max(axis=0)
         if route is not None:
-            cv2.polylines(self._map, [self._fixed(route)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
+            low, high = np.minimum(low, route.min(axis=0)), np.maximum(high, route.max(axis=0))
+        self._origin, self._end = low - _MARGIN, high + _MARGIN
 
     def window(
         self, pose: tuple[float, float, float], boxes: Sequence[np.ndarray], size: int, metres: float
@@ -87,29 +91,45 @@ class BirdsEye:
 
         Args:
           pose: the ego's x, y (m) and yaw (deg); it stands in the lower third, heading up.
-          boxes: [4, 2] corners of every vehicle, the ego's first.
+          boxes: [4, 2] corners of everything that moves, the ego's first.
           size: pixels.
           metres: width of the view.
         """
         scale = size / metres
         yaw = np.deg2rad(pose[2])
         turn = scale * np.array([[-np.sin(yaw), np.cos(yaw)], [-np.cos(yaw), -np.sin(yaw)]])  # right is +u, ahead is -v
-        anchor = np.array([size / 2, size * 0.7])
-        world_to_view = np.column_stack([turn, anchor - turn @ np.asarray(pose[:2])])
-        offset = turn @ self._origin + world_to_view[:, 2]
-        map_to_view = np.column_stack([turn / _PIXELS_PER_METRE, offset])
-        view = cv2.warpAffine(
-            self._map,
-            map_to_view,
-            (size, size),
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT,
-            borderValue=GRASS,
-        )
+        offset = np.array([size / 2, size * 0.7]) - turn @ np.asarray(pose[:2])
+
+        def pixels(points: np.ndarray) -> np.ndarray:
+            return _to_fixed(points[:, :2] @ turn.T + offset)
+
+        view = np.full((size, size, 3), GRASS, np.uint8)
+        here, reach = np.asarray(pose[:2]), metres  # the farthest corner is 0.86 widths away
+        near = np.flatnonzero(((self._low < here + reach) & (self._high > here - reach)).all(axis=1))
+        outlines = [pixels(self._polygons[i]) for i in near]
+        for outline in outlines:
+            cv2.polylines(view, [outline], True, EDGE, max(1, round(0.5 * scale)), cv2.LINE_AA, _SHIFT)
+        for outline in outlines:
+            cv2.fillPoly(view, [outline], ROAD, cv2.LINE_AA, _SHIFT)
+        if self._route is not None:
+            cv2.polylines(view, [pixels(self._route)], False, ROUTE, max(1, round(scale)), cv2.LINE_AA, _SHIFT)
         for i, corners in enumerate(boxes):
-            pixels = corners @ world_to_view[:, :2].T + world_to_view[:, 2]
-            cv2.fillPoly(view, [_to_fixed(pixels)], EGO if i == 0 else NPC, cv2.LINE_AA, _SHIFT)
+            cv2.fillPoly(view, [pixels(corners)], EGO if i == 0 else NPC, cv2.LINE_AA, _SHIFT)
         return view
+
+    @cached_property
+    def _map(self) -> np.ndarray:
+        """The whole, uint8 RGB, at `_PIXELS_PER_METRE`."""
+        width, height = np.ceil((self._end - self._origin) * _PIXELS_PER_METRE).astype(int)
+        picture = np.full((height, width, 3), GRASS, np.uint8)
+        outlines = [self._fixed(polygon) for polygon in self._polygons]
+        for outline in outlines:
+            cv2.polylines(picture, [outline], True, EDGE, 2, cv2.LINE_AA, _SHIFT)
+        for outline in outlines:
+            cv2.fillPoly(picture, [outline], ROAD, cv2.LINE_AA, _SHIFT)
+        if self._route is not None:
+            cv2.polylines(picture, [self._fixed(self._route)], False, ROUTE, 4, cv2.LINE_AA, _SHIFT)
+        return picture
 
     def overview(self, tracks: Sequence[np.ndarray], shown: Sequence[np.ndarray] = ()) -> np.ndarray:
         """uint8 RGB [H, W, 3]: the part of the map that `tracks` ([N, 2] driven positions, m) cover, and the tracks.

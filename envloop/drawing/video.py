@@ -1,6 +1,7 @@
 """The evaluation video: what the camera sees, the drive from above, and the numbers."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,20 @@ def compose(camera: np.ndarray, birdseye: np.ndarray, numbers: Mapping[str, Any]
         text = f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         cv2.putText(scene, text, (10, _LINE * (i + 1)), _FONT, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
     return np.concatenate([scene, birdseye], axis=1)
+
+
+def encoded(frames: Sequence[np.ndarray], fps: float) -> bytes:
+    """A small H.264 film in MP4, of uint8 RGB frames [H, W, 3], H and W even, that browsers can wind to any second."""
+    film = io.BytesIO()
+    options = {"crf": "30", "preset": "veryfast", "g": str(max(1, round(fps)))}
+    with av.open(film, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=options)
+        stream.pix_fmt = "yuv420p"
+        stream.height, stream.width = frames[0].shape[:2]
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return film.getvalue()
 
 
 class VideoWriter:

@@ -1,0 +1,178 @@
+"""What a report is made of: curves as they were, no more than 15 MB, and nothing that is not the run's."""
+
+import base64
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avtd3_jax.report.__main__ import main
+from avtd3_jax.report.content import LIMIT
+from avtd3_jax.report.event_files import read_scalars
+from avtd3_jax.report.figures import MOST_POINTS
+from avtd3_jax.report.page import in_script, report_html
+from avtd3_jax.report.run_data import read_run
+from avtd3_jax.report.settings_table import changed_settings
+from avtd3_jax.settings.config_file import load
+from avtd3_jax.settings.run_config import file_values
+from avtd3_jax.training.logs import RunLog, write_json
+
+ROOT = Path(__file__).parents[2]
+SQUARE = {"town": "T", "lanes": [[[0, 0], [50, 0], [50, 4], [0, 4]]]}
+
+
+def made_run(folder: Path, evaluations: int = 2, clip: bytes = b"film", episodes: int = 3, **changes: object) -> Path:
+    """A run directory of a training with some evaluations, each of whose episodes failed."""
+    folder.mkdir()
+    values = file_values(load(ROOT / "configs" / "town01.py", {key: str(value) for key, value in changes.items()}))
+    write_json(folder / "config.json", values)
+    log = RunLog(folder)
+    for step in range(0, 3000, 2):
+        log.scalars("episode", {"return": float(step)}, step)
+    for number in range(evaluations):
+        step = 1000 * (number + 1)
+        log.evaluation({"step": step, "wall_s": 60.0 * (number + 1), "success": 0.5})
+        name = f"step-{step:07d}_x"
+        driven = []
+        for i in range(episodes):
+            path = folder / "evaluations" / "clips" / f"{name}_{i}"
+            write_json(path.with_name(path.name + ".json"), _steps(5))
+            path.with_name(path.name + ".mp4").write_bytes(clip)
+            driven.append(
+                {"route": "r", "reason": "blocked", "success": 0, "route_completion": 0.5, "clip": f"clips/{path.name}"}
+                | {"track": [[1.0, 2.0], [30.0, 2.0]], "map": "maps/T.json"}
+            )
+        result = {"policy": "network", "step": step, "scenario": "0", "episodes": driven, "summary": {}}
+        write_json(folder / "evaluations" / f"{name}.json", result)
+    write_json(folder / "evaluations" / "maps" / "T.json", SQUARE)
+    log.close()
+    return folder
+
+
+def _steps(n: int) -> dict:
+    return {"fps": 10.0, **{name: [0.5] * n for name in ("speed_kmh", "steer", "accel", "reward")}, "light": [""] * n}
+
+
+def data_of(page: str) -> dict:
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
+def test_a_report_holds_the_run_and_asks_for_nothing_else(tmp_path):
+    page = report_html([made_run(tmp_path / "a")])
+    ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # plotly.js names addresses, and asks none
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", ours)
+    data = data_of(page)
+    assert [failure["reason"] for failure in data["failures"]] == ["blocked"] * 6
+    assert {failure["step"] for failure in data["failures"][:3]} == {2000}, "the newest evaluation first"
+    assert base64.b64decode(data["clips"][data["failures"][0]["video"]]) == b"film"
+    assert data["maps"] == {"maps/T.json": SQUARE}
+    (returns,) = [
+        figure["figure"]["data"][0]
+        for section in data["sections"]
+        for figure in section["figures"]
+        if (section["title"], figure["title"]) == ("Training episodes", "Return")
+    ]
+    assert len(returns["y"]) <= MOST_POINTS
+    assert returns["x"][-1] == 2998
+    # A mean over 20 episodes two steps apart is 19 behind; one over neighbours behind that.
+    assert returns["y"][-1] == pytest.approx(2998 - 19, abs=6)
+
+
+def test_a_report_of_a_long_run_stays_below_its_limit_and_says_what_is_left_out(tmp_path):
+    run = made_run(tmp_path / "a", evaluations=26, episodes=4, clip=bytes(120_000))
+    for path in (run / "evaluations").glob("*.json"):
+        result = json.loads(path.read_text())
+        for episode in result["episodes"]:
+            episode["track"] = np.random.default_rng(1).uniform(0, 400, (2000, 2)).tolist()
+        write_json(path, result)
+    page = report_html([run])
+    assert 0.9 * LIMIT < len(page.encode()) < LIMIT
+    data = data_of(page)
+    without = [failure for failure in data["failures"] if "video" not in failure]
+    assert len(data["failures"]) == 104
+    assert len(without) + len(data["clips"]) == 104
+    assert all("evaluations/clips/" in failure["why_no_clip"] for failure in without)
+    assert min(f["step"] for f in data["failures"] if "video" in f) >= max(f["step"] for f in without)
+    assert data["evaluations"][0]["episodes"][0]["track"]
+    assert not data["evaluations"][-1]["episodes"][0]["track"], "the oldest evaluations give up their tracks"
+
+
+def test_runs_stand_side_by_side(tmp_path, capsys):
+    runs = [made_run(tmp_path / "a"), made_run(tmp_path / "b", **{"agent.gamma": 0.96})]
+    assert main([*map(str, runs), "--out", str(tmp_path / "both.html")]) == 0
+    assert "both.html" in capsys.readouterr().out
+    data = data_of((tmp_path / "both.html").read_text())
+    assert {"key": "agent.gamma", "default": "0.95", "values": ["0.95", "0.96"]} in data["settings"]
+    figure = data["sections"][0]["figures"][0]["figure"]
+    assert [trace["name"] for trace in figure["data"]] == ["a", "b"]
+    assert len({trace["line"]["dash"] for trace in figure["data"]}) == 2
+    assert len(data["evaluations"]) == 4
+
+
+def test_only_what_differs_from_the_defaults_is_listed(tmp_path):
+    run = read_run(made_run(tmp_path / "a", scenario="2"))
+    rows = {row["key"]: row for row in changed_settings([run])}
+    assert rows["scenario"] == {"key": "scenario", "default": "empty", "values": ["2"]}
+    assert set(rows) == {"scenario"}
+
+
+def test_what_is_no_run_is_refused_in_a_sentence(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"report: {tmp_path} holds no run")
+
+
+@pytest.mark.parametrize("missing", ["tensorboard", "evaluations", "evaluations.jsonl", "evaluations/clips"])
+def test_a_run_that_lacks_something_has_a_report_without_it(tmp_path, missing):
+    run = made_run(tmp_path / "a")
+    shutil.rmtree(run / missing) if (run / missing).is_dir() else (run / missing).unlink()
+    data = data_of(report_html([run]))
+    assert len(data["runs"]) == 1
+    if missing == "evaluations/clips":
+        assert {failure["why_no_clip"] for failure in data["failures"]} == {
+            "Its clip was removed: a run keeps the newest ones."
+        }
+
+
+def test_half_written_files_of_a_killed_run_are_read_as_far_as_they_go(tmp_path):
+    run = made_run(tmp_path / "a")
+    (events,) = (run / "tensorboard").iterdir()
+    events.write_bytes(events.read_bytes()[:-7])
+    with (run / "evaluations.jsonl").open("a") as file:
+        file.write('{"step": 30')
+    (run / "evaluations" / "step-0009000_x.json").write_text("{")
+    read = read_run(run)
+    assert len(read.scalars["episode/return"].steps) == 1499
+    assert len(read.curve) == 2
+    assert len(read.evaluations) == 2
+
+
+def test_a_resumed_run_has_each_step_once(tmp_path):
+    log = RunLog(tmp_path)
+    for step in range(10):
+        log.scalars("run", {"x": float(step)}, step)
+    log.close()
+    (written,) = (tmp_path / "tensorboard").iterdir()
+    written.rename(f"{written}.of-another-process")
+    again = RunLog(tmp_path, resume_step=5)
+    for step in range(6, 9):
+        again.scalars("run", {"x": 100.0 + step}, step)
+    again.close()
+    curve = read_scalars(tmp_path / "tensorboard")["run/x"]
+    assert curve.steps == list(range(9))
+    assert curve.values == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 106.0, 107.0, 108.0]
+    assert curve.hours == sorted(curve.hours)
+
+
+def test_no_text_of_a_run_ends_the_script_that_holds_it(tmp_path):
+    evil = "</script><script>alert(1)</script>"
+    assert "<" not in in_script({"route": evil})
+    run = made_run(tmp_path / "a")
+    for path in (run / "evaluations").glob("*.json"):
+        path.write_text(path.read_text().replace('"blocked"', json.dumps(evil)))
+    page = report_html([run])
+    assert evil not in page
+    assert data_of(page)["failures"][0]["reason"] == evil

@@ -1,6 +1,7 @@
 """A policy that learned beside what only the simulator knows is driven where nobody says it."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.evaluate import main
 from avtd3_jax.evaluation import opening
+from avtd3_jax.settings.config_file import load
 from avtd3_jax.settings.run_config import file_values, parse
 from envloop.baselines.policies import follower
 from envloop.config import EnvConfig
@@ -63,3 +65,15 @@ def test_its_checkpoint_is_evaluated_in_an_environment_without_it(tmp_path, monk
     assert set(env.observation_space.spaces) == {"image", "vector"}
     (result,) = (tmp_path / "evaluations").glob("step-0000007_*.json")
     assert json.loads(result.read_text())["summary"]["route_completion"]["n"] == 1
+
+
+def test_the_drivers_configuration_asks_for_what_its_losses_need_and_its_policy_sees_none_of_it():
+    run = load(Path(__file__).parents[1] / "configs" / "town01_drive.py", {})
+    observations, actions = spaces_of(run.env)
+    spec = ObsSpec.from_space(observations)
+    make_agent(run.algorithm, spec, ActionSpec.from_space(actions), run.agent)
+    assert spec.privileged is not None
+    assert spec.expert is not None
+    seen, _ = spaces_of(opening.as_driven(run).env)
+    assert ObsSpec.from_space(seen) == spec.seen
+    assert not opening.as_driven(run).driving.rules, "an evaluation goes on after a red light, and counts it"

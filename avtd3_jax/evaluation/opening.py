@@ -89,7 +89,7 @@ def opened(args: argparse.Namespace, *, render: bool, part: SuiteTown | None = N
             device = runtime.setup(args.device, option="--device").device
             network = restored(run, saved, args.step)
             driver = f"{NETWORK} of {args.checkpoint} at step {network.step}, on {device}"
-        run = _as_seen(run)
+        run = as_driven(run)
         env = make_env(run.env, render)
         stack.callback(env.close)
         description = describe(env)
@@ -162,7 +162,7 @@ def restored(run: RunConfig, saved: Checkpoints | StoredPolicy, step: int | None
     return Network(agent, params, found)
 
 
-def _as_seen(run: RunConfig) -> RunConfig:
+def as_driven(run: RunConfig) -> RunConfig:
     """The run with environments to be driven in: without what losses alone are told, and no end at a red light."""
     if isinstance(run.env, EnvConfig):
         return dataclasses.replace(run, env=dataclasses.replace(run.env, privileged=False, rules=False, expert=""))

@@ -1,4 +1,4 @@
-"""python -m avtd3_jax.drive: shows a trained policy on a random route in traffic: a video, a map and a table.
+"""python -m avtd3_jax.drive --seed 3: shows a trained policy on a random route in traffic: a video, a map, a table.
 
 Without --checkpoint it is the policy that comes with the package. The route, the others and the weather are drawn from
 the seed; the same seed shows the same drive.

@@ -37,7 +37,6 @@ MEASUREMENTS = {
     "envloop": Measurement("--repetitions 5", "--steps 50 --repetitions 1 --rows 'no camera' '20 NPC vehicles'", 3),
     "first_update": Measurement("", "--repetitions 1 --batch 8", 1),
     "train": Measurement("", "--scenarios empty --batches 8 --envs 1 --seconds 0.5 --repetitions 1", 17),
-    "small": Measurement("", "--env Pendulum-v1 --seconds 0.5 --repetitions 1", 4),
     "scaling": Measurement("", "--quick", 5),
 }
 

@@ -35,7 +35,7 @@ def covered(suite_points, driven):
 
 def test_no_training_route_is_a_suites_route(selector):
     """At most half of any suite route is driven in one training episode."""
-    suite = [selector.of(name, 0).route.points for name in load_suite("town01-nav").route_names()]
+    suite = [selector.of(name, 0).route.points for name in load_suite("town01-nav").towns[0].route_names()]
     shares = []
     for seed in range(40):
         driven = selector.of("random", seed).route.points

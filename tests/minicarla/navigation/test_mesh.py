@@ -63,7 +63,11 @@ def test_crossings_make_one_piece_of_a_towns_pavements(mesh: PolygonMesh) -> Non
 def test_every_arm_of_a_junction_has_a_crossing_behind_its_stop_line(name: str) -> None:
     town = load_town(name)
     crossings = np.count_nonzero(build_mesh(town).areas == Area.CROSSWALK)
-    assert crossings == len(town.lights) == len(crosswalks(town.carla_map))
+    assert crossings == len(crosswalks(town.carla_map))
+    if name.startswith("Rings"):  # its roundabouts have crossings, and no lights
+        assert crossings > len(town.lights)
+        return
+    assert crossings == len(town.lights)
     stops = [stop for light in town.lights for stop in light.stop_boxes]
     for outline in crosswalks(town.carla_map):
         middle = outline.mean(axis=0)

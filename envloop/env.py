@@ -379,6 +379,12 @@ class CarlaEnv(gym.Env):
         at_light, at_red = car.light()
         self._light = "red" if at_red else "free" if at_light else ""
         off_lane = self.route_task.is_off_lane(episode.projection)
+        may_wait = ego.speed_mps < _WAITING_MPS
+        met: list[Obstacle] = []
+        if may_wait or self.config.rules:
+            scene = self._ensure_scene().lookout.look(ego.x, ego.y)
+            met = self._obstacles(ego, episode.projection.s, scene)
+        person_m = min((each.gap_m for each in met if each.kind in PEOPLE), default=math.inf)
         return Measurements(
             ego=ego,
             collisions=car.collisions(frame),
@@ -386,21 +392,9 @@ class CarlaEnv(gym.Env):
             off_road=off_lane and car.off_road(self.simulator.map),
             at_light=at_light,
             at_red=at_red,
-            held=ego.speed_mps < _WAITING_MPS and self._is_held(episode, ego),
-            person=self._person(episode, ego) if self.config.rules else Lead(),
+            held=may_wait and any(is_waiting(each.gap_m, self.config.reward) for each in met),
+            person=Lead(person_m, ego.speed_mps) if self.config.rules else Lead(),
         )
-
-    def _person(self, episode: Episode, ego: EgoState) -> Lead:
-        """The nearest person on the route or about to step on it."""
-        scene = self._ensure_scene().lookout.look(ego.x, ego.y)
-        people = [each for each in self._obstacles(ego, episode.projection.s, scene) if each.kind in PEOPLE]
-        return Lead(min((each.gap_m for each in people), default=math.inf), ego.speed_mps)
-
-    def _is_held(self, episode: Episode, ego: EgoState) -> bool:
-        """Whether the rules of the road keep the car where it is."""
-        scene = self._ensure_scene().lookout.look(ego.x, ego.y)
-        met = self._obstacles(ego, episode.projection.s, scene)
-        return any(is_waiting(obstacle.gap_m, self.config.reward) for obstacle in met)
 
     def _obstacles(self, ego: EgoState, s: float, scene: RoadScene) -> list[Obstacle]:
         return obstacles(ego, s, self.route_task.route, scene, self.route_task.profile.at)

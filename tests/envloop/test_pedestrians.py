@@ -61,10 +61,14 @@ def test_a_pedestrian_that_is_hit_is_counted_as_one(make_env):
     world = env.simulator.world
     place = world.get_actors().filter("vehicle.*")[0].get_transform()
     ahead = place.location + 12.0 * place.get_forward_vector() + carla.Location(z=1.0)
-    world.spawn_actor(world.get_blueprint_library().find("walker.pedestrian.0001"), carla.Transform(ahead))
-    for _ in range(50):
-        *_, ended, _, info = env.step(np.array([0.0, 1.0], np.float32))
-        if ended:
-            break
+    blueprint = world.get_blueprint_library().find("walker.pedestrian.0001")
+    walker = world.spawn_actor(blueprint, carla.Transform(ahead))
+    try:
+        for _ in range(50):
+            *_, ended, _, info = env.step(np.array([0.0, 1.0], np.float32))
+            if ended:
+                break
+    finally:
+        walker.destroy()  # the server is other tests' too: they would run into it
     assert info["reason"] == "collision"
     assert env.episode.result()["pedestrian_collisions"] == env.episode.result()["collisions"] == 1

@@ -376,8 +376,7 @@ class CarlaEnv(gym.Env):
     def _measure(self, frame: int, episode: Episode) -> Measurements:
         car = self._ego
         ego = car.state()
-        at_light, at_red = car.light()
-        self._light = "red" if at_red else "free" if at_light else ""
+        self._light = car.light()
         off_lane = self.route_task.is_off_lane(episode.projection)
         may_wait = ego.speed_mps < _WAITING_MPS
         met: list[Obstacle] = []
@@ -390,8 +389,8 @@ class CarlaEnv(gym.Env):
             collisions=car.collisions(frame),
             lead=self._lead(episode.projection.s, ego) if self.npcs else Lead(),
             off_road=off_lane and car.off_road(self.simulator.map),
-            at_light=at_light,
-            at_red=at_red,
+            at_light=bool(self._light),
+            at_red=self._light == "red",
             held=may_wait and any(is_waiting(each.gap_m, self.config.reward) for each in met),
             person=Lead(person_m, ego.speed_mps) if self.config.rules else Lead(),
         )

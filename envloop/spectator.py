@@ -47,7 +47,7 @@ class Moment:
       pose: the ego's x, y (m) and yaw (deg).
       speed_mps: the ego's, m/s.
       steer, accel: the action.
-      light: "red", "free" (another colour), or "" where the ego stands in front of none.
+      light: state of the traffic light in whose zone the ego is, as `EgoVehicle.light` says it; "" in none.
       reward: of the decision.
     """
 

@@ -83,7 +83,7 @@ class LiveRun:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    run = LiveRun(tmp_path_factory.mktemp("pages") / "a run")
+    run = LiveRun(tmp_path_factory.mktemp("pages") / "a run that has a long name, as some do")
     yield run
     run.stop()
 
@@ -228,6 +228,27 @@ def test_every_evaluation_has_its_tracks_on_the_map(opened, live):
     heading.click()
     shown = opened.each("#episodes tbody td:nth-child(4)", "parseFloat(one.textContent)")
     assert shown == sorted(shown, reverse=True)
+
+
+def test_several_towns_stand_apart_each_with_its_name(opened):
+    """Two towns with the same coordinates: one is moved, with what was driven there."""
+    second = """
+      const first = data.evaluations[0].episodes;
+      data.maps.second = { ...data.maps[first[0].map], town: "Carla/Maps/Second" };
+      const episodes = [first[0], { ...first[0], number: 1, map: "second" }];
+      data.evaluations.push({ ...data.evaluations[0], episodes });
+      showEvaluation(data.evaluations.length - 1);
+    """
+    opened.page.evaluate(f"() => {{ {second} }}")
+    (names,) = opened.each("#map", "one.layout.annotations.map((note) => note.text)")
+    assert names == ["Town01", "Second"]
+    (starts,) = opened.each("#map", "one.data.slice(-2).map((trace) => trace.x[0])")
+    (widths,) = opened.each(
+        "#map",
+        "one.data.slice(0, 2).map((roads) => Math.max(...roads.x) - Math.min(...roads.x.filter((x) => x !== null)))",
+    )
+    assert starts[1] - starts[0] > widths[0] == pytest.approx(widths[1])
+    opened.page.evaluate("data.evaluations.pop(); delete data.maps.second; showEvaluation(0)")
 
 
 def test_filters_filter_and_the_order_orders(opened):

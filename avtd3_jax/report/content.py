@@ -45,7 +45,7 @@ def content(runs: Sequence[Run], room: int) -> dict[str, Any]:
     }
     newest_first = sorted(
         ((number, one) for number, run in enumerate(runs) for one in run.evaluations),
-        key=lambda pair: (pair[1].step is None, -(pair[1].step or 0)),
+        key=lambda pair: (pair[1].step is None, -(pair[1].step or 0), -pair[1].written),
     )
     tracks_left = min(_TRACKS, room // 3)
     for number, evaluation in newest_first:

@@ -24,12 +24,14 @@ class Panel:
       of: the curve of a run; None where it has none.
       unit: of its vertical axis.
       log: whether that axis is logarithmic.
+      share: whether that axis goes from 0 to 100 %.
     """
 
     title: str
     of: Callable[[Run], Curve | None]
     unit: str = ""
     log: bool = False
+    share: bool = False
 
 
 def evaluated(name: str) -> Callable[[Run], Curve | None]:
@@ -71,8 +73,8 @@ def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "Evaluations in training",
             "The policy without noise, on episodes that training never sees.",
             [
-                Panel("Success", evaluated("success"), "share of episodes"),
-                Panel("Route completion", evaluated("route_completion"), "share of the route"),
+                Panel("Success", evaluated("success"), "of episodes", share=True),
+                Panel("Route completion", evaluated("route_completion"), "of the route", share=True),
                 Panel("Return", evaluated("return")),
                 Panel("Collisions", evaluated("collisions_per_km"), "per km"),
                 Panel("Driving score 2.1", evaluated("driving_score_21"), "0 to 100"),
@@ -84,8 +86,8 @@ def sections(runs: Sequence[Run]) -> list[dict[str, Any]]:
             f"With exploration noise; means over {_EPISODES} episodes.",
             [
                 Panel("Return", logged("episode/return", _EPISODES)),
-                Panel("Success", logged("episode/success", _EPISODES), "share of episodes"),
-                Panel("Route completion", logged("episode/route_completion", _EPISODES), "share of the route"),
+                Panel("Success", logged("episode/success", _EPISODES), "of episodes", share=True),
+                Panel("Route completion", logged("episode/route_completion", _EPISODES), "of the route", share=True),
                 Panel("Length", logged("episode/length", _EPISODES), "steps"),
             ],
         ),
@@ -145,18 +147,36 @@ def _figure(panel: Panel, runs: Sequence[Run]) -> dict[str, Any] | None:
         )
     if not figure.data:
         return None
-    positive = all(value is not None and value > 0 for trace in figure.data for value in trace.y)
+    shown = [value for trace in figure.data for value in trace.y]
     figure.update_layout(
         height=230,
         margin={"l": 52, "r": 8, "t": 8, "b": 36},
         showlegend=False,
         hovermode="x unified",
         xaxis={"title": {"text": "environment steps"}, "rangemode": "tozero"},
-        yaxis={"title": {"text": panel.unit}, "type": "log" if panel.log and positive else "linear", "nticks": 5},
+        yaxis={"title": {"text": panel.unit}, **_axis(panel, shown)},
         template=None,  # the larger part of a plot's JSON otherwise
     )
     made: dict[str, Any] = json.loads(figure.to_json())
     return made
+
+
+def _axis(panel: Panel, values: Sequence[float | None]) -> dict[str, Any]:
+    """What Plotly is told of the vertical axis on which `values` are drawn."""
+    if panel.share:
+        return {"range": [-0.04, 1.04], "tickformat": ".0%", "nticks": 5}
+    positive = [value for value in values if value is not None and value > 0.0]
+    if panel.log and len(positive) == len(values):
+        return {"type": "log", "tickvals": _log_ticks(min(positive), max(positive))}
+    return {"nticks": 5}
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Whole powers of ten around low..high; with 2 and 5 of them where that makes no more than seven."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = [float(f"{digit}e{power}") for power in decades for digit in (1, 2, 5)]
+    within = [tick for tick in fine if low / 2 <= tick <= 2 * high]
+    return within if len(within) <= 7 else [10.0**power for power in decades]
 
 
 def _moving_mean(curve: Curve, window: int) -> Curve:

@@ -12,10 +12,11 @@ from avtd3_jax.report.event_files import Curve, read_scalars
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One file of `evaluations/`: its name without the ending, and its content."""
+    """One file of `evaluations/`: its name without the ending, its content, and when it was written (seconds)."""
 
     name: str
     result: Mapping[str, Any]
+    written: float
 
     @property
     def step(self) -> int | None:
@@ -40,7 +41,7 @@ class Run:
       folder: the directory.
       config, provenance: what the run wrote; {} for none.
       curve: the lines of `evaluations.jsonl`.
-      evaluations: in order of their steps, those of scripted policies last.
+      evaluations: in order of their steps and of their writing, those of scripted policies last.
       scalars: what TensorBoard shows, by tag.
       episodes: how many training episodes there were.
     """
@@ -80,8 +81,8 @@ def _evaluations(folder: Path) -> list[Evaluation]:
     for path in sorted(folder.glob("*.json")):
         result = _json(path)
         if result.get("episodes"):
-            found.append(Evaluation(path.stem, result))
-    return sorted(found, key=lambda one: (one.step is None, one.step or 0, one.name))
+            found.append(Evaluation(path.stem, result, path.stat().st_mtime))
+    return sorted(found, key=lambda one: (one.step is None, one.step or 0, one.written))
 
 
 def _json(path: Path) -> Mapping[str, Any]:

@@ -131,12 +131,12 @@ class EgoVehicle:
             ay=acceleration.y,
         )
 
-    def light(self) -> tuple[bool, bool]:
-        """Whether the car is in the zone in front of a traffic light, and whether that light is red."""
+    def light(self) -> str:
+        """The state of the traffic light whose zone the car is in: "red", "yellow", "green" or "off"; "" in no zone."""
         with carla_calls(self._address):
             if not self.vehicle.is_at_traffic_light():
-                return False, False
-            return True, self.vehicle.get_traffic_light_state() == carla.TrafficLightState.Red
+                return ""
+            return str(self.vehicle.get_traffic_light_state()).lower()
 
     def off_road(self, carla_map: carla.Map) -> bool:
         """Whether the car's centre is outside every driving lane."""

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 from avtd3_jax.report.__main__ import main
 from avtd3_jax.report.content import LIMIT
 from avtd3_jax.report.event_files import read_scalars
-from avtd3_jax.report.figures import MOST_POINTS
+from avtd3_jax.report.figures import MOST_POINTS, _log_ticks
 from avtd3_jax.report.page import in_script, report_html
 from avtd3_jax.report.run_data import read_run
 from avtd3_jax.report.settings_table import changed_settings
@@ -111,6 +113,30 @@ def test_runs_stand_side_by_side(tmp_path, capsys):
     assert [trace["name"] for trace in figure["data"]] == ["a", "b"]
     assert len({trace["line"]["dash"] for trace in figure["data"]}) == 2
     assert len(data["evaluations"]) == 4
+
+
+def test_the_newest_of_two_evaluations_of_one_step_comes_first(tmp_path):
+    run = made_run(tmp_path / "run", evaluations=1)
+    (first,) = (run / "evaluations").glob("*.json")
+    for name, age_s in (("step-0001000_a", 60.0), ("step-0001000_z", 120.0)):
+        path = first.with_name(f"{name}.json")
+        path.write_text(first.read_text().replace('"scenario": "0"', f'"suite": "{name[-1]}"'))
+        os.utime(path, (time.time() - age_s,) * 2)
+    first.unlink()
+    titles = [one["title"].split(": ")[1][0] for one in data_of(report_html([run]))["evaluations"]]
+    assert titles == ["a", "z"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.3, 4.0, [0.2, 0.5, 1.0, 2.0, 5.0]),
+        (2.0, 2.0, [1.0, 2.0]),
+        (1e-4, 1e2, [10.0**power for power in range(-4, 3)]),
+    ],
+)
+def test_a_logarithmic_axis_has_few_plain_numbers(low, high, ticks):
+    assert _log_ticks(low, high) == pytest.approx(ticks)
 
 
 def test_only_what_differs_from_the_defaults_is_listed(tmp_path):

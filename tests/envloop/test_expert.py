@@ -31,9 +31,9 @@ def test_it_waits_at_red_goes_on_at_green_and_is_smooth(make_env):
 
 
 def test_a_car_that_stands_at_red_is_not_blocked(make_env):
-    """Where nothing holds it up, it may stand for 5 s."""
+    """Where nothing holds it up, it may stand for 5 s. The clip of that names the light's colour."""
     env = make_env(observation="vector", route=ROUTE, action_repeat=2)
-    env.reset(seed=3, options={"start": "beginning"})
+    env.reset(seed=3, options={"start": "beginning", "record": True})
     policy = SCRIPTED["expert"](env, 3)
     while env.episode.projection.s < 50.0 or env.episode.ego.speed_mps > 0.05:
         env.step(policy(None))
@@ -45,7 +45,10 @@ def test_a_car_that_stands_at_red_is_not_blocked(make_env):
         world.freeze_all_traffic_lights(False)
     while env.road_scene().stop_lines[1].state == "red":
         env.step(BRAKE)
-    waited = 1
-    while not env.step(BRAKE)[3]:
+    waited, truncated = 0, False
+    while not truncated:
+        *_, truncated, info = env.step(BRAKE)
         waited += 1
     assert waited * env.config.decision_s == pytest.approx(5.0, abs=0.3)
+    lights = info["clip"]["steps"]["light"]
+    assert set(lights[5:]) == {env.road_scene().stop_lines[1].state} == {"green"}

@@ -62,7 +62,7 @@ def test_a_failed_episode_has_a_clip_of_every_decision_before_it(env, recorded):
     assert clip["fps"] == pytest.approx(1.0 / env.config.decision_s)
     assert clip["steps"]["steer"][1:] == [pytest.approx(0.6)] * (decisions - 1)
     assert clip["steps"]["speed_kmh"][-1] == pytest.approx(3.6 * last["speed_mps"], abs=0.01)
-    assert set(clip["steps"]["light"]) <= {"", "red", "free"}
+    assert set(clip["steps"]["light"]) <= {"", "red", "yellow", "green"}
     # Every picture is its own decision's: the policy's frames, small, are those of the clip.
     for frame, obs in zip(frames, seen, strict=True):
         small = cv2.resize(cv2.cvtColor(frame[:, :384], cv2.COLOR_RGB2GRAY), (84, 84), interpolation=cv2.INTER_AREA)

@@ -34,6 +34,8 @@ const styleOf = (reason) => data.outcomes[reason] ?? data.other;
 const METRICS = {
   driving_score_21: "driving score 2.1", mean_speed_kmh: "mean speed, km/h", mean_jerk: "mean jerk, m/s\u00b3",
 };
+const SHARES = ["success", "route_completion"];
+const measure = (name, value) => (SHARES.includes(name) ? percent(value) : number(value));
 const words = (reason) => (reason ?? "unknown").replaceAll("_", " ");
 
 /* Curves. */
@@ -55,21 +57,46 @@ function setAxis(chosen) {
 }
 
 /* Evaluations. */
+const MARGIN_M = 60; // around a town
+
+/** By how much each town's x and y are moved so that several of them fill a square, and [left, top] of its name. */
+function townShifts(towns) {
+  const boxes = towns.map((town) => {
+    const points = data.maps[town].lanes.flat();
+    const least = (i) => points.reduce((found, point) => Math.min(found, point[i]), Infinity);
+    const most = (i) => points.reduce((found, point) => Math.max(found, point[i]), -Infinity);
+    return { left: least(0), top: least(1), width: most(0) - least(0), height: most(1) - least(1) };
+  });
+  const width = Math.max(...boxes.map((box) => box.width)) + MARGIN_M;
+  const height = Math.max(...boxes.map((box) => box.height)) + MARGIN_M;
+  const columns = Math.ceil(Math.sqrt(towns.length));
+  return Object.fromEntries(towns.map((town, i) => {
+    const { left, top } = boxes[i];
+    const at = [(i % columns) * width, Math.floor(i / columns) * height];
+    return [town, towns.length > 1 ? [at[0] - left, at[1] - top, ...at] : [0, 0, left, top]];
+  }));
+}
+
+const townsOf = (evaluation) =>
+  [...new Set(evaluation.episodes.map((episode) => episode.map))].filter((map) => data.maps[map]);
+
+function townNames(evaluation) {
+  const towns = townsOf(evaluation);
+  return Object.entries(townShifts(towns)).map(([town, [, , x, y]]) => ({
+    x, y, text: data.maps[town].town.split("/").at(-1), showarrow: false, xanchor: "left", yanchor: "bottom",
+  }));
+}
+
 function tracksOf(evaluation) {
-  const towns = [...new Set(evaluation.episodes.map((episode) => episode.map))].filter((map) => data.maps[map]);
-  const traces = [], shifts = {};
-  let right = 0; // towns stand side by side
+  const towns = townsOf(evaluation);
+  const traces = [], shifts = townShifts(towns);
   for (const town of towns) {
-    const { lanes } = data.maps[town];
-    const xs = lanes.flatMap((lane) => lane.map((point) => point[0]));
-    const least = xs.reduce((a, b) => Math.min(a, b)), most = xs.reduce((a, b) => Math.max(a, b));
-    const shift = (shifts[town] = towns.length > 1 ? right - least : 0);
-    right += most - least + 100;
+    const [right, down] = shifts[town];
     const x = [], y = [];
-    for (const lane of lanes) {
-      for (const [px, py] of lane) { x.push(px + shift); y.push(py); }
-      x.push(lane[0][0] + shift, null);
-      y.push(lane[0][1], null);
+    for (const lane of data.maps[town].lanes) {
+      for (const [px, py] of lane) { x.push(px + right); y.push(py + down); }
+      x.push(lane[0][0] + right, null);
+      y.push(lane[0][1] + down, null);
     }
     traces.push({ x, y, mode: "lines", fill: "toself", fillcolor: "#d9dee3", line: { color: "#c3cad1", width: 0.5 },
                   hoverinfo: "skip", showlegend: false, name: "roads" });
@@ -82,8 +109,9 @@ function tracksOf(evaluation) {
     const name = words(episode.reason);
     const text = `episode ${episode.number}, ${episode.route}: ${name}, ${percent(episode.completion)} of the route`;
     const last = episode.track.length - 1;
+    const [right, down] = shifts[episode.map] ?? [0, 0];
     traces.push({
-      x: episode.track.map((point) => point[0] + (shifts[episode.map] ?? 0)), y: episode.track.map((point) => point[1]),
+      x: episode.track.map((point) => point[0] + right), y: episode.track.map((point) => point[1] + down),
       mode: "lines+markers", name, legendgroup: name, showlegend: !seen.has(name),
       line: { color: style.colour, dash: style.dash, width: 2.5 },
       marker: { color: style.colour, symbol: style.marker, line: { width: 1, color: "#ffffff" },
@@ -100,17 +128,18 @@ function showEvaluation(index) {
   byId("evaluation-note").textContent = `Simulator: ${evaluation.simulator}.`;
   const traces = tracksOf(evaluation);
   const driven = traces.some((trace) => trace.name !== "roads");
-  byId("map-note").textContent = driven ? "A marker is where a drive ended." : "No tracks are in this file.";
+  const roads = traces.some((trace) => trace.name === "roads") ? "" : " The roads were not recorded.";
+  byId("map-note").textContent = (driven ? "A marker is where a drive ended." : "No tracks are in this file.") + roads;
   Plotly.react(byId("map"), traces, {
     height: 420, margin: { l: 8, r: 8, t: 8, b: 8 }, font: FONT, hovermode: "closest",
     xaxis: { visible: false }, yaxis: { visible: false, scaleanchor: "x", autorange: "reversed" },
-    legend: { orientation: "h", y: -0.02 },
+    legend: { orientation: "h", y: -0.02 }, annotations: townNames(evaluation),
   }, CONFIG);
   const rows = evaluation.summary.map((row) => element("tr", {},
     element("th", { scope: "row", textContent: METRICS[row.name] ?? words(row.name) }),
-    element("td", { className: "number", textContent: number(row.mean) }),
-    element("td", { className: "number",
-                    textContent: row.low === null || row.low === undefined ? "" : `${number(row.low)} .. ${number(row.high)}` })));
+    element("td", { className: "number", textContent: measure(row.name, row.mean) }),
+    element("td", { className: "number", textContent: row.low === null || row.low === undefined ? ""
+      : `${measure(row.name, row.low)} .. ${measure(row.name, row.high)}` })));
   byId("summary").replaceChildren(...rows);
   const columns = [
     ["number", "episode"], ["route", "route"], ["reason", "ended by", words], ["completion", "completed", percent],
@@ -223,7 +252,7 @@ function startCard(card) {
   const show = (i) => {
     slider.value = i;
     const pedal = steps.accel[i] > 0 ? "throttle" : "brake";
-    const light = steps.light[i] === "red" ? ", light red" : steps.light[i] === "free" ? ", light not red" : "";
+    const light = steps.light[i] ? `, light ${LIGHTS[steps.light[i]]?.words ?? steps.light[i]}` : "";
     const text = `${((i - last) / steps.fps).toFixed(1)} s: ${steps.speed_kmh[i].toFixed(0)} km/h, steer ${steps.steer[i].toFixed(2)}, ` +
       `${pedal} ${Math.abs(steps.accel[i]).toFixed(2)}${light}`;
     readout.textContent = text;
@@ -246,15 +275,26 @@ function startCard(card) {
   show(0);
 }
 
+/* Of the traffic light in whose zone the car is */
+const LIGHTS = {
+  red: { words: "red", color: "#D55E00", symbol: "square" },
+  yellow: { words: "yellow", color: "#E69F00", symbol: "diamond" },
+  green: { words: "green", color: "#009E73", symbol: "circle" },
+  off: { words: "off", color: "#000000", symbol: "x" },
+};
+
 function drawSteps(plot, steps, last) {
   const x = steps.speed_kmh.map((_, i) => (i - last) / steps.fps);
   const line = (y, name, color, dash, yaxis) => ({ x, y, name, mode: "lines", line: { color, dash, width: 2 }, yaxis });
-  const red = steps.light.map((light) => (light === "red" ? 1.05 : null));
+  const lights = Object.entries(LIGHTS).filter(([state]) => steps.light.includes(state)).map(([state, { words, color, symbol }]) => ({
+    x, y: steps.light.map((light) => (light === state ? 1.05 : null)), name: `light ${words}`, mode: "markers",
+    marker: { color, symbol, size: 6 }, yaxis: "y2",
+  }));
   Plotly.newPlot(plot, [
     line(steps.speed_kmh, "km/h", "#0072B2", "solid", "y"),
     line(steps.steer, "steer", "#D55E00", "dash", "y2"),
     line(steps.accel, "throttle or brake", "#009E73", "dot", "y2"),
-    { x, y: red, name: "red light", mode: "markers", marker: { color: "#000000", symbol: "square", size: 5 }, yaxis: "y2" },
+    ...lights,
   ], {
     height: 190, margin: { l: 34, r: 28, t: 42, b: 22 }, font: { ...FONT, size: 11 },
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },

@@ -17,6 +17,7 @@ from envloop.task.road_scene import RoadScene
 from envloop.task.route import Projection, Route, SpeedProfile, SpeedRules
 
 _STANDING_MPS = 0.15
+_AT_LINE_M = 0.3  # left in front of what no room need be left for
 _HOLDING = -0.3  # the brake that keeps it where it stands
 
 
@@ -28,19 +29,22 @@ class ExpertConfig:
       accel, braking: comfortable, m/s^2: the model's a and b.
       headway_s: time gap to who drives ahead.
       stand_m: distance to who stands ahead.
+      creep_m: who has come to stand no further than this from where it is to stand does not creep nearer.
       braking_max: m/s^2.
       jerk: at which it speeds up or eases the brake, m/s^3.
       jerk_braking: at which it begins to brake, m/s^3; harder where `accel_urgent` is asked for.
       accel_urgent: m/s^2.
       bend_accel, bend_braking: of its own speed in bends, within the legal one; see SpeedRules.
       drive_gain, drag_per_s, brake_gain: acceleration at full throttle (m/s^2), drag by speed (1/s), deceleration at
-        full brake (m/s^2) of a Model 3; what they miss is made up for by feedback on speed.
+        full brake (m/s^2) of a Model 3.
+      speed_gain: of the feedback on speed that makes up for what they miss, 1/s.
     """
 
     accel: float = 1.6
     braking: float = 1.8
     headway_s: float = 0.9
     stand_m: float = 2.5
+    creep_m: float = 2.0
     braking_max: float = 7.0
     jerk: float = 2.0
     jerk_braking: float = 3.5
@@ -50,6 +54,11 @@ class ExpertConfig:
     drive_gain: float = 4.7
     drag_per_s: float = 0.12
     brake_gain: float = 7.5
+    speed_gain: float = 1.0
+
+
+AT_ONCE = ExpertConfig(jerk=math.inf, jerk_braking=math.inf, speed_gain=0.0)
+"""Without memory: what it does is a function of what is there now. One who sees no more than that can learn it."""
 
 
 class Expert:
@@ -76,10 +85,22 @@ class Expert:
         self.obstacles = sorted(met, key=lambda each: self._behind(each, speed))
         wanted = min([self._free(projection.s, speed), *(self._behind(each, speed) for each in self.obstacles[:1])])
         if speed < _STANDING_MPS:
+            wanted = min(wanted, 0.0) if self._stays() else wanted
             self._accel = min(self._accel, 0.0) if wanted <= 0.0 else max(self._accel, 0.0)  # brakes let go at once
         self._accel = self._eased(max(wanted, -self._config.braking_max), dt_s)
         steer = pure_pursuit(ego, self._route, projection, self._steering)
         return np.array([steer, self._pedal(speed, dt_s)], dtype=np.float32)
+
+    def _stays(self) -> bool:
+        """Whether it stands near enough to what stands there."""
+        first = next(iter(self.obstacles), None)
+        if first is None or first.speed_mps >= _STANDING_MPS:
+            return False
+        return first.gap_m < self._room(first) + self._config.creep_m
+
+    def _room(self, obstacle: Obstacle) -> float:
+        """Free metres to leave in front of an obstacle."""
+        return _AT_LINE_M if obstacle.stands else self._config.stand_m
 
     def _free(self, s: float, speed: float) -> float:
         """Acceleration towards the speed of the road, m/s^2."""
@@ -93,10 +114,9 @@ class Expert:
         """The model's acceleration behind an obstacle, m/s^2."""
         config = self._config
         closing = speed - obstacle.speed_mps
-        stand = 0.3 if obstacle.stands else config.stand_m
         headway = 0.3 if obstacle.stands else config.headway_s
         braking = speed * closing / (2.0 * math.sqrt(config.accel * config.braking))
-        wished = stand + max(0.0, speed * headway + braking)
+        wished = self._room(obstacle) + max(0.0, speed * headway + braking)
         gap = max(obstacle.gap_m, 0.05)
         free = 1.0 - (speed / self._profile.rules.limit_mps) ** 4
         return config.accel * (free - (wished / gap) ** 2)
@@ -116,7 +136,8 @@ class Expert:
             return _HOLDING
         meant = speed if self._speed is None else self._speed
         self._speed = min(max(meant + self._accel * dt_s, speed - 0.5, 0.0), speed + 0.5)
-        asked = self._accel + 1.0 * (self._speed - speed - self._accel * dt_s) + config.drag_per_s * (speed + 1.0)
+        missed = self._speed - speed - self._accel * dt_s
+        asked = self._accel + config.speed_gain * missed + config.drag_per_s * (speed + 1.0)
         if asked >= 0.0:
             return min(1.0, asked / (config.drive_gain + config.drag_per_s * speed))
         return max(-1.0, asked / config.brake_gain)

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 
-from envloop.baselines.policies import SCRIPTED, Policy
+from envloop.baselines.policies import LABELLERS, Policy
 from envloop.env import CarlaEnv, Observation
 from envloop.errors import TaskError
 
@@ -19,10 +19,10 @@ class ExpertLabels(gym.Wrapper):
     """
 
     def __init__(self, env: CarlaEnv, driver: str) -> None:
-        """`driver`: one of `SCRIPTED`."""
+        """`driver`: one of `LABELLERS`."""
         super().__init__(env)
         self._carla = env
-        self._make_policy = SCRIPTED[driver]
+        self._make_policy = LABELLERS[driver]
         self._policy: Policy
         self.observation_space = labelled(env.observation_space)
 
@@ -49,5 +49,5 @@ def labelled(space: gym.Space) -> spaces.Dict:
 
 def check_driver(name: str) -> None:
     """Raises TaskError where there is no scripted driver of that name."""
-    if name not in SCRIPTED:
-        raise TaskError(f"expert is {name!r}; choose one of {', '.join(SCRIPTED)}, or leave it empty.")
+    if name not in LABELLERS:
+        raise TaskError(f"expert is {name!r}; choose one of {', '.join(LABELLERS)}, or leave it empty.")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.baselines.expert import Expert
+from envloop.baselines.expert import AT_ONCE, Expert, ExpertConfig
 from envloop.baselines.route_follower import RouteFollower
 from envloop.env import CarlaEnv, action_space
 from envloop.seeding import EpisodeStream, generator
@@ -47,7 +47,16 @@ def expert(env: CarlaEnv, seed: int) -> Policy:
 
     It is privileged: the simulator tells it everything that is around.
     """
-    driver = Expert(env.route_task.route, env.config.speed)
+    return _expert(env, ExpertConfig())
+
+
+def expert_at_once(env: CarlaEnv, seed: int) -> Policy:
+    """The `expert` without its memory: the same state, the same action."""
+    return _expert(env, AT_ONCE)
+
+
+def _expert(env: CarlaEnv, config: ExpertConfig) -> Policy:
+    driver = Expert(env.route_task.route, env.config.speed, config)
 
     def act(_: Any) -> NDArray[np.float32]:
         return driver.act(env.episode.ego, env.episode.projection, env.road_scene(), env.config.decision_s)
@@ -69,3 +78,5 @@ SCRIPTED: Mapping[str, PolicyMaker] = {
     "expert": expert,
     "random": uniform,
 }
+LABELLERS: Mapping[str, PolicyMaker] = {**SCRIPTED, "expert": expert_at_once}
+"""Who says what it would do while another one drives."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.task.right_of_way import HALF_LENGTH_M, PEOPLE, Obstacle
+from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, PEOPLE, Obstacle
 from envloop.task.road_scene import StopLine
 
 REACH_M = 40.0
@@ -46,7 +46,7 @@ def affordances(
         closing = (speed_mps - lead.speed_mps) / _SPEED_MPS
         numbers[0:2] = _nearness(lead.gap_m), min(max(closing, -1.0), 1.0)
     ahead = (line.s - s - HALF_LENGTH_M for line in stop_lines), (line.state for line in stop_lines)
-    line = next(((gap, state) for gap, state in zip(*ahead, strict=True) if gap >= 0.0), None)
+    line = next(((gap, state) for gap, state in zip(*ahead, strict=True) if gap >= -CAUTION.past_line_m), None)
     if line is not None and line[0] < REACH_M and line[1] in _LIGHTS:
         numbers[2 + _LIGHTS.index(line[1])] = 1.0
         numbers[5] = _nearness(line[0])

@@ -34,8 +34,10 @@ class Caution:
       beside_m: between the ego's side and a vehicle's that does not concern it.
       beside_person_m: the same for a person.
       before_line_m: of the front bumper, where it stands before a junction.
+      past_line_m: of the front bumper: who can stop no further than this beyond a red light's line has not run it, and
+        stays.
       yellow_braking: a yellow light is for who can stop at this deceleration, m/s^2.
-      red_braking: a red light that came on where this is not enough any more is driven past, m/s^2.
+      red_braking: a red light is driven past where this is not enough any more, m/s^2.
       apart_s: ego and another pass the same place at least so long after each other.
       room_m: behind a junction, beyond the ego's length, before it drives in.
       moving_mps: who drives slower than this is about to stand.
@@ -44,6 +46,7 @@ class Caution:
     beside_m: float = 0.35
     beside_person_m: float = 0.7
     before_line_m: float = 1.2
+    past_line_m: float = 2.0
     yellow_braking: float = 2.5
     red_braking: float = 7.0
     apart_s: float = 0.7
@@ -106,11 +109,13 @@ def obstacles(
 def _red_lights(front: float, speed: float, scene: RoadScene, caution: Caution) -> list[Obstacle]:
     found = []
     for line in scene.stop_lines:
-        gap = line.s - caution.before_line_m - front
-        if line.state not in ("red", "yellow") or gap < -caution.before_line_m:
+        to_line = line.s - front
+        if line.state not in ("red", "yellow") or to_line < -caution.past_line_m:
             continue
-        needed = speed * speed / (2.0 * max(gap, 0.1))
-        if needed <= (caution.red_braking if line.state == "red" else caution.yellow_braking):
+        gap = to_line - caution.before_line_m
+        red = line.state == "red"
+        room, braking = (to_line + caution.past_line_m, caution.red_braking) if red else (gap, caution.yellow_braking)
+        if speed * speed <= 2.0 * max(room, 0.1) * braking:
             found.append(Obstacle(max(gap, 0.0), 0.0, line.state, stands=True))
     return found
 

@@ -39,6 +39,12 @@ def test_the_next_light_is_told_also_when_it_is_green(state: LightState, index: 
     assert told(lines=lines) == {AFFORDANCES[index]: 1.0, AFFORDANCES[5]: pytest.approx(0.75)}
 
 
+def test_a_light_is_told_to_who_stands_on_its_line():
+    front = 50.0 + HALF_LENGTH_M
+    assert told(lines=(StopLine(front - 1.5, "red"),)) == {AFFORDANCES[2]: 1.0, AFFORDANCES[5]: 1.0}
+    assert told(lines=(StopLine(front - 2.5, "red"),)) == {}
+
+
 def test_a_light_that_is_off_or_out_of_reach_is_none():
     assert told(lines=(StopLine(70.0, "off"),)) == {}
     assert told(lines=(StopLine(50.0 + HALF_LENGTH_M + 41.0, "red"),)) == {}

@@ -47,8 +47,20 @@ def test_a_yellow_light_is_for_who_can_stop_in_comfort():
         assert len(met(RoadScene(stop_lines=(StopLine(FRONT + needed_m + more_m, "yellow"),)))) == expected
 
 
-def test_a_line_that_is_passed_holds_nobody():
+def test_a_red_line_that_was_passed_too_fast_holds_nobody():
     assert not met(RoadScene(stop_lines=(StopLine(FRONT - 0.1, "red"),)))
+
+
+@pytest.mark.parametrize(("past_m", "state", "held"), [(1.5, "red", True), (1.5, "green", False), (2.5, "red", False)])
+def test_who_stands_with_its_bumper_over_a_red_line_has_not_run_it_and_stays(past_m, state, held):
+    obstacles = met(RoadScene(stop_lines=(StopLine(FRONT - past_m, state),)), speed=0.3)
+    assert [(each.gap_m, each.kind) for each in obstacles] == ([(0.0, "red")] if held else [])
+
+
+def test_a_red_light_is_braked_for_as_long_as_it_need_not_be_run():
+    """8 m/s at 7 m/s^2 take 4.6 m, 2 m of which lie past the line."""
+    for before_m, expected in ((2.7, ["red"]), (2.4, [])):
+        assert kinds(stop_lines=(StopLine(FRONT + before_m, "red"),)) == expected
 
 
 def test_the_gap_to_who_drives_ahead_is_between_the_bumpers():

@@ -44,7 +44,9 @@ class RuntimeInfo:
         )
 
 
-def setup(device: str = "auto", cache_dir: str | Path | None = "auto", option: str = "device") -> RuntimeInfo:
+def setup(
+    device: str = "auto", cache_dir: str | Path | None = "auto", option: str = "device", several_devices: bool = False
+) -> RuntimeInfo:
     """Chooses the device, sets XLA flags that were tested with this jaxlib, and turns on the compile cache.
 
     On a CPU it also has glibc keep freed memory (see `_keep_freed_memory`).
@@ -54,6 +56,7 @@ def setup(device: str = "auto", cache_dir: str | Path | None = "auto", option: s
       cache_dir: directory of the persistent compile cache; "auto" for one under the user's cache directory, None for
         none. One that cannot be written gives a warning and no cache.
       option: what a user gives `device` by, such as "--device": errors name it.
+      several_devices: whether one program will run on several; on CPUs each is then waited for.
 
     Raises:
       RuntimeSetupError: the device is absent, or JAX has started already with another one.
@@ -70,6 +73,9 @@ def setup(device: str = "auto", cache_dir: str | Path | None = "auto", option: s
     jax.config.update("jax_numpy_rank_promotion", "raise")
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
+    if several_devices:
+        # Programs that wait for each other's parts fill XLA:CPU's threads, and none goes on.
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
     used_cache = _enable_compile_cache(cache_dir)
     found = _first_device(device, option)
     if found.platform == "cpu":

@@ -4,9 +4,9 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from tqdm import tqdm
 
 from avtd3_jax import runtime
+from avtd3_jax.agent.placement import place
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.commands import OWN_ERRORS, run_command
 from avtd3_jax.errors import CheckpointError, ConfigError
@@ -31,7 +32,8 @@ from avtd3_jax.training.provenance import machine_record, source_record
 from avtd3_jax.training.run_directory import held, new_directory, tracebacks_kept, writing
 from avtd3_jax.training.stop_signal import StopSignal
 from avtd3_jax.training.trainer import Counters, Policy
-from envloop.make import simulator_of, spaces_of
+from envloop.make import AnyEnvConfig, simulator_of, spaces_of
+from envloop.workers.backend import Backend
 from envloop.workers.pool import EnvPool
 
 _CONFIG = flags.DEFINE_string(
@@ -54,14 +56,16 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     run = parse(values)
     with ExitStack() as stack:
         timer = PhaseTimer()
-        opening = stack.enter_context(_opening(run, timer))  # first: a simulator's start takes longest
-        info = runtime.setup(run.device, option="--config.device")
+        kind = stack.enter_context(_cluster(run))
+        opening = stack.enter_context(_opening(run, timer, kind))  # first: a simulator's start takes longest
+        info = runtime.setup(run.device, option="--config.device", several_devices=run.devices != "1")
         stack.enter_context(held(workdir, resume))
         stack.enter_context(tracebacks_kept(workdir, OWN_ERRORS))
         checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))
         if resume:
             _check_resumable(values, checkpoints, workdir)
-        parts = build_parts(run, *spaces_of(run.env))
+        placement = place(run.devices, run.batch_size, info.platform)
+        parts = build_parts(run, *spaces_of(run.env), placement)
         state = parts.agent.init(run.seed)
         progress: dict[str, Any] = {}
         if resume and checkpoints.steps():
@@ -115,10 +119,26 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
 
 
 @contextmanager
-def _opening(run: RunConfig, timer: PhaseTimer) -> Iterator[Future[EnvPool]]:
+def _cluster(run: RunConfig) -> Iterator[Callable[[AnyEnvConfig], Backend] | None]:
+    """What makes environments on a Ray cluster, where the configuration asks for it."""
+    if run.fleet.backend == "processes":
+        yield None
+        return
+    from envloop.workers.ray_cluster import RayCluster
+    from envloop.workers.ray_env import RayEnv
+
+    with closing(RayCluster(run.fleet, run.num_envs)) as cluster:
+        print(f"fleet      {run.num_envs} environments on Ray at {cluster}", flush=True)
+        yield partial(RayEnv, run.fleet, cluster)
+
+
+@contextmanager
+def _opening(
+    run: RunConfig, timer: PhaseTimer, kind: Callable[[AnyEnvConfig], Backend] | None
+) -> Iterator[Future[EnvPool]]:
     """The environments, being opened on a thread of their own: simulators start while the learner compiles."""
     with ThreadPoolExecutor(1, thread_name_prefix="environments") as executor:
-        opening = executor.submit(EnvPool, run.environments(), timer)
+        opening = executor.submit(EnvPool, run.environments(), timer, kind)
         try:
             yield opening
         finally:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from avtd3_jax.agent.interface import TrainState
+from avtd3_jax.agent.placement import Placement, lying_whole, tracing
 from avtd3_jax.errors import InputError
 from avtd3_jax.replay.batch import Batch
 
@@ -16,6 +17,7 @@ class _Agent(Protocol):
     """What is repeated: an update that trains the actor every `config.policy_delay`-th time."""
 
     config: Any
+    placement: Placement | None
 
     def traced_update(self, state: TrainState, batch: Batch, *, update_actor: bool) -> tuple[TrainState, jax.Array]: ...
     def metric_names(self, update_actor: bool) -> tuple[str, ...]: ...
@@ -43,13 +45,15 @@ class FusedUpdates:
         self.count = count
         self.trace_count = 0
         self._agent = agent
-        self._jit = jax.jit(self._traced, donate_argnums=0)
+        self._jit = jax.jit(self._traced, donate_argnums=0, **lying_whole(agent.placement))
         self._executable: jax.stages.Compiled | None = None
 
     def compile(self, state: TrainState, batch: Batch) -> None:
         """Compiles for `count` batches of the shapes of `batch`, whose leaves may be shapes alone."""
         if self._executable is None:
-            self._executable = self._jit.lower(state, (batch,) * self.count).compile()
+            with tracing(self._agent.placement):
+                lowered = self._jit.lower(state, (batch,) * self.count)
+            self._executable = lowered.compile()
 
     def __call__(self, state: TrainState, batches: Sequence[Batch]) -> tuple[TrainState, jax.Array]:
         """`count` updates, the first of which is number 0 of a cycle; `state` is donated.

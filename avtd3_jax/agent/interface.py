@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from avtd3_jax.agent.placement import Placement
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.replay.batch import Batch
 
@@ -60,6 +61,7 @@ class Agent(Hashable, Protocol):
     obs_spec: ObsSpec
     action_spec: ActionSpec
     config: Any
+    placement: Placement | None
     encoder: nn.Module
     actor: nn.Module
     critic: nn.Module

@@ -4,13 +4,14 @@ from typing import Any, NamedTuple
 
 from avtd3_jax.agent.config import TD3Config
 from avtd3_jax.agent.interface import Agent
+from avtd3_jax.agent.placement import Placement
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.errors import ConfigError
 
 
 class Algorithm(NamedTuple):
-    """An agent's class, called with (obs_spec, action_spec, config), and its configuration's: TD3Config, or a child."""
+    """An agent's class, called as TD3 is, and its configuration's: TD3Config, or a child."""
 
     agent: Any
     config: type[TD3Config]
@@ -26,7 +27,13 @@ def algorithm(name: str) -> Algorithm:
     return ALGORITHMS[name]
 
 
-def make_agent(name: str, obs_spec: ObsSpec, action_spec: ActionSpec, config: TD3Config) -> Agent:
+def make_agent(
+    name: str,
+    obs_spec: ObsSpec,
+    action_spec: ActionSpec,
+    config: TD3Config,
+    placement: Placement | None = None,
+) -> Agent:
     """The agent of algorithm `name`. Raises ConfigError or InputError where `config` does not fit."""
-    agent: Agent = algorithm(name).agent(obs_spec, action_spec, config)
+    agent: Agent = algorithm(name).agent(obs_spec, action_spec, config, placement)
     return agent

@@ -33,6 +33,7 @@ from avtd3_jax.agent.fused_updates import FusedUpdates
 from avtd3_jax.agent.interface import Group, Params, SeveralUpdates, TrainState
 from avtd3_jax.agent.networks import MLP, Actor, CriticEnsemble, Encoder
 from avtd3_jax.agent.optimizers import Optimizers
+from avtd3_jax.agent.placement import Placement, lying_whole, on_one_device, tracing
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.encoders import torchvision_weights
 from avtd3_jax.errors import ConfigError, InputError, NonFiniteError
@@ -67,7 +68,15 @@ class TD3:
     All state is in the `TrainState` that goes through `update`, whose buffers are donated: use only the one returned.
     """
 
-    def __init__(self, obs_spec: ObsSpec, action_spec: ActionSpec, config: TD3Config | None = None) -> None:
+    def __init__(
+        self,
+        obs_spec: ObsSpec,
+        action_spec: ActionSpec,
+        config: TD3Config | None = None,
+        placement: Placement | None = None,
+    ) -> None:
+        """`placement`: the devices that an update is computed on; None for JAX's default one."""
+        self.placement = placement
         self.obs_spec = obs_spec
         self.action_spec = action_spec
         self.config = config = config or TD3Config()
@@ -90,9 +99,11 @@ class TD3:
             self._auxiliary = MLP((obs_spec.privileged or 0) + (obs_spec.expert or 0), AUXILIARY_HIDDEN, dtype)
             rates[AUXILIARY] = _rate(config, config.critic_lr)
         self._optimizers = Optimizers(rates, config.tau)
-        self._jit_update = jax.jit(self.traced_update, static_argnames="update_actor", donate_argnums=0)
+        self._jit_update = jax.jit(
+            self.traced_update, static_argnames="update_actor", donate_argnums=0, **lying_whole(placement)
+        )
         self._jit_act = jax.jit(self._act)
-        self._jit_init = jax.jit(self._init)
+        self._jit_init = jax.jit(self._init, **lying_whole(placement))
         self._executables: dict[bool, jax.stages.Compiled] = {}
 
     def init(self, seed: int) -> TrainState:
@@ -156,7 +167,8 @@ class TD3:
     def act(self, params: Params, observation: Any) -> np.ndarray:
         """The policy's action [A] or [B, A], float32, for one observation of the space or a batch of them."""
         arrays, single = self.obs_spec.seen.batched(observation)
-        action = np.array(self._jit_act(self.acting_params(params), arrays.get("image"), arrays.get("vector")))
+        acting = on_one_device(self.acting_params(params))
+        action = np.array(self._jit_act(acting, arrays.get("image"), arrays.get("vector")))
         return action[0] if single else action
 
     def loss(
@@ -242,7 +254,8 @@ class TD3:
         costs = {}
         for update_actor in (False, True):
             if update_actor not in self._executables:
-                lowered = self._jit_update.lower(state, batch, update_actor=update_actor)
+                with tracing(self.placement):
+                    lowered = self._jit_update.lower(state, batch, update_actor=update_actor)
                 self._executables[update_actor] = lowered.compile()
             executable = self._executables[update_actor]
             cost, memory = executable.cost_analysis() or {}, executable.memory_analysis()

@@ -1,9 +1,13 @@
 """A replay's frames held on the device as well, so that a batch's indices travel there and its pictures do not."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from avtd3_jax.agent.placement import Placement
 from avtd3_jax.errors import InputError
 from avtd3_jax.replay.batch import Batch
 from avtd3_jax.replay.memory import check_memory
@@ -19,8 +23,10 @@ class DeviceReplay:
     checkpoint holds. One thread may sample while another adds to the replay.
     """
 
-    def __init__(self, replay: FrameReplay, device: jax.Device | None = None) -> None:
-        """Takes the device's memory at once; `device` is JAX's default one unless given.
+    def __init__(self, replay: FrameReplay, placement: Placement | None = None) -> None:
+        """Takes the device's memory at once: that of JAX's default one, or of every one in `placement`.
+
+        Each of several devices holds all frames, so that none asks another for its part of a batch.
 
         Raises:
           InputError: the observations have no image, or the frames do not fit the device's memory.
@@ -29,15 +35,14 @@ class DeviceReplay:
         if image is None:
             raise InputError("replay.device_resident is for frames, and the observations have no image: set it False.")
         self._replay = replay
-        self._device = device or jax.local_devices()[0]
         self._rows = replay.capacity
         self._grid = image[1:]
         self.nbytes = self.bytes_of(replay)
-        _check_device_memory(self.nbytes, self._device)
-        with jax.default_device(self._device):
-            self._frames = jnp.zeros((self._rows, self._grid[0] * self._grid[1]), jnp.uint8)
+        whole: Any = jax.local_devices()[0] if placement is None else placement.whole
+        _check_device_memory(self.nbytes, [whole] if placement is None else placement.devices)
+        self._frames = jnp.zeros((self._rows, self._grid[0] * self._grid[1]), jnp.uint8, device=whole)
         self._write = jax.jit(_write, donate_argnums=0)
-        self._take = jax.jit(self._traced_take)
+        self._take = jax.jit(self._traced_take, out_shardings=None if placement is None else placement.split)
         first = 0
         for ring in replay.rings:
             ring.mirror_frames(_RingMirror(self, ring.capacity, first))
@@ -98,16 +103,17 @@ def _write(frames: jax.Array, rows: jax.Array, chunk: jax.Array) -> jax.Array:
     return frames.at[rows].set(chunk, mode="drop", unique_indices=True)
 
 
-def _check_device_memory(needed: int, device: jax.Device) -> None:
-    if device.platform == "cpu":
-        check_memory(needed)
+def _check_device_memory(needed: int, devices: Sequence[jax.Device]) -> None:
+    if devices[0].platform == "cpu":
+        check_memory(needed * len(devices))
         return
-    stats = device.memory_stats() or {}
-    if "bytes_limit" not in stats:
-        return  # this device does not say; it will refuse the array itself
-    free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    if needed > free:
-        raise InputError(
-            f"The replay's frames need {needed / 1e9:.2f} GB on {device} and {free / 1e9:.2f} GB are free there: lower "
-            "replay.capacity, raise XLA_PYTHON_CLIENT_MEM_FRACTION, or set replay.device_resident=False."
-        )
+    for device in devices:
+        stats = device.memory_stats() or {}
+        if "bytes_limit" not in stats:
+            return  # this device does not say; it will refuse the array itself
+        free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+        if needed > free:
+            raise InputError(
+                f"The replay's frames need {needed / 1e9:.2f} GB on {device} and {free / 1e9:.2f} GB are free there: "
+                "lower replay.capacity, raise XLA_PYTHON_CLIENT_MEM_FRACTION, or set replay.device_resident=False."
+            )

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import jax
 
@@ -22,13 +22,15 @@ class Prefetcher:
     (https://github.com/jax-ml/jax/issues/37830), and a computation may still read it.
     """
 
-    def __init__(self, sample: Callable[[], Batch], depth: int = 0, device: jax.Device | None = None) -> None:
-        """`sample` draws one host batch; `device` is JAX's default one unless given."""
+    def __init__(
+        self, sample: Callable[[], Batch], depth: int = 0, place: Callable[[Any], Any] = jax.device_put
+    ) -> None:
+        """`sample` draws one host batch; `place` moves arrays to where they are used: JAX's default device."""
         if depth < 0:
             raise InputError(f"depth is {depth}: 0 for none, or the number of batches to hold ready.")
         self.depth = depth
         self._sample = sample
-        self._device = device
+        self._place = place
         self._ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=max(depth, 1))
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -44,7 +46,7 @@ class Prefetcher:
             raise RuntimeError("The prefetcher was stopped: make another one to go on.")
         if self.depth == 0:
             batch = self._sample()
-            return batch if batch.frames is None else batch._replace(frames=jax.device_put(batch.frames, self._device))
+            return batch if batch.frames is None else batch._replace(frames=self._place(batch.frames))
         if self._thread is None:
             # Started at the first use: before it the replay may be empty.
             self._thread = threading.Thread(target=self._work, name="prefetch", daemon=True)
@@ -79,7 +81,7 @@ class Prefetcher:
         self.stop()
 
     def _make(self) -> Batch:
-        return jax.device_put(self._sample(), self._device)
+        return self._place(self._sample())
 
     def _work(self) -> None:
         while not self._stopping.is_set():

@@ -39,6 +39,7 @@ _TITLES = {
     "exploration": "Exploration",
     "replay": "The replay",
     "monitor": "The live page",
+    "fleet": "Where environments live",
     "sim": "The simulator",
     "env": "The driving task",
 }

@@ -15,6 +15,7 @@ from avtd3_jax.settings.keys import Key, in_keys, keys, leaves, refuse_unknown
 from avtd3_jax.settings.schema import ExplorationConfig, MonitorConfig, ReplayConfig, ScheduleConfig
 from envloop.config import EMBEDDED, EnvConfig, GymEnvConfig, SimulatorConfig
 from envloop.errors import TaskError
+from envloop.workers.fleet import FleetConfig
 
 # A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
 CHANGEABLE_ON_RESUME = (
@@ -25,6 +26,8 @@ CHANGEABLE_ON_RESUME = (
     "debug",
     "debug_every",
     "device",
+    "devices",
+    "fleet",
     "monitor",
     "profile",
     "sim",
@@ -39,11 +42,12 @@ class RunConfig(ScheduleConfig):
     Attributes:
       seed: of parameters, exploration, replay and every episode: one seed, one run.
       device: what the learner computes on; "auto" takes a GPU where there is one.
+      devices: of those, how many compute an update together, or "all" of them: each takes its part of the batch.
       debug: look inside the network every `debug_every` steps.
       num_envs: environments, each with its own simulator; several run in a process each.
       profile: write a trace of 200 steps once learning has begun.
       algorithm: what learns, by its name in `avtd3_jax.agent.registry`; it owns the keys of `agent`.
-      agent, exploration, replay, monitor: see the classes.
+      agent, exploration, replay, monitor, fleet: see the classes.
       env: the driving task, whose discount is the agent's; or an environment of Gymnasium's registry.
 
     Raises:
@@ -52,6 +56,7 @@ class RunConfig(ScheduleConfig):
 
     seed: int = 42
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: str = dataclasses.field(default="1", metadata={"before": "1"})
     debug: bool = False
     num_envs: int = 1
     profile: bool = False
@@ -60,12 +65,19 @@ class RunConfig(ScheduleConfig):
     exploration: ExplorationConfig = dataclasses.field(default_factory=ExplorationConfig)
     replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)
     monitor: MonitorConfig = dataclasses.field(default_factory=MonitorConfig)
+    fleet: FleetConfig = dataclasses.field(default_factory=FleetConfig)
     env: EnvConfig | GymEnvConfig = dataclasses.field(default_factory=EnvConfig)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"seed is {self.seed}: it must be 0 to {2**32 - 1}.")
+        if self.devices != "all" and not (self.devices.isdecimal() and int(self.devices) >= 1):
+            raise ConfigError(f"devices is {self.devices!r}: give a number from 1, or all.")
+        try:
+            self.fleet.validate()
+        except TaskError as error:
+            raise ConfigError(str(error)) from error
         if self.num_envs < 1:
             raise ConfigError(f"num_envs is {self.num_envs}: it must be at least 1.")
         if self.updates_per_dispatch > 1 and self.updates_per_dispatch % self.agent.policy_delay:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import jax
 
 from avtd3_jax.agent.interface import Agent, TrainState
+from avtd3_jax.agent.placement import Placement
 from avtd3_jax.agent.registry import make_agent
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.analysis.introspection import Introspection
@@ -34,14 +36,16 @@ class Parts:
     replay: FrameReplay
 
 
-def build_parts(run: RunConfig, observation_space: gym.Space, action_space: gym.Space) -> Parts:
-    """Agent and empty replay for environments of these spaces.
+def build_parts(
+    run: RunConfig, observation_space: gym.Space, action_space: gym.Space, placement: Placement | None = None
+) -> Parts:
+    """Agent and empty replay for environments of these spaces; `placement` where several devices compute.
 
     Raises:
       ConfigError, InputError: the configuration does not fit the spaces, or the replay the machine's memory.
     """
     obs_spec, action_spec = ObsSpec.from_space(observation_space), ActionSpec.from_space(action_space)
-    agent = make_agent(run.algorithm, obs_spec, action_spec, run.agent)
+    agent = make_agent(run.algorithm, obs_spec, action_spec, run.agent, placement)
     replay = FrameReplay(
         obs_spec,
         action_spec,
@@ -65,8 +69,10 @@ def build_learner(
 
     `state` is where it begins: a checkpoint's, or a fresh one; `kind` is its class.
     """
-    source = DeviceReplay(parts.replay) if run.replay.device_resident else parts.replay
-    batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch)
+    placement = parts.agent.placement
+    source = DeviceReplay(parts.replay, placement) if run.replay.device_resident else parts.replay
+    place = jax.device_put if placement is None else placement.shard
+    batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch, place)
     state = parts.agent.init(run.seed) if state is None else state
     learner = kind(parts.agent, state, batches, timer, run.updates_per_dispatch, run.overlap)
     if run.exploration_steps < run.total_steps:

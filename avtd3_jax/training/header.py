@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from avtd3_jax import runtime
 from avtd3_jax.agent.interface import Agent, Group
+from avtd3_jax.agent.placement import Placement
 from avtd3_jax.cpu.code.emitter import registers
 from avtd3_jax.encoders import image_encoder
 from avtd3_jax.encoders.conv_stack import ConvStack
@@ -35,7 +36,7 @@ def print_header(
     rows = {
         "simulator": simulator_name(env.simulator),
         "task": env.task,
-        "device": str(info),
+        "device": f"{info}{_together(agent.placement)}",
         "observes": " and ".join(name for name in ("image", "vector") if getattr(agent.obs_spec, name)),
         "encoder": _encoder(agent, on_cpu=info.platform == "cpu"),
         "parameters": ", ".join(f"{name} {g.parameters:,} (lr {g.learning_rate:g})" for name, g in groups.items()),
@@ -72,6 +73,10 @@ def device_record(info: runtime.RuntimeInfo) -> dict[str, str]:
         "jaxlib": info.jaxlib_version,
         "xla_flags": info.xla_flags,
     }
+
+
+def _together(placement: Placement | None) -> str:
+    return "" if placement is None else f"; {placement.size} devices share each batch"
 
 
 def _encoder(agent: Agent, *, on_cpu: bool) -> str:

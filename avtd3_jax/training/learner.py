@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,9 @@ class Learner:
         zeros = agent.obs_spec.zeros(acting)
 
         def compile_all() -> None:
-            shapes = make_batch(agent.obs_spec, agent.action_spec, batch_size, jax.ShapeDtypeStruct, n_step)
+            lie = None if agent.placement is None else agent.placement.split
+            shape = partial(jax.ShapeDtypeStruct, sharding=lie)
+            shapes = make_batch(agent.obs_spec, agent.action_spec, batch_size, shape, n_step)
             if self._several is None:
                 agent.compile(state, shapes)
             else:

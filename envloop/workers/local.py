@@ -1,5 +1,6 @@
 """An environment in this very process, asked as one in a process of its own is: one seed is one run."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -13,13 +14,16 @@ from envloop.workers.worker import answer
 class LocalEnv:
     """What is asked is done within `receive`, in the caller's thread; the interface is that of `ProcessEnv`."""
 
-    connection = None
-
     def __init__(self, config: AnyEnvConfig) -> None:
         self.config = config
         self.ready: Ready | None = None
         self.env: gym.Env | None = None
         self._request: tuple[Any, ...] = ()
+
+    @staticmethod
+    def answered(asked: "Sequence[LocalEnv]", timeout_s: float) -> "list[LocalEnv]":
+        """All that were asked: their answers are made when they are received."""
+        return list(asked)
 
     @property
     def running(self) -> bool:

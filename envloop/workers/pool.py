@@ -3,10 +3,9 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError
 from envloop.make import AnyEnvConfig, spaces_of
+from envloop.workers.backend import Backend
 from envloop.workers.local import LocalEnv
 from envloop.workers.messages import Began, Observation, Reply, Stepped
 from envloop.workers.process import ProcessEnv
@@ -59,7 +59,7 @@ class EnvPool:
     Args:
       configs: one per environment.
       timer: told each environment's own seconds ("env_step", "env_reset"), and how long none had answered ("env_wait").
-      in_processes: whether they run in processes of their own; by default where there are several.
+      kind: makes what runs an environment; by default LocalEnv for one alone, and ProcessEnv for several.
 
     Raises:
       TaskError: a configuration is wrong.
@@ -67,9 +67,12 @@ class EnvPool:
     """
 
     def __init__(
-        self, configs: Sequence[AnyEnvConfig], timer: Timer | None = None, in_processes: bool | None = None
+        self,
+        configs: Sequence[AnyEnvConfig],
+        timer: Timer | None = None,
+        kind: Callable[[AnyEnvConfig], Backend] | None = None,
     ) -> None:
-        kind = ProcessEnv if (len(configs) > 1 if in_processes is None else in_processes) else LocalEnv
+        kind = kind or (ProcessEnv if len(configs) > 1 else LocalEnv)
         self._timer = timer or _NoTimer()
         self.members = [SupervisedEnv(index, config, kind(config)) for index, config in enumerate(configs)]
         try:
@@ -159,17 +162,15 @@ class EnvPool:
 
     def _answering(self) -> list[SupervisedEnv]:
         """Those whose answer is there, or is made in this process when it is asked for."""
-        asked = [member for member in self.members if member.backend.waiting_for]
-        local = [member for member in asked if member.backend.connection is None]
-        if local:
-            return local
+        asked = {member.backend: member for member in self.members if member.backend.waiting_for}
         if not asked:
             time.sleep(_POLL_S)
             return []
-        connections = {member.backend.connection: member for member in asked}
+        backends = list(asked)
+        if isinstance(backends[0], LocalEnv):
+            return list(asked.values())
         with self._timer("env_wait"):
-            answered = wait([connection for connection in connections if connection is not None], _POLL_S)
-        return [connections[cast(Any, connection)] for connection in answered]
+            return [asked[backend] for backend in backends[0].answered(backends, _POLL_S)]
 
     def _supervise(self) -> None:
         for member in self.members:

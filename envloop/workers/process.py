@@ -5,8 +5,9 @@ import struct
 import subprocess
 import sys
 import time
-from multiprocessing.connection import Connection
-from typing import Any
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, cast
 
 import psutil
 
@@ -42,6 +43,12 @@ class ProcessEnv:
         self.waiting_for = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._deadline = float("inf")
+
+    @staticmethod
+    def answered(asked: "Sequence[ProcessEnv]", timeout_s: float) -> "list[ProcessEnv]":
+        """Those whose answer is there, after waiting a while for the first."""
+        connections = {env.connection: env for env in asked if env.connection is not None}
+        return [connections[cast(Connection, done)] for done in wait([*connections], timeout_s)]
 
     @property
     def running(self) -> bool:
@@ -87,12 +94,8 @@ class ProcessEnv:
         except (EOFError, OSError) as error:
             raise SimulatorError(f"The environment's process {self.pid} ended{self._exit_code()}.") from error
         self.waiting_for, self._deadline = "", float("inf")
-        if isinstance(reply, Refused):
-            raise TaskError(reply.error)
-        if isinstance(reply, Crashed):
-            raise CrashedError(f"an environment's process failed with\n\n{reply.traceback}")
-        if isinstance(reply, Ready):
-            self.ready = reply
+        if isinstance(checked(reply), Ready):
+            self.ready = cast(Ready, reply)
         return reply
 
     def call(self, name: str, *arguments: Any) -> Reply:
@@ -160,10 +163,19 @@ class ProcessEnv:
 
     def _expect(self, name: str) -> None:
         self.waiting_for = name
-        self._deadline = time.monotonic() + _patience_s(name, self.config)
+        self._deadline = time.monotonic() + patience_s(name, self.config)
 
 
-def _patience_s(name: str, config: AnyEnvConfig) -> float:
+def checked(reply: Reply) -> Reply:
+    """`reply`; raises TaskError for what was refused, CrashedError where our own code failed."""
+    if isinstance(reply, Refused):
+        raise TaskError(reply.error)
+    if isinstance(reply, Crashed):
+        raise CrashedError(f"an environment's process failed with\n\n{reply.traceback}")
+    return reply
+
+
+def patience_s(name: str, config: AnyEnvConfig) -> float:
     """Seconds that a healthy process takes at most, whatever its simulator does: it gives up waiting by itself."""
     if not isinstance(config, EnvConfig):
         return _IMPORTS_S

@@ -11,9 +11,8 @@ from envloop.config import EnvConfig, SimulatorConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError
 from envloop.make import AnyEnvConfig
-from envloop.workers.local import LocalEnv
+from envloop.workers.backend import Backend
 from envloop.workers.messages import Began, Lost, Observation, Ready, Recovered, Reply, Stepped
-from envloop.workers.process import ProcessEnv
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ class SupervisedEnv:
     begin (`idle`), or for the moment to be started again.
     """
 
-    def __init__(self, index: int, config: AnyEnvConfig, backend: LocalEnv | ProcessEnv) -> None:
+    def __init__(self, index: int, config: AnyEnvConfig, backend: Backend) -> None:
         self.index = index
         self.backend = backend
         self.observation: Observation | None = None  # the running episode's last one

@@ -2,6 +2,7 @@
 
 import threading
 
+import jax
 import numpy as np
 import pytest
 from learner_cases import BOTH, VECTOR, copy_replay
@@ -128,8 +129,9 @@ def test_the_memory_is_told_and_checked(monkeypatch):
         def memory_stats(self):
             return {"bytes_limit": 100_000, "bytes_in_use": 10_000}
 
+    monkeypatch.setattr(jax, "local_devices", lambda: [Small()])
     with pytest.raises(ValueError, match=r"need 0\.00 GB on .* lower replay.capacity"):
-        DeviceReplay(replay, Small())
+        DeviceReplay(replay)
 
 
 def test_observations_without_an_image_are_refused():

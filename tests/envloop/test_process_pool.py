@@ -18,7 +18,7 @@ from settings_of_record import of_record
 from envloop.config import SimulatorConfig
 from envloop.errors import SimulatorError
 from envloop.workers.pool import EnvPool
-from envloop.workers.process import CrashedError
+from envloop.workers.process import CrashedError, ProcessEnv
 
 DRIVE = np.array([0.0, 0.6], np.float32)
 SIMULATOR = SimulatorConfig(timeout_s=1.0, backoff_s=0.1, backoff_max_s=0.2)
@@ -211,7 +211,7 @@ def test_a_pool_that_cannot_start_says_why_and_leaves_nothing_behind():
 
 def test_without_any_environment_left_the_run_ends():
     simulator = dataclasses.replace(SIMULATOR, restart_attempts=1)
-    pool = EnvPool([of_record(simulator=simulator)], in_processes=True)
+    pool = EnvPool([of_record(simulator=simulator)], kind=ProcessEnv)
     try:
         drive = Drive(pool)
         drive.until(lambda: drive.transitions)

@@ -1,12 +1,14 @@
 """The stack as a differentiable JAX function."""
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from avtd3_jax.cpu.code import handler
 from avtd3_jax.cpu.conv import program
@@ -68,29 +70,30 @@ def conv_stack(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) ->
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv_stack(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> jax.Array:
-    layers, chunks = _layers(frames, weights, strides), _chunks(frames)
+    layers = _layers(frames, weights, strides)
 
     def own(frames: jax.Array, weights: Weights) -> jax.Array:
-        results = (_output(frames, layers[-1]), _scratch(chunks, layers, keep=False))
+        results = (_output(frames, layers[-1]), _scratch(_chunks(frames), layers, keep=False))
         return jax.ffi.ffi_call(program.targets(layers).features, results)(frames, *jax.tree.leaves(weights))[0]
 
     def by_xla(frames: jax.Array, weights: Weights) -> jax.Array:
         return _outputs_by_xla(frames, weights, strides)[-1]
 
-    return jax.lax.platform_dependent(frames, weights, cpu=own, default=by_xla)
+    return jax.lax.platform_dependent(frames, weights, cpu=_on_each_device(own), default=by_xla)
 
 
 def _forward(
     frames: jax.Array, weights: Weights, strides: tuple[int, ...]
 ) -> tuple[jax.Array, tuple[jax.Array, Weights, Outputs]]:
-    layers, chunks = _layers(frames, weights, strides), _chunks(frames)
+    layers = _layers(frames, weights, strides)
 
     def own(frames: jax.Array, weights: Weights) -> Outputs:
-        results = (*(_output(frames, layer) for layer in layers), _scratch(chunks, layers, keep=True))
+        results = (*(_output(frames, layer) for layer in layers), _scratch(_chunks(frames), layers, keep=True))
         *outputs, _ = jax.ffi.ffi_call(program.targets(layers).forward, results)(frames, *jax.tree.leaves(weights))
         return tuple(outputs)
 
-    outputs = jax.lax.platform_dependent(frames, weights, cpu=own, default=partial(_outputs_by_xla, strides=strides))
+    by_xla = partial(_outputs_by_xla, strides=strides)
+    outputs = jax.lax.platform_dependent(frames, weights, cpu=_on_each_device(own), default=by_xla)
     return outputs[-1], (frames, weights, outputs)
 
 
@@ -98,14 +101,20 @@ def _backward(
     strides: tuple[int, ...], kept: tuple[jax.Array, Weights, Outputs], gradient: jax.Array
 ) -> tuple[None, Weights]:
     frames, weights, _ = kept
-    layers, chunks = _layers(frames, weights, strides), _chunks(frames)
+    layers = _layers(frames, weights, strides)
 
-    def own(frames: jax.Array, weights: Weights, outputs: Outputs, gradient: jax.Array) -> Weights:
+    def of_chunks(frames: jax.Array, weights: Weights, outputs: Outputs, gradient: jax.Array) -> Sequence[jax.Array]:
+        chunks = _chunks(frames)
         sums = [jax.ShapeDtypeStruct((chunks, *leaf.shape), jnp.float32) for leaf in jax.tree.leaves(weights)]
         call = jax.ffi.ffi_call(program.targets(layers).backward, (*sums, _scratch(chunks, layers, keep=False)))
         transposed = [kernel.transpose(0, 1, 3, 2) for kernel, _ in weights[1:]]
-        *partial_sums, _ = call(frames, *outputs, gradient, *transposed)
-        return jax.tree.unflatten(jax.tree.structure(weights), [_sum(parts) for parts in partial_sums])
+        return call(frames, *outputs, gradient, *transposed)[:-1]
+
+    over_devices = _on_each_device(of_chunks)
+
+    def own(frames: jax.Array, weights: Weights, outputs: Outputs, gradient: jax.Array) -> Weights:
+        sums = [_sum(parts) for parts in over_devices(frames, weights, outputs, gradient)]
+        return jax.tree.unflatten(jax.tree.structure(weights), sums)
 
     by_xla = partial(_gradients_by_xla, strides=strides)
     return None, jax.lax.platform_dependent(*kept, gradient, cpu=own, default=by_xla)
@@ -141,6 +150,24 @@ def _sum(parts: jax.Array) -> jax.Array:
 
 
 _conv_stack.defvjp(_forward, _backward)
+
+
+def _on_each_device(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """`kernel(batch, weights, *batches)`, on each device's part of the batch where the program is traced for a mesh.
+
+    The compiler cannot look into a kernel: left to it, each device would compute the whole batch.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return kernel
+    split, whole = PartitionSpec(mesh.axis_names), PartitionSpec()
+
+    def over_mesh(batch: jax.Array, weights: Weights, *batches: Any) -> Any:
+        specs = (split, whole, *(split for _ in batches))
+        # Not checked: what a kernel's results vary over cannot be seen.
+        return jax.shard_map(kernel, in_specs=specs, out_specs=split, check_vma=False)(batch, weights, *batches)
+
+    return over_mesh
 
 
 def _layers(frames: jax.Array, weights: Weights, strides: tuple[int, ...]) -> tuple[Layer, ...]:

@@ -1,0 +1,71 @@
+"""Trainings whose environments live on Ray, through the real command: ended by Ctrl-C, and without Ray's head."""
+
+import re
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from test_gym_run import command
+from test_train import ROOT
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
+)
+ENDLESS = {
+    "num_envs": 2,
+    "total_steps": 1_000_000,
+    "exploration_steps": 999_999,
+    "fleet.backend": "ray",
+    "eval_every": 0,
+}
+PATIENCE_S = 200
+
+
+def started(workdir):
+    return subprocess.Popen(
+        command(workdir, **ENDLESS), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def await_episodes(process, workdir):
+    deadline = time.monotonic() + PATIENCE_S
+    while not (workdir / "episodes.jsonl").exists() or len((workdir / "episodes.jsonl").read_bytes()) < 100:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
+    process = started(tmp_path / "run")
+    header = ""
+    while not re.search("^run ", header, re.MULTILINE):
+        header += process.stdout.readline() or pytest.fail(process.stderr.read())
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert {"raylet", "gcs_server"} <= {member.name() for member in family}
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, err
+    assert re.search(r"fleet +2 environments on Ray at .* \(1 machine\)", header)
+    assert "go on with --resume" in err.splitlines()[-1]
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive
+
+
+def test_without_rays_head_the_run_is_saved_and_ends_with_a_sentence(tmp_path):
+    workdir = tmp_path / "run"
+    process = started(workdir)
+    await_episodes(process, workdir)
+    family = psutil.Process(process.pid).children(recursive=True)
+    (head,) = [member for member in family if member.name() == "gcs_server"]
+    head.kill()
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1, err
+    assert re.fullmatch(
+        r"train: Ray's head at \S+ is gone: start it again, then go on with --resume\.", err.splitlines()[-1]
+    )
+    assert "Traceback" not in err
+    assert any(path.name.isdigit() for path in (workdir / "checkpoints").iterdir())
+    _, alive = psutil.wait_procs(family, timeout=20)
+    assert not alive

@@ -19,6 +19,8 @@ from envloop.workers.process import checked, patience_s
 from envloop.workers.ray_cluster import RayCluster, import_ray
 from envloop.workers.worker import answer
 
+_STARTS = 3  # that one wait tries
+
 
 class EnvActor:
     """The environment, and its simulator where the fleet has a command for that, in a worker process of Ray's."""
@@ -133,10 +135,19 @@ class RayEnv:
 
     def wait(self) -> Reply:
         """The outstanding answer. Raises SimulatorError when it does not come in time or the simulator is lost."""
-        while not self.answered([self], 1.0):
-            if time.monotonic() > self._deadline:
-                raise SimulatorError(self.silence())
-        reply = self.receive()
+        starting, starts = self.waiting_for == "start", 1
+        while True:
+            while not self.answered([self], 1.0):
+                if time.monotonic() > self._deadline:
+                    raise SimulatorError(self.silence())
+            try:
+                reply = self.receive()
+                break
+            except SimulatorError:  # a machine that has just died still counts as room for a while
+                if not starting or starts == _STARTS:
+                    raise
+            self.start()
+            starts += 1
         if isinstance(reply, Lost):
             raise SimulatorError(reply.error)
         return reply

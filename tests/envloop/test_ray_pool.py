@@ -1,143 +1,24 @@
-"""Environments on a real Ray cluster of several nodes: what is killed comes back elsewhere while the others go on."""
+"""Environments on Ray: the cases on a real cluster, in a process of their own; and what needs no cluster."""
 
 import subprocess
 import sys
-import time
+from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
-from settings_of_record import of_record
 
-from envloop.config import GymEnvConfig, SimulatorConfig
 from envloop.errors import TaskError
 from envloop.workers.fleet import FleetConfig
-from envloop.workers.pool import EnvPool
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
-)
-PENDULUM = GymEnvConfig("Pendulum-v1")
-BACK_S = 150.0
+CASES = Path(__file__).with_name("ray_pool_cases.py")
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    """A head without room, and a node with room for two environments."""
-    utils = pytest.importorskip("ray.cluster_utils")
-    made = utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    made.add_node(num_cpus=2)
-    yield made
-    made.shutdown()
-
-
-@pytest.fixture(scope="module")
-def fleet(cluster):
-    from envloop.workers.ray_cluster import RayCluster
-
-    fleet = FleetConfig(backend="ray", address=cluster.address)
-    connected = RayCluster(fleet, 2)
-    yield connected, fleet
-    connected.close()
-
-
-def pool_of(connected, fleet, *configs):
-    from functools import partial
-
-    from envloop.workers.ray_env import RayEnv
-
-    return EnvPool(configs, kind=partial(RayEnv, fleet, connected))
-
-
-@pytest.fixture
-def pool(fleet):
-    made = pool_of(*fleet, PENDULUM, PENDULUM)
-    yield made
-    made.close()
-
-
-def raylet(node):
-    return psutil.Process(node.all_processes["raylet"][0].process.pid)
-
-
-def actors(node):
-    return [child for child in raylet(node).children() if "EnvActor" in " ".join(child.cmdline())]
-
-
-def drive(pool, enough, patience_s=BACK_S):
-    """Turns the pool until `enough(answers so far)`; all transitions, losses and returns."""
-    transitions, lost, torn = [], [], []
-    deadline = time.monotonic() + patience_s
-    while not enough(transitions, torn):
-        assert time.monotonic() < deadline, (len(transitions), lost, torn)
-        for environment in pool.idle():
-            pool.reset(environment, seed=environment)
-        pool.step({environment: np.zeros(1, np.float32) for environment in pool.waiting()})
-        answers = pool.receive()
-        transitions += answers.transitions
-        lost += answers.lost
-        torn += answers.torn
-    return transitions, lost, torn
-
-
-def test_actors_step_as_the_environment_itself_does(pool):
-    def each_ten(made, _):
-        return all(sum(one.environment == number for one in made) >= 10 for number in (0, 1))
-
-    transitions, lost, _ = drive(pool, each_ten)
-    assert not lost
-    alone = EnvPool([PENDULUM])
-    expected, _, _ = drive(alone, lambda made, _: len(made) >= 10)
-    alone.close()
-    mine = [made for made in transitions if made.environment == 0][:10]
-    for got, wanted in zip(mine, expected, strict=True):
-        np.testing.assert_array_equal(got.next_observation, wanted.next_observation)
-        assert got.reward == wanted.reward
-
-
-def test_a_killed_node_is_a_lost_node(cluster, pool):
-    """SIGKILL to all of a node's processes: its environments come back on one that joins late."""
-    (node,) = [node for node in cluster.list_all_nodes() if actors(node)]
-    family = [raylet(node), *raylet(node).children(recursive=True)]
-    for process in family:
-        process.kill()
-    psutil.wait_procs(family, timeout=10)
-    cluster.worker_nodes.discard(node)
-    late = cluster.add_node(num_cpus=2)
-    transitions, lost, torn = drive(pool, lambda made, torn: len(torn) == 2 and len(made) >= 20)
-    assert {loss.environment for loss in lost} == {back.environment for back in torn} == {0, 1}
-    assert all("actor" in loss.error for loss in lost)
-    assert transitions
-    assert len(actors(late)) == 2
-
-
-def test_what_cannot_be_made_is_said_in_a_sentence(fleet):
-    with pytest.raises(TaskError, match="NoSuch"):
-        pool_of(*fleet, GymEnvConfig("NoSuch-v0"))
-
-
-def test_an_environment_has_a_server_of_its_own_command(fleet):
-    connected, told = fleet
-    command = f"{sys.executable} -m minicarla --port {{port}}"
-    fleet = FleetConfig(backend="ray", address=told.address, server_command=command)
-    config = of_record(simulator=SimulatorConfig(start_timeout_s=120.0), observation="vector")
-    pool = pool_of(connected, fleet, config)
-    (server,) = [process for process in psutil.process_iter() if is_server(process, pool.description)]
-    pool.reset(0, seed=0)
-    while not pool.waiting():
-        assert not pool.receive().lost
-    pool.close()
-    psutil.wait_procs([server], timeout=20)
-    assert not server.is_running()
-
-
-def is_server(process, description):
-    try:
-        words = process.cmdline()
-    except psutil.Error:
-        return False
-    port = description.simulator["host"].rpartition(":")[2]
-    return words[1:] == ["-m", "minicarla", "--port", port]
+def test_environments_on_a_cluster_of_several_nodes():
+    """In another process: Ray forks this one to start its own, which may have threads of JAX's by now."""
+    pytest.importorskip("ray")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(CASES)], capture_output=True, text=True, cwd=CASES.parents[2]
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_only_the_ray_backend_imports_ray():

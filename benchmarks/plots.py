@@ -3,7 +3,6 @@
 python -m benchmarks.plots [benchmarks/results/learner.json] [--out FILE.png]
 """
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,15 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reporting.publish import plain_parser
+
 RESULTS = Path(__file__).parent / "results"
 COLOURS = {"ours": "C3", "torch": "C0", "SB3": "C7"}
 
 
 def main() -> None:
     """The command."""
-    options = argparse.ArgumentParser(description=__doc__)
+    options = plain_parser(__doc__)
     options.add_argument("source", type=Path, nargs="?", default=RESULTS / "learner.json")
     options.add_argument("--out", type=Path, help="default: beside the source, as a PNG")
     args = options.parse_args()

@@ -10,7 +10,6 @@ evaluated without noise ten times. `table` shows the mean return of the last eva
 seeds. The hyperparameters are those of `configs/mujoco.py`. Needs `pip install -e '.[bench]'`.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from experiments.estimates import over_seeds
 from experiments.processes import ROOT, CommandError, Processes, Stopped
 from experiments.record import last_line
 from reporting.machine import machine
+from reporting.publish import plain_parser
 
 ENVS = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")
 LIBRARIES = ("ours", "SB3")
@@ -69,7 +69,7 @@ class Job:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code is 1 where a training failed."""
-    options = argparse.ArgumentParser("python -m experiments.locomotion", description=__doc__)
+    options = plain_parser(__doc__)
     options.add_argument("action", choices=["run", "table", "sb3"], help="sb3 is one training, as `run` calls it")
     options.add_argument("--envs", nargs="+", default=list(ENVS))
     options.add_argument("--libraries", nargs="+", default=list(LIBRARIES), choices=LIBRARIES)

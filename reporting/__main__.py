@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reporting.machine import ROOT
+from reporting.publish import plain_parser
 
 # Each with the folder of its results.
 PAGES = {
@@ -22,6 +23,7 @@ MARK = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def main() -> None:
     """The command."""
+    plain_parser(__doc__).parse_args()
     for page, results in PAGES.items():
         page.write_text(filled(page.read_text(), results))
         print(f"written to {page.relative_to(ROOT)}")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,10 +30,18 @@ class Spread:
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with --json."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--json", type=_result_file, help="write the figures to this file")
+    """An argument parser with --json, otherwise as `plain_parser`."""
+    made = plain_parser(description)
+    made.add_argument("--json", type=_result_file, metavar="FILE", help="write the figures to this file")
     return made
+
+
+def plain_parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser of a command that `description`, a module's docstring, shows an example of."""
+    text = description or ""
+    (command, *_) = re.findall(r"python -m [\w.]+", text)
+    formatter = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(command, description=text, formatter_class=formatter)
 
 
 def _result_file(name: str) -> Path:

@@ -1,8 +1,6 @@
-"""python -m avtd3_jax.settings.reference: writes docs/configuration.md, every key, from the dataclasses.
+"""python -m avtd3_jax.settings.reference: writes docs/configuration.md, every key, from the dataclasses."""
 
---check writes nothing and fails where the page is not what it would write.
-"""
-
+import argparse
 import inspect
 import itertools
 import re
@@ -122,7 +120,13 @@ def undescribed() -> Iterator[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
-    check = "--check" in (sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(
+        "python -m avtd3_jax.settings.reference",
+        description=(__doc__ or "").split("\n")[0],
+        epilog="example: python -m avtd3_jax.settings.reference --check",
+    )
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where the page is not current")
+    check = parser.parse_args(arguments).check
     if missing := list(undescribed()):
         print(f"reference: no docstring says what {', '.join(missing)} means: add it to Attributes.", file=sys.stderr)
         return 1

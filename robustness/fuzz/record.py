@@ -9,7 +9,6 @@ few requests are kept.
 import contextlib
 import multiprocessing
 import socket
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgpack
 
 from envloop.client.minicarla_process import EmbeddedServer
 from minicarla.protocol.framing import RequestCutter, decode
+from reporting.publish import plain_parser
 
 CORPUS = Path(__file__).parents[2] / "tests" / "robustness" / "corpus"
 _OF_A_METHOD = 3
@@ -51,7 +51,9 @@ class Relay:
 
 def main() -> None:
     """The command."""
-    path = Path(sys.argv[1]) if len(sys.argv) > 1 else CORPUS / "requests.msgpack"
+    options = plain_parser(__doc__)
+    options.add_argument("path", type=Path, nargs="?", default=CORPUS / "requests.msgpack", help="default: the corpus")
+    path = options.parse_args().path
     server = EmbeddedServer(["--town", "Town01"], timeout_s=120.0)
     try:
         relay = Relay("127.0.0.1", server.port)

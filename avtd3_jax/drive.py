@@ -21,7 +21,7 @@ from avtd3_jax.evaluation.episodes import evaluate
 from avtd3_jax.evaluation.opening import add_shared_options, opened
 from avtd3_jax.evaluation.report import NETWORK, report, table, task_name
 from avtd3_jax.evaluation.scene import Recorder
-from avtd3_jax.policies.files import DRIVER
+from avtd3_jax.policies.files import DRIVER, named_policy
 from avtd3_jax.settings.config_file import split_options
 from avtd3_jax.training.logs import write_json
 from avtd3_jax.training.run_directory import check_writable, writing
@@ -37,7 +37,7 @@ _SCENARIO = "regular"
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m avtd3_jax.drive", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--checkpoint", type=Path, default=DRIVER, help="a run, or a folder that export wrote")
+    parser.add_argument("--checkpoint", type=named_policy, default=DRIVER, help="a run, or a folder that export wrote")
     parser.add_argument("--route", default=RANDOM, help="a route's name or 'X,Y -> X,Y' in metres (default: random)")
     add_shared_options(parser)
     parser.set_defaults(config=None, policy=NETWORK, scenario=_SCENARIO)

@@ -19,6 +19,7 @@ from avtd3_jax.evaluation.episodes import Metrics, StepHook, evaluate
 from avtd3_jax.evaluation.opening import Opened, add_shared_options, opened
 from avtd3_jax.evaluation.report import NETWORK, recordings_of, report, result_path, table
 from avtd3_jax.evaluation.scene import Recorder
+from avtd3_jax.policies.files import in_the_box, named_policy
 from avtd3_jax.report.page import REPORT, write_report
 from avtd3_jax.settings.config_file import split_options
 from avtd3_jax.training.logs import write_json
@@ -39,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m avtd3_jax.evaluate", description=(__doc__ or "").split("\n")[0])
     task = parser.add_mutually_exclusive_group(required=True)
-    task.add_argument("--checkpoint", type=Path, help="directory of a training run, runs/NAME: its policy and its task")
+    task.add_argument(
+        "--checkpoint",
+        type=named_policy,
+        help="a run, runs/NAME, a folder that export wrote, or town01_drive, the driver in the box: policy and task",
+    )
     task.add_argument(
         "--config",
         type=Path,
@@ -54,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, help=f"default {_EPISODES}; with --suite, on each route: default 1")
     add_shared_options(parser)
     parser.add_argument(
-        "--workdir", type=Path, help="the JSON goes to its evaluations/ (default: the checkpoint's run)"
+        "--workdir",
+        type=Path,
+        help="the JSON goes to its evaluations/ (default: the run; runs/NAME for a driver in the box)",
     )
     parser.add_argument("--report", action="store_true", help=f"write {REPORT} beside: curves, tracks, failures")
     parser.add_argument("--video", type=Path, help="write the drive to this .mp4")
@@ -121,10 +128,11 @@ def _checked(args: argparse.Namespace) -> Path:
         raise ConfigError("--policy network needs the run that it was trained in: give --checkpoint runs/NAME.")
     if args.video is not None:
         check_video_path(args.video)
-    workdir = args.workdir or args.checkpoint
-    if workdir is None:
+    if args.workdir is None and args.checkpoint is None:
         raise ConfigError("--config needs --workdir: the directory for the result.")
-    return Path(workdir)
+    if args.workdir is None and in_the_box(args.checkpoint):
+        return Path("runs") / args.checkpoint.name
+    return Path(args.workdir or args.checkpoint)
 
 
 if __name__ == "__main__":

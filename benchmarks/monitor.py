@@ -1,6 +1,6 @@
 """What does the live page cost training? Figures are minicarla's, never CARLA's.
 
-python -m benchmarks.monitor [--scenarios empty 0] [--seconds 8] [--pairs 12] [--json FILE]
+python -m benchmarks.monitor [--scenarios empty 0] [--seconds 8] [--pairs 10] [--json FILE]
 
 One training goes on, with one browser's worth of requests, and the page is there in every other window: without it no
 picture is made, and the page's process and the browser stand still. "x without" is steps/s with the page over those
@@ -53,7 +53,7 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--scenarios", nargs="*", default=["empty", "0"], help="of the task")
     options.add_argument("--seconds", type=float, default=8.0, help="of a window")
-    options.add_argument("--pairs", type=int, default=12)
+    options.add_argument("--pairs", type=int, default=10)
     args = options.parse_args()
     info = runtime.setup("auto")
     rows = [{"scenario": scenario, **measured(scenario, args.seconds, args.pairs)} for scenario in args.scenarios]

@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose file call what exists. No container is built: there may be no Docker here."""
+"""The Dockerfile and the compose file call what exists. No container is built: there may be nothing here to build it."""
 
 import re
 import shlex

@@ -83,7 +83,7 @@ class LiveRun:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    run = LiveRun(tmp_path_factory.mktemp("pages") / "a run that has a long name, as some do")
+    run = LiveRun(tmp_path_factory.mktemp("pages") / "town01 among 20 cars, 2026-11-28-12-00-00")
     yield run
     run.stop()
 
@@ -122,7 +122,7 @@ def opened(report_file, browser):
 
 def test_the_live_page_shows_the_run_as_it_goes(live, live_page):
     page = live_page.page
-    assert "a run" in page.title()
+    assert "town01 among" in page.title()
     assert "minicarla" in page.inner_text("#about")
     picture = "#environments article img"
     before = page.get_attribute(picture, "src")

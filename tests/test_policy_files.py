@@ -1,6 +1,8 @@
 """A policy as two small files: what comes with the package, what export writes, and the drive that shows it."""
 
+import argparse
 import json
+from pathlib import Path
 
 import av
 import cv2
@@ -13,7 +15,7 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import CheckpointError
 from avtd3_jax.evaluation.opening import restored
-from avtd3_jax.policies.files import DRIVER, is_policy, read_policy, write_policy
+from avtd3_jax.policies.files import DRIVER, is_policy, named_policy, read_policy, write_policy
 from avtd3_jax.settings.run_config import file_values, parse, parse_saved
 from envloop.make import spaces_of
 
@@ -92,6 +94,16 @@ def test_what_a_policys_folder_cannot_do_is_said(exported, tmp_path, capsys):
     assert "holds one policy and no run" in capsys.readouterr().err
     assert explain.main(["--checkpoint", str(folder), "--out", str(tmp_path)]) == 1
     assert "without its critics" in capsys.readouterr().err
+
+
+def test_the_driver_in_the_box_goes_by_its_name_and_keeps_no_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert named_policy(DRIVER.name) == DRIVER
+    assert named_policy("runs/mine") == Path("runs/mine")
+    asked = argparse.Namespace(episodes=1, policy="network", video=None, workdir=None, checkpoint=DRIVER)
+    assert evaluate._checked(asked) == Path("runs") / DRIVER.name
+    (tmp_path / DRIVER.name).mkdir()
+    assert named_policy(DRIVER.name) == Path(DRIVER.name), "a run of that name is the user's own"
 
 
 def test_the_driver_in_the_box_is_small_has_a_card_and_acts():

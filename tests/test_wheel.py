@@ -1,4 +1,8 @@
-"""The built distribution: what it holds, and what it does where there is no checkout."""
+"""The built distribution: what it holds, and what it does where there is no checkout.
+
+AVTD3_EMPTY_ENV=1 installs what it depends on too, into an environment with nothing else in it, under the versions of
+constraints.txt: as a user has it, and slow.
+"""
 
 import os
 import shutil
@@ -9,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, Opened, chromium
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("avtd3_jax", "envloop", "minicarla")
@@ -39,13 +44,17 @@ def wheel(sources: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory) -> Path:
-    """Python of an environment with the wheel, which borrows all else from this one's."""
+    """Python of an environment with the wheel, which borrows all else from this one's unless told to install it."""
     folder = tmp_path_factory.mktemp("installed")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-compile"]
+    empty = "AVTD3_EMPTY_ENV" in os.environ
+    depends = ["--constraint", str(ROOT / "constraints.txt")] if empty else ["--no-deps"]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", *depends, "--no-compile"]
     done = subprocess.run([*pip, str(wheel)], env=CLEAN, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    if empty:
+        return python
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "borrowed.pth").write_text(
         sysconfig.get_path("purelib") + "\n"
@@ -80,12 +89,26 @@ def test_installed_it_lists_its_commands_and_knows_its_configurations(installed:
 
 @pytest.mark.skipif("AVTD3_SLOW" not in os.environ, reason="AVTD3_SLOW is not set: .ci/run sets it")
 @pytest.mark.timeout(900)
-def test_installed_it_trains_and_evaluates(installed: Path, tmp_path: Path):
+def test_installed_it_trains_drives_and_reports(installed: Path, tmp_path: Path):
     few = ("--config.total_steps=60", "--config.exploration_steps=60", "--config.eval_every=0")
     patient = "--config.sim.start_timeout_s=400"  # the first server compiles
     said = run(
         installed, tmp_path, "-m", "avtd3_jax.train", "--config", "town01", "--workdir", "runs/wheel", patient, *few
     )
     assert "60 steps" in said
-    said = run(installed, tmp_path, "-m", "avtd3_jax.evaluate", "--checkpoint", "runs/wheel", "--episodes", "1")
-    assert "written to" in said
+    box = ("--checkpoint", "town01_drive", "--route", "town01-0", "--episodes", "1", "--scenario", "0", "--report")
+    said = run(installed, tmp_path, "-m", "avtd3_jax.evaluate", *box)
+    assert "report in runs/town01_drive/report.html" in said
+    assert "runs/wheel/report.html" in run(installed, tmp_path, "-m", "avtd3_jax.report", "runs/wheel")
+    for name, shown in (("wheel", ".curve .main-svg"), ("town01_drive", "#map .main-svg")):
+        opens(tmp_path / "runs" / name / "report.html", shown)
+
+
+def opens(page: Path, shown: str) -> None:
+    """A browser, where there is one, shows the page without a complaint, and what the selector `shown` names."""
+    assert page.stat().st_size < 15e6
+    if CHROMIUM is not None:
+        with chromium() as browser:
+            opened = Opened(browser, page.as_uri())
+            opened.page.wait_for_selector(shown)
+            assert opened.complaints == []

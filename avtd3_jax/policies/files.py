@@ -54,6 +54,17 @@ class StoredPolicy:
         return {**{group: {} for group in template}, **tree}  # a group without parameters is in no file
 
 
+def named_policy(name: str) -> Path:
+    """For argparse: the folder that `name` is the path of, or else of the policy in the box with this name."""
+    boxed = _BOX / name
+    return boxed if Path(name).name == name and not Path(name).exists() and is_policy(boxed) else Path(name)
+
+
+def in_the_box(folder: Path) -> bool:
+    """Whether `folder` comes with the package: results do not go there."""
+    return folder.resolve().parent == _BOX.resolve()
+
+
 def is_policy(folder: Path) -> bool:
     """Whether `folder` holds a policy, and not a run."""
     return (folder / _INDEX).is_file()

@@ -292,8 +292,8 @@ function drawSteps(plot, steps, last) {
   }));
   Plotly.newPlot(plot, [
     line(steps.speed_kmh, "km/h", "#0072B2", "solid", "y"),
-    line(steps.steer, "steer", "#D55E00", "dash", "y2"),
-    line(steps.accel, "throttle or brake", "#009E73", "dot", "y2"),
+    line(steps.steer, "steer", "#000000", "dash", "y2"),
+    line(steps.accel, "throttle or brake", "#CC79A7", "dot", "y2"),
     ...lights,
   ], {
     height: 190, margin: { l: 34, r: 28, t: 42, b: 22 }, font: { ...FONT, size: 11 },

@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose file call what exists. No container is built: there may be nothing here to build it."""
+"""The Dockerfile and the compose file call what exists. No container is built: nothing here may be able to."""
 
 import re
 import shlex

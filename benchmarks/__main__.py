@@ -38,6 +38,7 @@ MEASUREMENTS = {
     "first_update": Measurement("", "--repetitions 1 --batch 8", 1),
     "train": Measurement("", "--scenarios empty --batches 8 --envs 1 --seconds 0.5 --repetitions 1", 17),
     "scaling": Measurement("", "--quick", 5),
+    "fleet": Measurement("", "--envs 1 2 --seconds 0.5 --repetitions 1", 3),
 }
 
 

@@ -1,0 +1,44 @@
+"""An environment of the driving task's spaces that costs next to nothing: Gymnasium's `benchmarks.stub:Frames-v0`."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+EPISODE = 300  # steps
+_PICTURES = 64  # made once
+
+
+class Frames(gym.Env):
+    """Observes {"image": uint8 [84, 84], "vector": float32 [23]} of noise; acts in [-1, 1]^2; episodes end by time."""
+
+    observation_space = spaces.Dict(
+        {
+            "image": spaces.Box(0, 255, (84, 84), np.uint8),
+            "vector": spaces.Box(-np.inf, np.inf, (23,), np.float32),
+        }
+    )
+    action_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        rng = np.random.default_rng(0)
+        self._pictures = rng.integers(0, 256, (_PICTURES, 84, 84), np.uint8)
+        self._vector = rng.random(23, np.float32)
+        self._step = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """The first of the pictures."""
+        self._step = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """The next of them."""
+        self._step += 1
+        return self._observation(), 0.0, False, self._step >= EPISODE, {}
+
+    def _observation(self) -> dict[str, np.ndarray]:
+        return {"image": self._pictures[self._step % _PICTURES], "vector": self._vector}
+
+
+gym.register("Frames-v0", entry_point=Frames, disable_env_checker=True)

@@ -41,4 +41,4 @@ class Frames(gym.Env):
         return {"image": self._pictures[self._step % _PICTURES], "vector": self._vector}
 
 
-gym.register("Frames-v0", entry_point=Frames, disable_env_checker=True)
+gym.register("Frames-v0", entry_point="benchmarks.stub:Frames", disable_env_checker=True)

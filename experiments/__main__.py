@@ -53,6 +53,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--runs", type=Path, default=ROOT / "runs" / "experiments", help="folder of the run directories")
     run.add_argument("--episodes", type=int, help="of every final evaluation (default: the task's)")
+    run.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="spread the rows over a Ray cluster: HOST:PORT, auto, or local for one of its own",
+    )
+    run.add_argument("--row-cpus", type=float, default=2.0, help="CPUs that a row asks for with --ray (default: 2)")
+    run.add_argument("--row-gpus", type=float, default=0.0, help="GPUs, or a part of one, likewise (default: 0)")
     run.set_defaults(action=_run)
     listing = actions.add_parser("list", parents=[shared], help="show the experiments, and which rows are there")
     listing.set_defaults(action=_list)
@@ -66,9 +73,17 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> int:
     if args.episodes is not None and args.episodes < 1:
         raise InputError(f"--episodes is {args.episodes}: drive at least 1.")
+    for name in ("row_cpus", "row_gpus"):
+        if getattr(args, name) < 0.0:
+            raise InputError(f"--{name.replace('_', '-')} is {getattr(args, name)}: it must not be negative.")
     wanted = rows(experiment(args.experiment), args.seeds, args.only, changes_of(args.changes))
-    failed = Campaign(args.output, args.runs, args.episodes).run(wanted)
-    return 1 if failed else 0
+    if args.ray is None:
+        return 1 if Campaign(args.output, args.runs, args.episodes).run(wanted) else 0
+    from experiments import on_ray  # an extra, which a campaign on one machine does not need
+
+    options = ["--output", str(args.output.absolute()), "--runs", str(args.runs.absolute())]
+    options += [] if args.episodes is None else ["--episodes", str(args.episodes)]
+    return 1 if on_ray.run(wanted, options, args.ray, args.row_cpus, args.row_gpus) else 0
 
 
 def _list(args: argparse.Namespace) -> int:

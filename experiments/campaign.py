@@ -4,10 +4,12 @@ What has been done lies in the run directories, so a repeated campaign goes on f
 and from the last finished evaluation, and leaves finished rows alone.
 """
 
+import fcntl
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from reporting.machine import machine
 
 _CONFIG = "configs/town01.py"
 _PROGRESS_S = 60.0
+_LOOK_S = 0.5  # between two looks whether another campaign has let go of a run
 
 
 class CampaignError(RuntimeError):
@@ -42,6 +45,7 @@ class Campaign:
         self._runs = runs.absolute()
         self._episodes = episodes
         self._processes = Processes()
+        self._held: list[int] = []  # the lock of the row under way
 
     def run(self, rows: Sequence[Row]) -> int:
         """Makes the rows that are missing; the number of those that failed.
@@ -62,16 +66,40 @@ class Campaign:
         if path.exists():
             print(f"{where}: done already{_drift(json.loads(path.read_text()), config)}", flush=True)
             return True
+        home = row.trained_as() if row.variant.policy == "network" else row
         try:
-            record.write(path, self._make(row, where))
+            with self._alone(home, where):
+                if path.exists():
+                    print(f"{where}: done meanwhile", flush=True)
+                    return True
+                record.write(path, self._make(row, home, where))
         except (CampaignError, CommandError) as error:
             print(f"{where}: FAILED: {error}", flush=True)
             return False
         print(f"{where}: written", flush=True)
         return True
 
-    def _make(self, row: Row, where: str) -> dict[str, Any]:
-        home = row.trained_as() if row.variant.policy == "network" else row
+    @contextmanager
+    def _alone(self, home: Row, where: str) -> Iterator[None]:
+        """Holds a run directory for this campaign and its commands, whatever others there are, here or elsewhere."""
+        path = self._runs / home.experiment.name / f"{home.name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            waits = False
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if not waits:
+                        print(f"{where}: another campaign is at it: waits", flush=True)
+                    waits = True
+                self._processes.check()
+                time.sleep(_LOOK_S)
+            self._held = [file.fileno()]
+            yield
+
+    def _make(self, row: Row, home: Row, where: str) -> dict[str, Any]:
         folder = self._runs / home.experiment.name / home.name
         if row.variant.policy == "network":
             self._train(home, folder, where)
@@ -94,7 +122,7 @@ class Campaign:
         arguments = ["--config", _CONFIG, "--workdir", str(folder), *(["--resume"] if saved else [])]
         arguments += [f"--config.{key}={value}" for key, value in row.changes.items()]
         progress = Progress(where, folder, total)
-        self._processes.run("avtd3_jax.train", arguments, folder / "train.log", progress, _PROGRESS_S)
+        self._processes.run("avtd3_jax.train", arguments, folder / "train.log", progress, _PROGRESS_S, self._held)
         write_json(folder / record.TRAINED, {"env_steps": total})
         replay = folder / "checkpoints" / "replay"  # only needed to go on, and most of the disk
         shutil.rmtree(replay, ignore_errors=True)
@@ -113,7 +141,9 @@ class Campaign:
         policy = ["--policy", row.variant.policy, "--workdir", str(work)]
         source = ["--checkpoint", str(folder)] if row.variant.policy == "network" else ["--config", _CONFIG]
         log = folder / "evaluate.log"
-        self._processes.run("avtd3_jax.evaluate", [*source, *policy, *arguments], log, lambda: None, _PROGRESS_S)
+        self._processes.run(
+            "avtd3_jax.evaluate", [*source, *policy, *arguments], log, lambda: None, _PROGRESS_S, self._held
+        )
         (written,) = (work / "evaluations").glob("*.json")
         result = json.loads(written.read_text())
         for episode in result["episodes"]:  # what was recorded goes with the folder

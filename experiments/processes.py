@@ -2,12 +2,13 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Self
+
+from experiments.bound import bound
 
 ROOT = Path(__file__).parents[1]  # children run here: configs/ is found, and no path of this machine is in a command
 _POLL_S = 0.2
@@ -44,24 +45,35 @@ class Processes:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def run(self, module: str, arguments: Sequence[str], log: Path, watch: Callable[[], None], every_s: float) -> None:
+    def run(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        log: Path,
+        watch: Callable[[], None],
+        every_s: float,
+        held: Sequence[int] = (),
+    ) -> None:
         """Runs `python -m module arguments`, its output appended to `log`; calls `watch` every `every_s` seconds.
+
+        The file descriptors `held` are the child's too: a lock on them lasts until both have ended. A child whose
+        parent is killed is told to end as well.
 
         Raises:
           CommandError: it failed.
           Stopped: a signal came; the child has ended.
         """
-        if self._received:
-            raise Stopped(self._received)
+        self.check()
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                bound(module, list(arguments)),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=held,
             )
             try:
                 self._wait(self._child, watch, every_s)
@@ -70,10 +82,14 @@ class Processes:
                 self._child.wait()
                 raise
         code, self._child = self._child.returncode, None
-        if self._received:
-            raise Stopped(self._received)
+        self.check()
         if code:
             raise CommandError(f"python -m {module} ended with {code}: {_last_line(log)} (all of it: {log})")
+
+    def check(self) -> None:
+        """Raises Stopped where a signal has come."""
+        if self._received:
+            raise Stopped(self._received)
 
     def _wait(self, child: subprocess.Popen, watch: Callable[[], None], every_s: float) -> None:
         if self._received:  # it came before there was a child to tell

@@ -101,10 +101,12 @@ def set_actor_location(sim: Simulation, client: RpcConnection, actor_id: int, lo
 def set_walker_state(sim: Simulation, client: RpcConnection, actor_id: int, transform: Wire, speed: float) -> None:
     """`command.ApplyWalkerState`: what the client's crowd moves its walkers by. The place is that of the feet."""
     walker = sim.state.find_walker(actor_id)
-    walker.carry(rpc_types.pose(transform), _walking_speed(speed))
+    walker.carry(*rpc_types.pose_numbers(transform), _walking_speed(speed))
 
 
 def _walking_speed(value: float) -> float:
+    if type(value) is float and 0.0 <= value <= MAX_SPEED:  # a crowd sends hundreds of these for every tick
+        return value
     return min(max(rpc_types.number(value, "speed"), 0.0), MAX_SPEED)
 
 

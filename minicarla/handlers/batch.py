@@ -101,16 +101,17 @@ async def _run_in_turns(
 def _run_for_a_while(sim: Simulation, client: RpcConnection, commands: list[Wire], responses: list[Wire]) -> bool:
     """Runs the commands that have no response yet, for one slice of time at most; whether all have one now."""
     end = sim.loop.time() + limits.SLICE_S
+    chain = _Chain(sim, client)
     while len(responses) < len(commands):
-        responses.append(_run(sim, client, commands[len(responses)]))
+        responses.append(_run(chain, commands[len(responses)]))
         if sim.loop.time() > end:
             break
     return len(responses) == len(commands)
 
 
-def _run(sim: Simulation, client: RpcConnection, command: Any) -> Wire:
+def _run(chain: "_Chain", command: Any) -> Wire:
     try:
-        return [[1, _Chain(sim, client).apply(command, None, 0)]]
+        return [[1, chain.begin(command)]]
     except Exception as error:
         return [[0, [_sentence(command, error)]]]
 
@@ -124,11 +125,15 @@ def _sentence(command: Any, error: Exception) -> str:
 
 
 class _Chain:
-    """One command of a batch, and those that follow when it is a spawn."""
+    """One command of a batch after the other, each with those that follow when it is a spawn."""
 
     def __init__(self, sim: Simulation, client: RpcConnection) -> None:
         self._sim, self._client = sim, client
+
+    def begin(self, command: Any) -> int:
+        """Run a command of the batch; the id of the actor that it was about."""
         self._left = 1 + limits.MAX_COMMANDS_AFTER_SPAWN
+        return self.apply(command, None, 0)
 
     def apply(self, command: Any, spawned: int | None, depth: int) -> int:
         """Run it, on the actor `spawned` if it follows a spawn; the id of the actor that it was about."""

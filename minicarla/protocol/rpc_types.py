@@ -87,10 +87,13 @@ def location(value: Any, what: str = "location") -> tuple[float, float, float]:
 
 def pose(value: Any) -> Pose:
     """A transform: [location, rotation]."""
+    return Pose(*pose_numbers(value))
+
+
+def pose_numbers(value: Any) -> tuple[float, float, float, float, float, float]:
+    """A transform as x, y, z, pitch, yaw, roll."""
     place, rotation = items(value, "transform", at_least=2)[:2]
-    x, y, z = location(place)
-    pitch, yaw, roll = vector(rotation, "rotation")
-    return Pose(x, y, z, pitch, yaw, roll)
+    return *location(place), *vector(rotation, "rotation")
 
 
 def transform(value: Pose) -> Wire:

@@ -269,11 +269,11 @@ class Walker(Actor):
         s = self.state
         s.x, s.y, s.z, s.pitch, s.yaw, s.roll = pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll
 
-    def carry(self, feet: Pose, speed: float) -> None:
-        """Put its feet there, on its way ahead at `speed` m/s; a client's crowd does so at every tick."""
+    def carry(self, x: float, y: float, z: float, pitch: float, yaw: float, roll: float, speed: float) -> None:
+        """Put its feet there (m, deg), on its way ahead at `speed` m/s; a client's crowd does so at every tick."""
         s, c = self.state, self.control
-        s.x, s.y, s.z, s.pitch, s.yaw, s.roll = feet.x, feet.y, feet.z + self.extent[2], feet.pitch, feet.yaw, feet.roll
-        yaw_rad = math.radians(feet.yaw)
+        s.x, s.y, s.z, s.pitch, s.yaw, s.roll = x, y, z + self.extent[2], pitch, yaw, roll
+        yaw_rad = math.radians(yaw)
         c.dx, c.dy, c.dz, c.speed = math.cos(yaw_rad), math.sin(yaw_rad), 0.0, speed
         s.carried = (speed * c.dx, speed * c.dy)
 

@@ -38,7 +38,8 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
             _move(vehicle, moved_s, surface)
     for walker in state.walkers:
         if walker.parent is None:
-            step_walker(walker.state, walker.control, moved_s, _under_feet(walker.state, surface))
+            ground_z = 0.0 if walker.state.carried is not None else _under_feet(walker.state, surface)
+            step_walker(walker.state, walker.control, moved_s, ground_z)
     state.contacts = state.collisions.step(state.bodies(), moved_s)
     for actor in state.attached:
         assert actor.parent is not None

@@ -61,6 +61,16 @@ def test_moments_until_the_first_update_come_in_their_order(tmp_path):
         assert 0 < moments[0] < moments[1] < moments[2] < moments[3]
 
 
+@pytest.mark.timeout(300)
+def test_a_crowd_costs_the_server_no_more_than_the_client_waits(tmp_path):
+    rows = rows_of(tmp_path, "benchmarks.crowd", "--walkers", "0", "30", "--ticks", "100", "--rounds", "1")
+    assert [row["walkers"] for row in rows] == [0, 30]
+    empty, crowded = rows
+    assert empty["tick ms"]["median"] < crowded["tick ms"]["median"]
+    for row in rows:
+        assert row["server ms"]["median"] <= row["tick ms"]["median"] + 0.4, "its clock goes by hundredths of a second"
+
+
 @pytest.mark.timeout(600)
 def test_the_whole_of_training_keeps_its_ratio_of_updates_to_steps(tmp_path):
     options = ["--scenarios", "empty", "--batches", "8", "--updates-per-step", "0.5", "--seconds", "2"]

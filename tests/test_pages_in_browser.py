@@ -267,9 +267,11 @@ def test_filters_filter_and_the_order_orders(opened):
     for name in ("density", "route"):
         values = page.eval_on_selector_all(f"#filter-{name} option", "all => all.map((one) => one.value)")
         assert len(values) == 2, "all, and the only one of this run"
-    page.select_option("#order", "completion")
-    shown = page.eval_on_selector_all("#gallery article", "all => all.map((one) => one.failure.completion)")
-    assert shown == sorted(shown)
+    for order in ("completion", "reason", "route", "density"):
+        page.select_option("#order", order)
+        shown = page.eval_on_selector_all("#gallery article", f"all => all.map((one) => one.failure.{order})")
+        assert len(shown) == len(failures[:24])
+        assert shown == sorted(shown)
     page.select_option("#order", "newest")
 
 

@@ -1,6 +1,6 @@
 """Measures everything in benchmarks/results anew, one command after the other, on a machine with nothing else to do.
 
-python -m benchmarks [NAME ...]       # about three quarters of an hour for all, on two cores without a GPU
+python -m benchmarks [NAME ...]       # about an hour for all, on two cores without a GPU
 python -m benchmarks --list           # what would run, and for how long
 python -m benchmarks --tiny           # small sizes, nothing written: does each run?
 
@@ -28,9 +28,9 @@ class Measurement:
 
 MEASUREMENTS = {
     "learner": Measurement(
-        "--batches 32 64 128 256 512 --encoder-grads both --rounds 3 --seconds 1.5",
+        "--batches 32 64 128 256 --encoder-grads both --rounds 3 --seconds 1.5",
         "--batches 8 --encoder-grads both --rounds 1 --seconds 0.2 --variants ours 'torch eager' SB3",
-        8,
+        15,
     ),
     "replay": Measurement("--capacity 1000000", "--filled 2000 --capacity 4000", 2),
     "checkpoint": Measurement("", "--capacity 4000 --repetitions 2", 5),

@@ -28,8 +28,10 @@ from avtd3_jax.settings.config_file import load
 from benchmarks.common import OF_RECORD
 
 OBS, ACTION = ObsSpec(image=(4, 84, 84), vector=23), ActionSpec(2)
-XLA_CONVOLUTIONS = "ours, XLA's convolutions"  # without avtd3_jax.cpu.conv: what the kernels are worth
-VARIANTS = ("ours", XLA_CONVOLUTIONS, "torch eager", "torch eager NHWC", "torch compiled", "torch compiled NHWC", "SB3")
+# Without avtd3_jax.cpu.conv, dense or fused_adam: what each is worth.
+XLA_CONVOLUTIONS, XLA_DENSE, OPTAX_ADAM = "ours, XLA's convolutions", "ours, XLA's dense layers", "ours, optax's Adam"
+TORCH = ("torch eager", "torch eager NHWC", "torch compiled", "torch compiled NHWC")
+VARIANTS = ("ours", XLA_CONVOLUTIONS, XLA_DENSE, OPTAX_ADAM, *TORCH, "SB3")
 
 
 @dataclass(frozen=True)
@@ -180,12 +182,16 @@ def _ours(spec: Spec) -> Callable[[int], None]:
     import jax
 
     from avtd3_jax.agent.fused_updates import FusedUpdates
-    from avtd3_jax.cpu import conv
+    from avtd3_jax.cpu import conv, dense, fused_adam
     from avtd3_jax.replay.device_replay import DeviceReplay
     from avtd3_jax.replay.prefetch import Prefetcher
 
     if spec.variant == XLA_CONVOLUTIONS:
         conv.supports = lambda *_: False
+    if spec.variant == XLA_DENSE:
+        dense.supports = lambda *_: False
+    if spec.variant == OPTAX_ADAM:
+        fused_adam.supports = lambda params: False
     obs_spec, config = _spec_sizes(spec)
     learner = TD3(obs_spec, ACTION, config)
     multi = FusedUpdates(learner, spec.at_once) if spec.at_once > 1 else None
@@ -289,7 +295,7 @@ def _serve(spec: Spec) -> None:
     else:
         jax.config.update("jax_platforms", "cpu")  # rivals run in a process as it comes; JAX makes their first weights
     began = time.perf_counter()
-    make = {"ours": _ours, XLA_CONVOLUTIONS: _ours, "SB3": _sb3}.get(spec.variant, _torch)
+    make = _sb3 if spec.variant == "SB3" else _ours if spec.variant.startswith("ours") else _torch
     updates = make(spec)
     updates(6 * spec.at_once)  # compiles, and warms up
     print(json.dumps({"build_s": time.perf_counter() - began}), flush=True)

@@ -1,12 +1,18 @@
 """What the hardware allows: the arithmetic and the bytes of one update, and how fast this machine does each."""
 
+import ctypes
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
+from llvmlite import ir
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3Config
+from avtd3_jax.cpu.code import engine
+from avtd3_jax.cpu.code.emitter import I64, POINTER, Emitter, registers
 from avtd3_jax.replay.batch import Batch
 
 CONVOLUTIONS = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # NatureCNN: features, kernel, stride
@@ -60,6 +66,41 @@ def matmul_gflops(dtype: str, size: int, seconds: float) -> float:
         product(a, a).block_until_ready()
         count += 1
     return count * 2 * size**3 / spent / 1e9
+
+
+def pairs_gflops(seconds: float) -> float:
+    """Rate of this processor's products of pairs of bfloat16 on all cores, from registers to registers, in GFLOP/s."""
+    sums, steps = 24, 100_000  # more sums than an instruction's cycles, so that none waits for the one before
+    module = ir.Module("peak")
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER, I64]), "peak")
+    memory, count = function.args
+    emitter = Emitter(function, registers(), pairs=True)
+    builder, lanes = emitter.builder, emitter.registers.lanes
+    a, b = (emitter.load(emitter.at(memory, number * lanes), emitter.words) for number in range(2))
+    totals = [emitter.variable(emitter.vector) for _ in range(sums)]
+    for number, total in enumerate(totals):
+        builder.store(emitter.load(emitter.at(memory, number * lanes)), total)
+    with emitter.loop(count):
+        for total in totals:
+            builder.store(emitter.multiply_add(a, b, builder.load(total, typ=emitter.vector)), total)
+    for number, total in enumerate(totals):
+        emitter.store(builder.load(total, typ=emitter.vector), emitter.at(memory, number * lanes))
+    emitter.finish()
+    code = engine.compiled(module)
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.get_function_address("peak"))
+
+    def one_core(end: float) -> int:
+        numbers, done = np.zeros(sums * lanes, np.float32), 0
+        while time.perf_counter() < end:
+            run(numbers.ctypes.data, steps)
+            done += 1
+        return done
+
+    cores = len(os.sched_getaffinity(0))
+    began = time.perf_counter()
+    with ThreadPoolExecutor(cores) as threads:
+        done = sum(threads.map(one_core, [began + seconds] * cores))
+    return done * steps * sums * lanes * 4 / (time.perf_counter() - began) / 1e9
 
 
 def transfer_gb_s(nbytes: int, seconds: float) -> float:

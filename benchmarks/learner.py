@@ -1,25 +1,43 @@
 """How many TD3 updates a second, against PyTorch on the same mathematics, Stable-Baselines3, and the hardware's floor?
 
-python -m benchmarks.learner [--batches 256 64] [--encoder-grads both critic] [--rounds 5] [--seconds 4] [--json FILE]
+python -m benchmarks.learner [--batches 256 64] [--encoder-grads both critic] [--compute float32 bfloat16]
+    [--rounds 5] [--seconds 4] [--json FILE]
 
 Every contender is a process; they take turns, so a round's ratio compares neighbours in time. "x ours" is the median
-over rounds of our rate over theirs. SB3's mathematics is another (see benchmarks/rivals/sb3.py).
+over rounds of the first row's rate over theirs, "x best PyTorch" that of a row of ours over the fastest of all the
+PyTorch rows, whatever it computes in. SB3's mathematics is another (see benchmarks/rivals/sb3.py).
 """
 
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from avtd3_jax import runtime
+from avtd3_jax.cpu import conv
+from avtd3_jax.cpu.code.emitter import registers
 from avtd3_jax.settings.config_file import load
 from benchmarks import floor
 from benchmarks.common import OF_RECORD
-from benchmarks.contenders import ACTION, OBS, VARIANTS, Contender, ContenderError, Spec, random_batch
+from benchmarks.contenders import (
+    ACTION,
+    OBS,
+    OPTAX_ADAM,
+    TORCH,
+    VARIANTS,
+    XLA_DENSE,
+    Contender,
+    ContenderError,
+    Spec,
+    random_batch,
+)
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
+
+DTYPES: tuple[conv.Dtype, ...] = ("float32", "bfloat16")
+COMPUTED = {XLA_DENSE: ("bfloat16",), OPTAX_ADAM: ("float32",), "SB3": ("float32",)}  # the others in both
 
 
 def main() -> None:
@@ -28,6 +46,7 @@ def main() -> None:
     options.add_argument("--batches", type=int, nargs="+", default=[256, 64])
     options.add_argument("--encoder-grads", nargs="+", default=["both", "critic"], choices=["both", "critic"])
     options.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    options.add_argument("--compute", nargs="+", default=list(DTYPES), choices=DTYPES)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=4.0, help="per contender and round")
     options.add_argument("--device", default="cpu", choices=["cpu", "gpu"])
@@ -40,7 +59,12 @@ def main() -> None:
     for batch in args.batches:
         for encoder_grad in args.encoder_grads:
             base = Spec("ours", batch=batch, encoder_grad=encoder_grad, device=args.device)
-            specs = [replace(base, variant=variant) for variant in args.variants]
+            specs = [
+                replace(base, variant=variant, compute_dtype=dtype)
+                for variant in args.variants
+                for dtype in args.compute
+                if dtype in COMPUTED.get(variant, DTYPES)
+            ]
             rows += race(specs, args.rounds, args.seconds)
     info = runtime.setup(args.device, option="--device")
     rates = floor_rates([row["compute"] for row in rows], info.platform, args.seconds)
@@ -91,8 +115,22 @@ def race(
         if 0 in running:
             turns = zip(rates[0], rates[number], strict=True)
             rows[number]["x ours"] = statistics.median(ours / theirs for ours, theirs in turns)
+    _against_torch(rows, rates, running)
+    for number in running:
         print({name: str(value) for name, value in rows[number].items()}, flush=True)
     return rows
+
+
+def _against_torch(rows: list[dict[str, Any]], rates: Mapping[int, list[float]], running: Iterable[int]) -> None:
+    """Gives our rows the median over rounds of their rate over that of the best PyTorch."""
+    torch = [number for number in running if rows[number]["what"] in TORCH]
+    if not torch:
+        return
+    best = max(torch, key=lambda number: statistics.median(rates[number]))
+    for number in running:
+        if rows[number]["what"].startswith("ours"):
+            turns = zip(rates[number], rates[best], strict=True)
+            rows[number]["x best PyTorch"] = statistics.median(ours / theirs for ours, theirs in turns)
 
 
 def _built(running: dict[int, Contender], number: int, rows: list[dict[str, Any]], timeout: float) -> None:
@@ -111,14 +149,13 @@ def _out(running: dict[int, Contender], number: int, rows: list[dict[str, Any]],
 def floor_rates(dtypes: Sequence[str], platform: str, seconds: float) -> list[dict[str, Any]]:
     """What bounds an update, as rows: the matrix throughput of every type, and the bandwidth from the host."""
     size = 2048 if platform == "cpu" else 8192
-    rows = [
-        {
-            "what": f"floor: {dtype} matrix product {size}^2, GFLOP/s",
-            "compute": dtype,
-            "value": floor.matmul_gflops(dtype, size, seconds),
-        }
-        for dtype in dict.fromkeys(dtypes)
-    ]
+    rows: list[dict[str, Any]] = []
+    for dtype in dict.fromkeys(dtypes):
+        if platform == "cpu" and dtype == "bfloat16" and registers().bfloat16:  # XLA's product does not use them
+            what, value = "bfloat16 products of pairs in registers", floor.pairs_gflops(seconds)
+        else:
+            what, value = f"{dtype} matrix product {size}^2", floor.matmul_gflops(dtype, size, seconds)
+        rows.append({"what": f"floor: {what}, GFLOP/s", "compute": dtype, "value": value})
     bandwidth = floor.transfer_gb_s(floor.batch_bytes(random_batch(256)), seconds)
     return [*rows, {"what": "floor: host to device, GB/s", "value": bandwidth}]
 

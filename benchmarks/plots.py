@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from reporting.publish import plain_parser
 
 RESULTS = Path(__file__).parent / "results"
+FLOORS = {"float32": "k:", "bfloat16": "k-."}
 COLOURS = {"ours": "C3", "torch": "C0", "SB3": "C7"}
 
 
@@ -61,20 +62,21 @@ def draw(axis: Axes, rows: list[dict[str, Any]]) -> None:
             rate,
             yerr=[below, above],
             label=name,
-            marker="o",
+            marker="s" if line[0]["compute"] == "bfloat16" else "o",
             capsize=3,
             color=COLOURS.get(name.split()[0].rstrip(",")),
             linestyle="--" if "compiled" in name else "-",
             alpha=0.5 if "NHWC" in name or "," in name else 1.0,
         )
-    floor: dict[int, float] = {}
-    for row in rows:
-        if row["what"] == "ours" and "% of floor" in row:
-            limit = 100.0 * row["updates/s"]["median"] / row["% of floor"]
-            floor[row["batch"]] = max(limit, floor.get(row["batch"], 0.0))
-    if floor:
-        batches = sorted(floor)
-        axis.plot(batches, [floor[batch] for batch in batches], "k:", label="floor (measured matrix throughput)")
+    for dtype, style in FLOORS.items():
+        floor: dict[int, float] = {}
+        for row in rows:
+            if row["what"] == "ours" and row["compute"] == dtype and "% of floor" in row:
+                limit = 100.0 * row["updates/s"]["median"] / row["% of floor"]
+                floor[row["batch"]] = max(limit, floor.get(row["batch"], 0.0))
+        if floor:
+            batches = sorted(floor)
+            axis.plot(batches, [floor[batch] for batch in batches], style, label=f"floor ({dtype} products, measured)")
     axis.set_xscale("log", base=2)
     sizes = sorted({row["batch"] for row in rows if row.get("batch")})
     axis.set_xticks(sizes, [str(size) for size in sizes])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from avtd3_jax.agent import precision
 from avtd3_jax.encoders import image_encoder, torchvision_weights
 from avtd3_jax.errors import ConfigError
 
@@ -38,7 +39,7 @@ class TD3Config:
         encoder's features, and train the encoder by it; 0 for no heads. Their learning rate is the critics'.
       imitation_weight: of the squared distance of the policy's action from the observation's "expert" part, beside
         minus Q of it over Q's mean size; 0 for TD3's own loss.
-      compute_dtype: "float32" or "bfloat16"; parameters, targets and losses are float32 either way.
+      compute_dtype: "float32", "bfloat16", or "auto" for the faster; parameters, targets and losses are float32.
 
     Raises:
       ConfigError: a value is not allowed; the sentence begins with the field's name.
@@ -65,7 +66,7 @@ class TD3Config:
     critic_layer_norm: bool = field(default=False, metadata={"before": False})
     auxiliary_weight: float = field(default=0.0, metadata={"before": 0.0})
     imitation_weight: float = field(default=0.0, metadata={"before": 0.0})
-    compute_dtype: Literal["float32", "bfloat16"] = "float32"
+    compute_dtype: Literal["float32", "bfloat16", "auto"] = "float32"
 
     def __post_init__(self) -> None:
         def require(valid: bool, sentence: str) -> None:
@@ -77,8 +78,8 @@ class TD3Config:
             torchvision_weights.check(self.encoder, self.encoder_weights)
         require(self.encoder_grad in ("critic", "both"), f"encoder_grad is {self.encoder_grad!r}: 'critic' or 'both'.")
         require(
-            self.compute_dtype in ("float32", "bfloat16"),
-            f"compute_dtype is {self.compute_dtype!r}: 'float32' or 'bfloat16'.",
+            self.compute_dtype in precision.ASKED,
+            f"compute_dtype is {self.compute_dtype!r}: 'float32', 'bfloat16' or 'auto'.",
         )
         require(0.0 <= self.gamma < 1.0, f"gamma is {self.gamma}: it must be in [0, 1).")
         require(0.0 < self.tau <= 1.0, f"tau is {self.tau}: it must be in (0, 1].")

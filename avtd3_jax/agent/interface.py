@@ -62,6 +62,7 @@ class Agent(Hashable, Protocol):
     action_spec: ActionSpec
     config: Any
     placement: Placement | None
+    compute_dtype: str  # what the networks multiply in
     encoder: nn.Module
     actor: nn.Module
     critic: nn.Module

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from avtd3_jax.cpu import dense
 from avtd3_jax.encoders import image_encoder
 from avtd3_jax.encoders.initializers import kaiming_normal
 from avtd3_jax.errors import InputError
@@ -16,6 +17,23 @@ from avtd3_jax.errors import InputError
 output_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
 Dense = partial(nn.Dense, kernel_init=kaiming_normal)
+
+
+class FeaturesDense(nn.Module):
+    """`Dense` by `avtd3_jax.cpu.dense`, where that has kernels for it; the same parameters."""
+
+    features: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, K] -> [B, features]."""
+        kernel = self.param("kernel", kaiming_normal, (x.shape[-1], self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        if self.dtype == jnp.bfloat16 and dense.supports(x.shape[0], x.shape[1], self.features):
+            return (dense.dense(x.astype(self.dtype), kernel) + bias[None]).astype(self.dtype)
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return jax.lax.dot_general(x, kernel, (((1,), (0,)), ((), ()))) + bias[None]
 
 
 class Encoder(nn.Module):
@@ -37,7 +55,7 @@ class Encoder(nn.Module):
             self.trunk = Dense(self.trunk_width, dtype=self.dtype)
             self.trunk_norm = nn.LayerNorm(dtype=jnp.float32)
         else:
-            self.dense = Dense(512, dtype=self.dtype)
+            self.dense = FeaturesDense(512, dtype=self.dtype)
 
     def __call__(self, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         """uint8 [B, S, H, W] (or None) and float32 [B, D] (or None) -> [B, 512 or trunk_width, + D]."""

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from avtd3_jax.agent import losses
+from avtd3_jax.agent import losses, precision
 from avtd3_jax.agent.augmentation import random_shift
 from avtd3_jax.agent.config import TD3Config
 from avtd3_jax.agent.frames import split_frames
@@ -84,7 +84,8 @@ class TD3:
             raise ConfigError(f"random_shift is {config.random_shift} and the observation has no image: set it to 0.")
         _check_parts(obs_spec, config)
         self.trace_count = 0
-        dtype = jnp.dtype(config.compute_dtype)
+        self.compute_dtype = precision.compute_dtype(config.compute_dtype, config.encoder, obs_spec.image)
+        dtype = jnp.dtype(self.compute_dtype)
         self.encoder = Encoder(config.encoder, config.trunk_width, dtype)
         self.actor = Actor(action_spec.size, config.hidden, dtype)
         self.critic = CriticEnsemble(config.num_critics, config.hidden, dtype, config.critic_layer_norm)

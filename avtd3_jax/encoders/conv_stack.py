@@ -1,5 +1,7 @@
 """Plain stacks of convolutions: no padding, a bias, ReLU after each."""
 
+from typing import cast
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -33,7 +35,8 @@ class ConvStack(nn.Module):
             channels = features
         looked_into = self.is_mutable_collection("intermediates") and not self.is_initializing()
         if self.has_own_kernels((image.shape[1], height, width)) and not looked_into:
-            return conv.conv_stack(image, tuple(weights), tuple(stride for _, _, stride in self.layers))
+            strides = tuple(stride for _, _, stride in self.layers)
+            return conv.conv_stack(image, tuple(weights), strides, cast(conv.Dtype, jnp.dtype(self.dtype).name))
         x = scaled(image, self.dtype)
         for number, ((weight, bias), (_, _, stride)) in enumerate(zip(weights, self.layers, strict=True)):
             x = nn.relu(conv.convolution(x, weight.astype(self.dtype), bias.astype(self.dtype), stride))
@@ -43,7 +46,8 @@ class ConvStack(nn.Module):
 
     def has_own_kernels(self, image: tuple[int, int, int]) -> bool:
         """Whether a CPU computes images [S, H, W] by `avtd3_jax.cpu.conv`, and not by XLA's convolutions."""
-        return self.dtype == jnp.float32 and conv.supports(image, self.layers)
+        name = jnp.dtype(self.dtype).name
+        return name in conv.DTYPES and conv.supports(image, self.layers, name)
 
 
 class ConvWeights(nn.Module):

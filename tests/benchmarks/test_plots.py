@@ -33,11 +33,13 @@ def test_a_line_a_contender_and_the_floor_over_the_batch_sizes():
         "ours",
         "ours, bfloat16, from replay, 8 a dispatch",
         "torch compiled NHWC",
-        "floor (measured matrix throughput)",
+        "floor (float32 products, measured)",
+        "floor (bfloat16 products, measured)",
     }
-    (floor,) = [line for line in both.lines if line.get_label().startswith("floor")]
+    floor, in_bfloat16 = [line for line in both.lines if line.get_label().startswith("floor")]
     np.testing.assert_array_equal(floor.get_xdata(), BATCHES)
-    np.testing.assert_allclose(floor.get_ydata(), [2000 / 32, 2 * 80.0, 2000 / 128, 2000 / 256, 2000 / 512])
+    np.testing.assert_allclose(floor.get_ydata(), [2000 / batch for batch in BATCHES])
+    assert (in_bfloat16.get_xdata(), in_bfloat16.get_ydata()) == ([64], [2 * 80.0])
     rates = {handle.get_label(): handle[0].get_ydata() for handle in both.containers}
     np.testing.assert_allclose(rates["ours"].astype(float), [1000.0 / batch for batch in BATCHES])
     assert critic.get_legend_handles_labels()[1] == ["torch compiled NHWC"]

@@ -8,17 +8,23 @@ from functools import cache
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-I8, I32, I64, F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 POINTER = ir.PointerType()
 FUSED = ("contract",)  # lets a multiplication and an addition become one instruction where there is one
 
 
 @dataclass(frozen=True)
 class Registers:
-    """The vector registers to fill: `lanes` floats each, and how many pixels' accumulators fit beside the operands."""
+    """The vector registers to fill.
+
+    lanes: floats in each.
+    pixels: how many pixels' accumulators fit beside the operands.
+    bfloat16: there is an instruction that multiplies pairs of bfloat16 and adds them to a float32 (VDPBF16PS).
+    """
 
     lanes: int
     pixels: int
+    bfloat16: bool = False
 
     @property
     def bits(self) -> int:
@@ -30,18 +36,38 @@ def registers() -> Registers:
     """This machine's vector registers."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
-        return Registers(lanes=16, pixels=14)
+        return Registers(lanes=16, pixels=14, bfloat16=features.get("avx512bf16", False))
     if features.get("avx"):
         return Registers(lanes=8, pixels=6)
     return Registers(lanes=4, pixels=6)
 
 
-class Emitter:
-    """An IR builder with the few shapes of code that the kernels are made of. Indices are i64, in elements."""
+class BFloat(ir.Type):
+    """LLVM's bfloat, which llvmlite has no name for."""
 
-    def __init__(self, function: ir.Function, registers: Registers) -> None:
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BFloat)
+
+    def __hash__(self) -> int:
+        return hash(BFloat)
+
+
+class Emitter:
+    """An IR builder with the few shapes of code that the kernels are made of. Indices are i64, in elements.
+
+    A word is what 32 bits of a product's operand hold: a float32, or with `pairs` two bfloat16, whose two products
+    are added. Sums are float32 either way.
+    """
+
+    def __init__(self, function: ir.Function, registers: Registers, *, pairs: bool = False) -> None:
         self.registers = registers
+        self.per_word = 2 if pairs else 1
         self.vector = ir.VectorType(F32, registers.lanes)
+        self.word: ir.Type = I32 if pairs else F32
+        self.words = ir.VectorType(self.word, registers.lanes)
         self._entry = ir.IRBuilder(function.append_basic_block("entry"))
         self.builder = ir.IRBuilder(function.append_basic_block("body"))
         self._body = self.builder.block
@@ -84,7 +110,7 @@ class Emitter:
     def load(self, pointer: ir.Value, kind: ir.Type | None = None) -> ir.Value:
         """A vector (or `kind`) at a pointer aligned to one element."""
         kind = kind or self.vector
-        return self.builder.load(pointer, typ=kind, align=4 if kind in (F32, self.vector) else 1)
+        return self.builder.load(pointer, typ=kind, align=4 if kind in (F32, self.vector, self.word, self.words) else 1)
 
     def store(self, value: ir.Value, pointer: ir.Value) -> None:
         """A vector to a pointer aligned to one float."""
@@ -92,13 +118,51 @@ class Emitter:
 
     def splat(self, scalar: ir.Value) -> ir.Value:
         """A vector of copies."""
-        one = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, I32(0))
+        kind = ir.VectorType(scalar.type, self.registers.lanes)
+        one = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, I32(0))
         mask = ir.Constant(ir.VectorType(I32, self.registers.lanes), [0] * self.registers.lanes)
-        return self.builder.shuffle_vector(one, ir.Constant(self.vector, ir.Undefined), mask)
+        return self.builder.shuffle_vector(one, ir.Constant(kind, ir.Undefined), mask)
 
     def multiply_add(self, a: ir.Value, b: ir.Value, total: ir.Value) -> ir.Value:
-        """a * b + total."""
-        return self.builder.fadd(total, self.builder.fmul(a, b, flags=FUSED), flags=FUSED)
+        """a * b + total, of vectors of words; of a pair, the sum of both products."""
+        builder = self.builder
+        if self.per_word == 1:
+            return builder.fadd(total, builder.fmul(a, b, flags=FUSED), flags=FUSED)
+        if self.registers.bfloat16:
+            pairs = ir.VectorType(BFloat(), 2 * self.registers.lanes)
+            name = f"llvm.x86.avx512bf16.dpbf16ps.{self.registers.bits}"
+            return builder.call(
+                _intrinsic(builder.module, name, self.vector, self.vector, pairs, pairs),
+                [total, builder.bitcast(a, pairs), builder.bitcast(b, pairs)],
+            )
+        for half in (self.second, self.first):  # the order of the instruction
+            total = builder.fadd(total, builder.fmul(half(a), half(b), flags=FUSED), flags=FUSED)
+        return total
+
+    def first(self, pairs: ir.Value) -> ir.Value:
+        """The pairs' first numbers, as floats."""
+        return self.builder.bitcast(self.builder.shl(pairs, self.bits(16)), self.vector)
+
+    def second(self, pairs: ir.Value) -> ir.Value:
+        """The pairs' second numbers, as floats."""
+        return self.builder.bitcast(self.builder.and_(pairs, self.bits(0xFFFF0000)), self.vector)
+
+    def bits(self, value: int) -> ir.Value:
+        """A vector of one 32-bit integer."""
+        return ir.Constant(ir.VectorType(I32, self.registers.lanes), [value] * self.registers.lanes)
+
+    def rounded(self, value: ir.Value) -> ir.Value:
+        """A vector of floats as bfloat16, in i16: to nearest, and to even where two are as near."""
+        builder, lanes = self.builder, self.registers.lanes
+        short = ir.VectorType(I16, lanes)
+        if self.registers.bfloat16:
+            narrow = ir.VectorType(BFloat(), lanes)
+            name = f"llvm.x86.avx512bf16.cvtneps2bf16.{self.registers.bits}"
+            return builder.bitcast(builder.call(_intrinsic(builder.module, name, narrow, self.vector), [value]), short)
+        bits = builder.bitcast(value, ir.VectorType(I32, lanes))
+        odd = builder.and_(builder.lshr(bits, self.bits(16)), self.bits(1))
+        bits = builder.add(bits, builder.add(odd, self.bits(0x7FFF)))
+        return builder.trunc(builder.lshr(bits, self.bits(16)), short)
 
     def zero(self) -> ir.Value:
         """A vector of zeros."""
@@ -107,3 +171,8 @@ class Emitter:
     def positive(self, value: ir.Value, where: ir.Value) -> ir.Value:
         """`value` where `where` > 0, else 0."""
         return self.builder.select(self.builder.fcmp_ordered(">", where, self.zero()), value, self.zero())
+
+
+def _intrinsic(module: ir.Module, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
+    known = module.globals.get(name)
+    return known or ir.Function(module, ir.FunctionType(result, arguments), name)

@@ -6,6 +6,7 @@ whichever thread comes first, and always in the same way: results do not depend 
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,15 @@ def interface_known() -> bool:
     """Whether the installed jaxlib's interface is one that these layouts were checked against."""
     header = Path(jax.ffi.include_dir()) / "xla/ffi/api/c_api.h"
     found = dict(re.findall(r"#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", header.read_text() if header.is_file() else ""))
-    return (int(found.get("MAJOR", -1)), int(found.get("MINOR", -1))) in KNOWN_APIS
+    known = (int(found.get("MAJOR", -1)), int(found.get("MINOR", -1))) in KNOWN_APIS
+    if not known:
+        version = ".".join(found.get(part, "?") for part in ("MAJOR", "MINOR"))
+        warnings.warn(
+            f"jaxlib {jax.lib.__version__} calls foreign functions by interface {version}, which this version of "
+            "avtd3-jax was not checked against: XLA's own kernels compute on the CPU, which is slower.",
+            stacklevel=2,
+        )
+    return known
 
 
 def field(builder: ir.IRBuilder, base: ir.Value, offset: int) -> ir.Value:

@@ -5,5 +5,6 @@ for the processor at hand, come near it (benchmarks/README.md). Lowered for anot
 """
 
 from avtd3_jax.cpu.conv.operation import conv_stack, convolution, supports
+from avtd3_jax.cpu.conv.program import DTYPES, Dtype
 
-__all__ = ["conv_stack", "convolution", "supports"]
+__all__ = ["DTYPES", "Dtype", "conv_stack", "convolution", "supports"]

@@ -1,9 +1,11 @@
 """The three products of a convolution on one image, as LLVM IR for this machine's vector registers.
 
-All arrays are float32, NHWC without the N, kernels [kernel, kernel, C, F] (HWIO); convolutions are VALID. A product is
-tiled so that its accumulators stay in registers while the inner loop does nothing but multiply and add: a tile is some
-pixels (or kernel rows) by two vectors of channels (Goto and van de Geijn 2008, doi:10.1145/1356052.1356053; the direct
-form without a patch matrix is Georganas et al. 2018, arXiv:1808.05567). Every trip count is a constant.
+Arrays are NHWC without the N, kernels [kernel, kernel, C, F] (HWIO); convolutions are VALID. Operands are words
+(`Emitter`): float32 one by one, or pairs of bfloat16 along the axis that a product sums over. Sums are float32. A
+product is tiled so that its accumulators stay in registers while the inner loop does nothing but multiply and add: a
+tile is some pixels (or kernel rows) by two vectors of channels (Goto and van de Geijn 2008,
+doi:10.1145/1356052.1356053; the direct form without a patch matrix is Georganas et al. 2018, arXiv:1808.05567). Every
+trip count is a constant.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from avtd3_jax.cpu.code.emitter import F32, POINTER, Emitter, Registers
+from avtd3_jax.cpu.code.emitter import F32, I32, POINTER, Emitter, Registers
 
 VECTORS = 2  # channel vectors a tile
 
@@ -66,9 +68,9 @@ class Tile:
         """left: one pointer a row, to the row's scalar; right: pointer to the VECTORS vectors."""
         emitter = self.emitter
         lanes = emitter.registers.lanes
-        vectors = [emitter.load(emitter.at(right, column * lanes)) for column in range(VECTORS)]
+        vectors = [emitter.load(emitter.at(right, column * lanes), emitter.words) for column in range(VECTORS)]
         for row, pointer in enumerate(left):
-            scalar = emitter.splat(emitter.load(pointer, F32))
+            scalar = emitter.splat(emitter.load(pointer, emitter.word))
             for column, vector in enumerate(vectors):
                 self.set(row, column, emitter.multiply_add(scalar, vector, self.get(row, column)))
 
@@ -80,14 +82,18 @@ def split(count: int, most: int) -> list[tuple[int, int]]:
     return [(sum(sizes[:part]), size) for part, size in enumerate(sizes)]
 
 
-def forward(module: ir.Module, name: str, layer: Layer, registers: Registers) -> ir.Function:
-    """name(x, kernel, bias, y): y = relu(conv(x, kernel) + bias)."""
+def forward(module: ir.Module, name: str, layer: Layer, registers: Registers, *, pairs: bool = False) -> ir.Function:
+    """name(x, kernel, bias, y): y = relu(conv(x, kernel) + bias).
+
+    pairs: of neighbours in a row of the kernel, which is [kernel, kernel * C / 2, F, 2]; y is rounded to bfloat16.
+    """
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 4), name)
     x, kernel, bias, y = function.args
-    emitter = Emitter(function, registers)
+    emitter = Emitter(function, registers, pairs=pairs)
     block = VECTORS * registers.lanes
-    row_in = layer.width * layer.channels
-    run = layer.kernel * layer.channels  # floats of a kernel row, contiguous in x and in the kernel
+    channels = layer.channels // emitter.per_word
+    row_in = layer.width * channels
+    run = layer.kernel * channels  # words of a kernel row, contiguous in x and in the kernel
     rows = max(1, min(layer.out_height, registers.pixels // layer.out_width))  # of y in a tile
     groups = [(0, layer.out_height // rows, rows), (layer.out_height // rows * rows, 1, layer.out_height % rows)]
     with emitter.loop(layer.features, block) as feature:
@@ -104,7 +110,7 @@ def forward(module: ir.Module, name: str, layer: Layer, registers: Registers) ->
                         left = [
                             emitter.at(
                                 x,
-                                layer.stride * (row * row_in + column * layer.channels),
+                                layer.stride * (row * row_in + column * channels),
                                 (repeat, rows * layer.stride * row_in),
                                 (kernel_row, row_in),
                                 (k, 1),
@@ -118,26 +124,35 @@ def forward(module: ir.Module, name: str, layer: Layer, registers: Registers) ->
                     for pixel, (row, column) in enumerate(pixels):
                         for half in range(VECTORS):
                             value = tile.get(pixel, half)
-                            pointer = emitter.at(
-                                y,
+                            place = (
                                 (row * layer.out_width + column) * layer.features,
                                 (repeat, rows * layer.out_width * layer.features),
                                 (feature, 1),
                                 half * registers.lanes,
                             )
-                            emitter.store(emitter.positive(value, value), pointer)
+                            value = emitter.positive(value, value)
+                            if pairs:
+                                emitter.builder.store(emitter.rounded(value), emitter.at(y, *place, size=2), align=2)
+                            else:
+                                emitter.store(value, emitter.at(y, *place))
     emitter.finish()
     return function
 
 
-def input_gradient(module: ir.Module, name: str, layer: Layer, registers: Registers) -> ir.Function:
-    """name(dy, kernel_t, dx): dx += the gradient; kernel_t is [kernel, kernel, F, C]."""
+def input_gradient(
+    module: ir.Module, name: str, layer: Layer, registers: Registers, *, pairs: bool = False
+) -> ir.Function:
+    """name(dy, kernel_t, dx): dx, float32, += the gradient; kernel_t is [kernel, kernel, F, C].
+
+    pairs: of features; kernel_t is [kernel, kernel, F / 2, C, 2].
+    """
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 3), name)
     dy, kernel_t, dx = function.args
-    emitter = Emitter(function, registers)
+    emitter = Emitter(function, registers, pairs=pairs)
     block = VECTORS * registers.lanes
     row_in = layer.width * layer.channels
-    tap_size = layer.features * layer.channels
+    features = layer.features // emitter.per_word
+    tap_size = features * layer.channels
     with (
         emitter.loop(layer.kernel) as kernel_row,
         emitter.loop(layer.kernel) as kernel_column,
@@ -164,12 +179,12 @@ def input_gradient(module: ir.Module, name: str, layer: Layer, registers: Regist
             for row in range(size):
                 for column in range(VECTORS):
                     tile.set(row, column, emitter.load(targets[row][column]))
-            with emitter.loop(layer.features) as feature:
+            with emitter.loop(features) as feature:
                 left = [
                     emitter.at(
                         dy,
-                        (out_row, layer.out_width * layer.features),
-                        (start + pixel) * layer.features,
+                        (out_row, layer.out_width * features),
+                        (start + pixel) * features,
                         (feature, 1),
                     )
                     for pixel in range(size)
@@ -189,11 +204,16 @@ def input_gradient(module: ir.Module, name: str, layer: Layer, registers: Regist
     return function
 
 
-def kernel_gradient(module: ir.Module, name: str, layer: Layer, registers: Registers) -> ir.Function:
-    """name(x, dy, dkernel, dbias): both += their gradients."""
+def kernel_gradient(
+    module: ir.Module, name: str, layer: Layer, registers: Registers, *, pairs: bool = False
+) -> ir.Function:
+    """name(x, dy, dkernel, dbias): both, float32, += their gradients.
+
+    pairs: of two images; x and dy have a pair where they would have a number.
+    """
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER] * 4), name)
     x, dy, dkernel, dbias = function.args
-    emitter = Emitter(function, registers)
+    emitter = Emitter(function, registers, pairs=pairs)
     block = VECTORS * registers.lanes
     row_in = layer.width * layer.channels
     run = layer.kernel * layer.channels
@@ -234,13 +254,15 @@ def kernel_gradient(module: ir.Module, name: str, layer: Layer, registers: Regis
                             column * registers.lanes,
                         )
                         emitter.store(emitter.builder.fadd(emitter.load(target), tile.get(row, column)), target)
+    one = emitter.splat(I32(0x3F803F80) if pairs else F32(1.0))
     with emitter.loop(layer.features, registers.lanes) as feature:
         total = emitter.variable(emitter.vector)
         target = emitter.at(dbias, (feature, 1))
         emitter.builder.store(emitter.load(target), total)
         with emitter.loop(layer.out_height * layer.out_width) as pixel:
-            value = emitter.load(emitter.at(dy, (pixel, layer.features), (feature, 1)))
-            emitter.builder.store(emitter.builder.fadd(emitter.builder.load(total, typ=emitter.vector), value), total)
+            value = emitter.load(emitter.at(dy, (pixel, layer.features), (feature, 1)), emitter.words)
+            before = emitter.builder.load(total, typ=emitter.vector)
+            emitter.builder.store(emitter.multiply_add(value, one, before), total)
         emitter.store(emitter.builder.load(total, typ=emitter.vector), target)
     emitter.finish()
     return function

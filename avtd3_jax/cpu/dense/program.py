@@ -1,0 +1,234 @@
+"""The products of a dense layer in pairs of bfloat16: the handlers that XLA calls.
+
+A chunk of work is a block of the columns of the result, or of the rows of the kernel: it rounds and pairs its part of
+the float32 kernel into a panel that stays in a cache of its core, and multiplies all rows of the other operand by it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from llvmlite import ir
+
+from avtd3_jax.cpu.code import engine, handler
+from avtd3_jax.cpu.code.emitter import I16, I32, Emitter, Registers, registers
+from avtd3_jax.cpu.conv.kernels import VECTORS, Tile
+
+Size = tuple[int, int, int]  # batch, inputs, outputs
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Names of the registered custom calls."""
+
+    forward: str
+    input_gradient: str
+    kernel_gradient: str
+
+
+def block() -> int:
+    """Columns of a chunk: inputs and outputs of a layer are to be multiples of it."""
+    return VECTORS * registers().lanes
+
+
+def targets(size: Size) -> Targets:
+    """Compiles the products for this machine and registers them with XLA, once a process."""
+    return _targets(size, registers())
+
+
+@cache
+def _targets(size: Size, registers: Registers) -> Targets:
+    kind = f"{registers.lanes}_lanes" + "_of_pairs" * registers.bfloat16 + "_" + "x".join(map(str, size))
+    names = Targets(*(f"avtd3_dense_{part}_{kind}" for part in ("forward", "input_gradient", "kernel_gradient")))
+    module = ir.Module("dense")
+    products = _Products(module, size, registers)
+    columns = VECTORS * registers.lanes
+    for name, chunk, count in (
+        (names.forward, products.forward, size[2] // columns),
+        (names.input_gradient, products.input_gradient, size[1] // columns),
+        (names.kernel_gradient, products.kernel_gradient, size[1] // columns),
+    ):
+        handler.define(module, name, chunk(name + "_chunk"), count)
+    engine.register(module, (names.forward, names.input_gradient, names.kernel_gradient))
+    return names
+
+
+class _Products:
+    """The chunk functions of a layer."""
+
+    def __init__(self, module: ir.Module, size: Size, registers: Registers) -> None:
+        self.module, self.registers = module, registers
+        self.batch, self.inputs, self.outputs = size
+        self.columns = VECTORS * registers.lanes
+
+    def _chunk(self, name: str) -> tuple[Emitter, Callable[[int], ir.Value], Callable[[int], ir.Value], ir.Value]:
+        """A chunk function's beginning: its operands, results, and number."""
+        function = ir.Function(self.module, handler.CHUNK, name)
+        args, results, chunk, _, _ = function.args
+        emitter = Emitter(function, self.registers, pairs=True)
+
+        def of(frame_list: ir.Value) -> Callable[[int], ir.Value]:
+            return lambda number: handler.data(emitter.builder, frame_list, number)
+
+        return emitter, of(args), of(results), chunk
+
+    def forward(self, name: str) -> ir.Function:
+        """Operands: x [B, K] bfloat16, kernel [K, N] float32. Results: y [B, N] float32, a panel a chunk."""
+        emitter, operand, result, chunk = self._chunk(name)
+        x, kernel, y = operand(0), operand(1), result(0)
+        panel = emitter.at(result(1), (chunk, self.inputs // 2 * self.columns))
+        lanes = self.registers.lanes
+        with emitter.loop(self.inputs // 2) as pair:
+            for half in range(VECTORS):
+                first, second = (
+                    emitter.rounded(
+                        emitter.load(
+                            emitter.at(
+                                kernel,
+                                (pair, 2 * self.outputs),
+                                row * self.outputs,
+                                (chunk, self.columns),
+                                half * lanes,
+                            )
+                        )
+                    )
+                    for row in range(2)
+                )
+                target = emitter.at(panel, (pair, self.columns), half * lanes)
+                emitter.builder.store(self._pairs(emitter, first, second), target, align=4)
+        y = emitter.at(y, (chunk, self.columns))
+        self._multiply(emitter, (x, self.inputs // 2, 1), panel, self.inputs // 2, self.batch, (y, self.outputs))
+        return self._end(emitter)
+
+    def input_gradient(self, name: str) -> ir.Function:
+        """Operands: dy [B, N] bfloat16, kernel [K, N] float32. Results: dx [B, K] bfloat16, a panel a chunk."""
+        emitter, operand, result, chunk = self._chunk(name)
+        dy, kernel, dx = operand(0), operand(1), result(0)
+        panel = emitter.at(result(1), (chunk, self.outputs // 2 * self.columns))
+        lanes = self.registers.lanes
+        with emitter.loop(self.outputs, 2 * lanes) as output:
+            for half in range(VECTORS):
+                rows = [
+                    self._neighbours(
+                        emitter,
+                        emitter.at(
+                            kernel,
+                            (chunk, self.columns * self.outputs),
+                            (half * lanes + row) * self.outputs,
+                            (output, 1),
+                        ),
+                    )
+                    for row in range(lanes)
+                ]
+                for number, words in enumerate(self._transposed(emitter, rows)):
+                    # Half as many words as outputs, each `columns` wide.
+                    target = emitter.at(panel, (output, self.columns // 2), number * self.columns, half * lanes)
+                    emitter.builder.store(words, target, align=4)
+        dx = emitter.at(dx, (chunk, self.columns), size=2)
+        left = (dy, self.outputs // 2, 1)
+        self._multiply(emitter, left, panel, self.outputs // 2, self.batch, (dx, self.inputs), rounded=True)
+        return self._end(emitter)
+
+    def kernel_gradient(self, name: str) -> ir.Function:
+        """Operands: x [B, K], dy [N / columns, B / 2, columns, 2], bfloat16. Results: [K, N] float32, panels."""
+        emitter, operand, result, chunk = self._chunk(name)
+        builder, lanes, pairs = emitter.builder, self.registers.lanes, self.batch // 2
+        x, dy, dkernel = operand(0), operand(1), result(0)
+        panel = emitter.at(result(1), (chunk, pairs * self.columns))
+        short = ir.VectorType(I16, lanes)
+        with emitter.loop(pairs) as pair:
+            for half in range(VECTORS):
+                first, second = (
+                    builder.load(
+                        emitter.at(
+                            x,
+                            (pair, 2 * self.inputs),
+                            row * self.inputs,
+                            (chunk, self.columns),
+                            half * lanes,
+                            size=2,
+                        ),
+                        typ=short,
+                        align=2,
+                    )
+                    for row in range(2)
+                )
+                target = emitter.at(panel, (pair, self.columns), half * lanes)
+                builder.store(self._pairs(emitter, first, second), target, align=4)
+        with emitter.loop(self.outputs // self.columns) as part:
+            right = emitter.at(dy, (part, pairs * self.columns))
+            target = emitter.at(dkernel, (chunk, self.columns * self.outputs), (part, self.columns))
+            self._multiply(emitter, (panel, 1, self.columns), right, pairs, self.columns, (target, self.outputs))
+        return self._end(emitter)
+
+    def _multiply(
+        self,
+        emitter: Emitter,
+        left: tuple[ir.Value, int, int],
+        panel: ir.Value,
+        steps: int,
+        rows: int,
+        out: tuple[ir.Value, int],
+        *,
+        rounded: bool = False,
+    ) -> None:
+        """out[row] = sum of left[row, step] * panel[step]; `left` and `out` come with the strides of their axes."""
+        base, of_row, of_step = left
+        target, of_target = out
+        lanes, most = self.registers.lanes, self.registers.pixels
+        size = -(-rows // -(-rows // most))  # tiles as even as can be; the last may be smaller
+        groups = [(0, rows // size, size), (rows // size * size, 1, rows % size)]
+        for first, repeats, size in (group for group in groups if group[2]):
+            with emitter.loop(repeats) as repeat:
+                tile = Tile(emitter, size)
+                for row in range(size):
+                    for column in range(VECTORS):
+                        tile.set(row, column, emitter.zero())
+                with emitter.loop(steps) as step:
+                    pointers = [
+                        emitter.at(base, (repeat, size * of_row), (first + row) * of_row, (step, of_step))
+                        for row in range(size)
+                    ]
+                    tile.step(pointers, emitter.at(panel, (step, self.columns)))
+                for row in range(size):
+                    for column in range(VECTORS):
+                        place = ((repeat, size * of_target), (first + row) * of_target, column * lanes)
+                        value = tile.get(row, column)
+                        if rounded:
+                            narrow = emitter.rounded(value)
+                            emitter.builder.store(narrow, emitter.at(target, *place, size=2), align=2)
+                        else:
+                            emitter.store(value, emitter.at(target, *place))
+
+    def _pairs(self, emitter: Emitter, first: ir.Value, second: ir.Value) -> ir.Value:
+        """Words of two vectors of i16."""
+        words = ir.VectorType(I32, self.registers.lanes)
+        builder = emitter.builder
+        return builder.or_(builder.zext(first, words), builder.shl(builder.zext(second, words), emitter.bits(16)))
+
+    def _neighbours(self, emitter: Emitter, pointer: ir.Value) -> ir.Value:
+        """Two vectors of floats, rounded, as one of words: neighbours are pairs."""
+        lanes = self.registers.lanes
+        low, high = (emitter.rounded(emitter.load(emitter.at(pointer, half * lanes))) for half in range(2))
+        mask = ir.Constant(ir.VectorType(I32, 2 * lanes), list(range(2 * lanes)))
+        return emitter.builder.bitcast(emitter.builder.shuffle_vector(low, high, mask), ir.VectorType(I32, lanes))
+
+    def _transposed(self, emitter: Emitter, rows: list[ir.Value]) -> list[ir.Value]:
+        """As many vectors of words as they have lanes, transposed: perfect shuffles, log2(lanes) times."""
+        lanes, half = self.registers.lanes, self.registers.lanes // 2
+        low, high = (
+            ir.Constant(ir.VectorType(I32, lanes), [lane // 2 + lanes * (lane % 2) + start for lane in range(lanes)])
+            for start in (0, half)
+        )
+        for _ in range(lanes.bit_length() - 1):
+            rows = [
+                emitter.builder.shuffle_vector(rows[number], rows[number + half], mask)
+                for number in range(half)
+                for mask in (low, high)
+            ]
+        return rows
+
+    @staticmethod
+    def _end(emitter: Emitter) -> ir.Function:
+        emitter.finish()
+        return emitter.builder.function

@@ -22,7 +22,7 @@ def compute_dtype(asked: Asked, encoder: str, image: tuple[int, int, int] | None
     on_cpu = jax.default_backend() == "cpu"
     if asked == "auto":
         return "bfloat16" if on_cpu and has_own_kernels(encoder, image, "bfloat16") else "float32"
-    return "float32" if on_cpu and not registers().bfloat16 else asked
+    return "float32" if asked == "bfloat16" and on_cpu and not registers().bfloat16 else asked
 
 
 def has_own_kernels(encoder: str, image: tuple[int, int, int] | None, dtype: str) -> bool:

@@ -31,7 +31,8 @@ class TD3Config:
       target_noise: standard deviation of the noise on the target policy's action.
       target_noise_clip: the most that this noise can be.
       policy_delay: critic updates for one of the actor and the targets; 2 in TD3, 1 in DDPG.
-      encoder_grad: "critic" trains the encoder by the critic's loss alone, "both" by the actor's too.
+      encoder_grad: "critic" trains the encoder by the critic's loss alone, "both" by the actor's too, "actor" by the
+        actor's without the critic's. The auxiliary heads' loss trains it in any case.
       random_shift: pixels by which every image stack of a batch is moved at random, DrQ's is 4; 0 for none.
       critic_privileged: tell the critics the observation's "privileged" part, the actor not.
       critic_layer_norm: a LayerNorm before every ReLU of the critics.
@@ -60,7 +61,7 @@ class TD3Config:
     target_noise: float = 0.2
     target_noise_clip: float = 0.5
     policy_delay: int = 2
-    encoder_grad: Literal["critic", "both"] = "critic"
+    encoder_grad: Literal["critic", "both", "actor"] = "critic"
     random_shift: int = 0
     critic_privileged: bool = field(default=False, metadata={"before": False})
     critic_layer_norm: bool = field(default=False, metadata={"before": False})
@@ -76,7 +77,15 @@ class TD3Config:
         image_encoder(self.encoder)
         if self.encoder_weights:
             torchvision_weights.check(self.encoder, self.encoder_weights)
-        require(self.encoder_grad in ("critic", "both"), f"encoder_grad is {self.encoder_grad!r}: 'critic' or 'both'.")
+        require(
+            self.encoder_grad in ("critic", "both", "actor"),
+            f"encoder_grad is {self.encoder_grad!r}: 'critic', 'both' or 'actor'.",
+        )
+        require(
+            self.encoder_grad != "actor" or self.auxiliary_weight > 0.0,
+            "encoder_grad is 'actor', which leaves the encoder nothing to learn from between the actor's steps: set "
+            "auxiliary_weight, or another encoder_grad.",
+        )
         require(
             self.compute_dtype in precision.ASKED,
             f"compute_dtype is {self.compute_dtype!r}: 'float32', 'bfloat16' or 'auto'.",

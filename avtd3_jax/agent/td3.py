@@ -192,7 +192,9 @@ class TD3:
         target = losses.td_target(batch.reward, batch.steps, batch.terminated, next_q, config.gamma)
 
         features = self.features(params["encoder"], image, batch.vector)
-        q = self.values(params["critic"], features, batch.action, batch.privileged)
+        fixed_features = jax.lax.stop_gradient(features)
+        valued = fixed_features if config.encoder_grad == "actor" else features
+        q = self.values(params["critic"], valued, batch.action, batch.privileged)
         loss = critic_loss = losses.critic_loss(q, target)
         metrics = {
             "loss/critic": critic_loss,
@@ -210,8 +212,8 @@ class TD3:
         if not update_actor:
             return loss, metrics
 
-        fixed_features = jax.lax.stop_gradient(features)
-        action = _apply(self.actor, params["actor"], features if config.encoder_grad == "both" else fixed_features)
+        acted_on = fixed_features if config.encoder_grad == "critic" else features
+        action = _apply(self.actor, params["actor"], acted_on)
         first_critic = jax.tree.map(lambda p: jax.lax.stop_gradient(p[:1]), params["critic"])
         q_pi = _apply(self._first_critic, first_critic, fixed_features, action, self._told(batch.privileged))[0]
         if config.imitation_weight:

@@ -81,7 +81,11 @@ def _encoder(agent: Agent, *, on_cpu: bool) -> str:
     if agent.obs_spec.image is None:
         return "none: the vector is used as it is"
     config = agent.config
-    losses = "the critic's and the actor's loss" if config.encoder_grad == "both" else "the critic's loss"
+    losses = {
+        "critic": "the critic's loss",
+        "both": "the critic's and the actor's loss",
+        "actor": "the actor's loss",
+    }[config.encoder_grad]
     weights = f" with the weights of {config.encoder_weights}" if config.encoder_weights else ""
     own = on_cpu and precision.has_own_kernels(config.encoder, agent.obs_spec.image, agent.compute_dtype)
     convolutions = f"own CPU convolutions ({registers().bits}-bit vectors)" if own else "XLA's convolutions"

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from envloop.errors import TaskError
 from envloop.task.route import Projection, Route, wrap_degrees
 
 FRAME_SIZE = 84
-_SPREAD = np.ones((3, 3), np.uint8)
+_SPREAD, _SPOT = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
+_LAMP = 80  # red less green, or green less red, that no house, car or tree has
 STACK = 4
 ACCEL_SCALE = 10.0  # m/s^2; about what the tyres hold
 
@@ -136,10 +138,12 @@ def grey_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def signal_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[H, W, 4] BGRA uint8 -> [84, 84] uint8: luma at half its contrast, red lamps bright on it and green ones dark.
+    """[H, W, 4] BGRA uint8 -> [84, 84] uint8: luma at half its contrast, red lamps white spots on it, green ones black.
 
     A lamp at 15 m is two pixels of the camera's and less than one of 84: its grey is lost in the area filter, and red
-    and green are as bright as each other. So red less green is added, grown by a pixel to every side before it shrinks.
+    and green are as bright as each other. So red less green is added, and what is as red or green as a lamp alone, is
+    painted, two pixels larger to every side. Unpainted, a network told the two apart where it had learned, and not in
+    other streets.
 
     Raises:
       ValueError: as `grey_84`.
@@ -147,8 +151,16 @@ def signal_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
     grey = grey_84(bgra)
     red_less_green = cv2.subtract(bgra[..., 2], bgra[..., 1], dtype=cv2.CV_16S)
     signs = [cv2.dilate(np.maximum(sign * red_less_green, 0), _SPREAD) for sign in (1, -1)]
-    colour = cv2.resize(signs[0] - signs[1], (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_AREA)
-    return np.clip(64 + grey // 2 + colour // 2, 0, 255).astype(np.uint8)
+    colour = _shrunk(signs[0] - signs[1])
+    picture = np.clip(64 + grey // 2 + colour // 2, 0, 255).astype(np.uint8)
+    for sign, paint in ((-1, 0), (1, 255)):
+        lamps = _shrunk((sign * red_less_green > _LAMP).astype(np.float32)) > 0.0
+        picture[cv2.dilate(lamps.astype(np.uint8), _SPOT) > 0] = paint
+    return picture
+
+
+def _shrunk(picture: NDArray[Any]) -> NDArray[Any]:
+    return cv2.resize(picture, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_AREA)
 
 
 PICTURES = {"grey": grey_84, "signals": signal_84}

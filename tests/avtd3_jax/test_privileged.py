@@ -230,3 +230,21 @@ def test_exploration_is_around_the_experts_action_where_there_is_one():
     for _ in range(5):
         shift = guided.explore(np.array([0.2, -0.3], np.float32)) - plain.explore()
         np.testing.assert_allclose(shift, [0.2, -0.7], atol=1e-6)
+
+
+def test_the_encoder_may_be_spared_the_critics_loss():
+    agent = make_learner(TOLD, **ASYMMETRIC, encoder_grad="actor")
+    state, batch, key = agent.init(0), random_batch(TOLD), jax.random.key(5)
+
+    def gradient(name):
+        def part(encoder):
+            params = {**state.params, "encoder": encoder}
+            return agent.loss(params, state.target_params, batch, key, update_actor=True)[1][name]
+
+        return jax.tree.leaves(on_host(jax.jit(jax.grad(part))(state.params["encoder"])))
+
+    assert not any(leaf.any() for leaf in gradient("loss/critic"))
+    for name in ("loss/actor", "loss/auxiliary"):
+        assert all(leaf.any() for leaf in gradient(name))
+    with pytest.raises(ConfigError, match="encoder_grad is 'actor'"):
+        make_learner(TOLD, encoder_grad="actor")

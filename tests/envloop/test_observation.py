@@ -182,6 +182,21 @@ def test_a_small_red_lamp_is_bright_and_a_green_one_dark_where_grey_shows_neithe
         assert np.abs(difference).max() > np.abs(shown[name][grey_84] - shown["off"][grey_84]).max()
 
 
+@pytest.mark.parametrize(("lamp", "paint"), [((40, 40, 255), 255), ((110, 255, 60), 0)])
+def test_a_lamp_of_any_size_is_a_spot_that_cannot_be_overlooked(lamp, paint):
+    for size in (1, 2, 6):
+        picture = np.full((144, 256, 4), 120, np.uint8)
+        picture[68 : 68 + size, 124 : 124 + size, :3] = lamp
+        assert 25 <= (signal_84(picture) == paint).sum() <= 80
+
+
+def test_leaves_bricks_and_tail_lamps_that_are_off_are_not_painted():
+    for colour in ((40, 110, 60), (40, 60, 120), (30, 30, 100)):
+        picture = np.full((144, 256, 4), 120, np.uint8)
+        picture[40:80, 100:140, :3] = colour
+        assert not np.isin(signal_84(picture), (0, 255)).any()
+
+
 def test_where_nothing_is_coloured_signals_are_grey_at_half_its_contrast():
     grey = np.linspace(0, 255, 256, dtype=np.uint8)
     picture = np.broadcast_to(grey[None, :, None], (144, 256, 4)).copy()

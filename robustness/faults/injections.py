@@ -7,12 +7,15 @@ import signal
 import time
 from typing import ClassVar
 
+import psutil
+
 from robustness.faults.stage import Needs, Stage
 
 _SIM_TIMEOUT_S = 2.0  # `sim.timeout_s` of the trainings
 _LONGER_S = 1.5 * _SIM_TIMEOUT_S
 _BACK_S = 600.0  # on a machine that others keep busy
 _FIRST_FILES = 6  # descriptors that a training never closes: its terminal, its lock, its first imports'
+_ON_RAY = Needs(values={"num_envs": 2, "fleet.backend": "ray"})
 _EMBEDDED, _WORKER, _TRAFFIC = "minicarla", "envloop.workers.worker", "envloop.client.traffic_process"
 
 
@@ -136,6 +139,28 @@ class EnvProcessKilled(Fault):
         stage.training.child(_WORKER, rng.randrange(2)).kill()
 
 
+class RayActorKilled(Fault):
+    """SIGKILL to the process of one of two environments' Ray actors."""
+
+    name = "Ray actor killed (1 of 2)"
+    needs = _ON_RAY
+    apart = 1500  # the other environment goes on
+
+    def inject(self, stage: Stage, rng: random.Random) -> None:
+        _actor(stage, rng).kill()
+
+
+class RayActorStopped(Fault):
+    """SIGSTOP to it, which is longer than it may take to answer."""
+
+    name = "Ray actor stopped (1 of 2)"
+    needs = _ON_RAY
+    apart = 3000  # the other environment goes on
+
+    def inject(self, stage: Stage, rng: random.Random) -> None:
+        _actor(stage, rng).send_signal(signal.SIGSTOP)
+
+
 class OutOfFileDescriptors(Fault):
     """No process of the training may open another file while its server is killed, for longer than a few attempts."""
 
@@ -202,6 +227,8 @@ FAULTS: tuple[type[Fault], ...] = (
     AnswersHeld,
     TrafficManagerPortTaken,
     EnvProcessKilled,
+    RayActorKilled,
+    RayActorStopped,
     OutOfFileDescriptors,
     OutOfFileDescriptorsAlone,
     ClockJump,
@@ -214,3 +241,13 @@ def _limit_files(pid: int) -> tuple[int, int]:
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (_FIRST_FILES, before[1]))
     return before
+
+
+def _actor(stage: Stage, rng: random.Random) -> psutil.Process:
+    """The process of one of the training's Ray actors that is not stopped already."""
+    found = [
+        process
+        for process in stage.training.family()
+        if process.name().startswith("ray::EnvActor") and process.status() != psutil.STATUS_STOPPED
+    ]
+    return rng.choice(sorted(found, key=lambda process: process.pid))

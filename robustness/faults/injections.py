@@ -161,6 +161,17 @@ class RayActorStopped(Fault):
         _actor(stage, rng).send_signal(signal.SIGSTOP)
 
 
+class RayNodeKilled(Fault):
+    """SIGKILL to all processes of a Ray node, an environment's among them; another node joins late."""
+
+    name = "Ray node killed (1 of 2)"
+    needs = Needs(values=_ON_RAY.values, ray_nodes=True)
+    apart = 3000  # the other environment goes on
+
+    def inject(self, stage: Stage, rng: random.Random) -> None:
+        stage.ray_nodes.kill(rng.randrange(stage.environments))
+
+
 class OutOfFileDescriptors(Fault):
     """No process of the training may open another file while its server is killed, for longer than a few attempts."""
 
@@ -229,6 +240,7 @@ FAULTS: tuple[type[Fault], ...] = (
     EnvProcessKilled,
     RayActorKilled,
     RayActorStopped,
+    RayNodeKilled,
     OutOfFileDescriptors,
     OutOfFileDescriptorsAlone,
     ClockJump,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from robustness.faults.ray_nodes import RayNodes
 from robustness.faults.server import Server
 from robustness.faults.shims import Shim, preloaded
 from robustness.faults.training import Training
@@ -17,11 +18,13 @@ class Needs:
     """How a training has to be started for a fault.
 
     external: on a server of the benchmark's own, over a wire, in place of an embedded one.
+    ray_nodes: on a Ray cluster with a node for each environment.
     shims: names of the C files that its processes run with.
     values: of its configuration.
     """
 
     external: bool = False
+    ray_nodes: bool = False
     shims: tuple[str, ...] = ()
     values: Mapping[str, Any] = field(default_factory=dict)
 
@@ -35,6 +38,7 @@ class Stage:
     training: Training
     server: Server
     wire: Wire
+    ray_nodes: RayNodes
 
     def __init__(self, needs: Needs, workdir: Path, **values: Any) -> None:
         self._needs = needs
@@ -58,6 +62,9 @@ class Stage:
                 self.wire = stack.enter_context(Wire(self.server.port))
                 embedded = ["embedded"] * (self.environments - 1)
                 values["sim.endpoint"] = ",".join([*embedded, self.wire.endpoint])
+            if self._needs.ray_nodes:
+                self.ray_nodes = stack.enter_context(RayNodes(self.environments))
+                values["fleet.address"] = self.ray_nodes.address
             environment = preloaded(*self.shims.values())
             self.training = stack.enter_context(Training(self._workdir, values, environment=environment))
             self._stack = stack.pop_all()

@@ -28,9 +28,9 @@ class Measurement:
 
 MEASUREMENTS = {
     "learner": Measurement(
-        "--batches 32 64 128 256 --encoder-grads both --rounds 3 --seconds 1.5",
+        "--batches 64 256 --encoder-grads both --rounds 3 --seconds 1.5",
         "--batches 8 --encoder-grads both --rounds 1 --seconds 0.2 --variants ours 'torch eager' SB3",
-        15,
+        10,
     ),
     "replay": Measurement("--capacity 1000000", "--filled 2000 --capacity 4000", 2),
     "checkpoint": Measurement("", "--capacity 4000 --repetitions 2", 5),

@@ -18,7 +18,13 @@ from reporting.publish import plain_parser
 
 RESULTS = Path(__file__).parent / "results"
 FLOORS = {"float32": "k:", "bfloat16": "k-."}
-COLOURS = {"ours": "C3", "torch": "C0", "SB3": "C7"}
+COLOURS = {
+    ("ours", "float32"): "tab:red",
+    ("ours", "bfloat16"): "darkred",
+    ("torch", "float32"): "tab:cyan",
+    ("torch", "bfloat16"): "tab:blue",
+    ("SB3", "float32"): "tab:gray",
+}
 
 
 def main() -> None:
@@ -33,15 +39,19 @@ def main() -> None:
 
 
 def picture(found: dict[str, Any]) -> Figure:
-    """Updates/s over the batch size, one panel for each way of training the encoder."""
+    """Updates/s over the batch size, one panel for each way of training the encoder.
+
+    Rows of ours with a part taken away ("ours, ...") are in the table alone.
+    """
     rows = [row for row in found["rows"] if "updates/s" in row and "encoder_grad" in row]
+    rows = [row for row in rows if not row["what"].startswith("ours,")]
     modes = list(dict.fromkeys(row["encoder_grad"] for row in rows))
-    figure, axes = plt.subplots(1, len(modes), figsize=(6.0 * len(modes), 4.5), squeeze=False, sharey=True)
+    figure, axes = plt.subplots(1, len(modes), figsize=(2.5 + 5.5 * len(modes), 4.5), squeeze=False, sharey=True)
     for axis, mode in zip(axes[0], modes, strict=True):
         draw(axis, [row for row in rows if row["encoder_grad"] == mode])
         axis.set_title(f"encoder_grad = {mode!r}")
     axes[0][0].set_ylabel("TD3 updates per second")
-    axes[0][-1].legend(fontsize=8)
+    axes[0][-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.02, 1.0))
     where = found["machine"]
     figure.suptitle(where.get("device", where["processor"]).split(", jax")[0], fontsize=10)
     figure.tight_layout()
@@ -64,9 +74,9 @@ def draw(axis: Axes, rows: list[dict[str, Any]]) -> None:
             label=name,
             marker="s" if line[0]["compute"] == "bfloat16" else "o",
             capsize=3,
-            color=COLOURS.get(name.split()[0].rstrip(",")),
+            color=COLOURS[name.split()[0].rstrip(","), line[0]["compute"]],
             linestyle="--" if "compiled" in name else "-",
-            alpha=0.5 if "NHWC" in name or "," in name else 1.0,
+            alpha=0.5 if "NHWC" in name else 1.0,
         )
     for dtype, style in FLOORS.items():
         floor: dict[int, float] = {}

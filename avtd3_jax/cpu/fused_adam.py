@@ -60,8 +60,10 @@ def step(
     scalars = [apply, learning_rate / (1.0 - B1**steps), 1.0 / (1.0 - B2**steps), tau]
     sizes = tuple(leaf.size for leaf in grads)
     first = 1 + len(grads)
+    with engine.ALONE:
+        target = _target(sizes, len(moved) // len(grads), registers())
     call = jax.ffi.ffi_call(
-        _target(sizes, len(moved) // len(grads), registers()),
+        target,
         [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in moved],
         input_output_aliases={first + number: number for number in range(len(moved))},
     )

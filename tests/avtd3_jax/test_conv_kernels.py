@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -180,3 +181,16 @@ def test_layers_chain_their_shapes():
         (9, 9, 64),
         (7, 7, 64),
     ]
+
+
+def test_two_threads_that_want_the_same_kernels_at_once_share_them():
+    """XLA refuses a name's second registration."""
+    layers, at_once = operation.layers_of((2, 21, 25), ((32, 5, 2),)), threading.Barrier(2)
+
+    def wanted(_):
+        at_once.wait()
+        return program.targets(layers, "float32")
+
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(wanted, range(2))
+    assert one == other

@@ -1,6 +1,7 @@
 """LLVM IR as machine code that XLA can call."""
 
 import ctypes
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 from llvmlite import binding as llvm
 from llvmlite import ir
 
+ALONE = threading.Lock()  # held where kernels are looked up: of two threads that miss them, one registers them
 _engines: list[Any] = []  # own the machine code that XLA holds addresses of
 
 

@@ -39,7 +39,8 @@ class Targets:
 
 def targets(layers: tuple[Layer, ...], dtype: Dtype) -> Targets:
     """Compiles the layers for this machine and registers them with XLA, once a process."""
-    return _targets(layers, dtype, registers())
+    with engine.ALONE:
+        return _targets(layers, dtype, registers())
 
 
 @cache

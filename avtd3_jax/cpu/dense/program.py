@@ -33,7 +33,8 @@ def block() -> int:
 
 def targets(size: Size) -> Targets:
     """Compiles the products for this machine and registers them with XLA, once a process."""
-    return _targets(size, registers())
+    with engine.ALONE:
+        return _targets(size, registers())
 
 
 @cache

@@ -3,11 +3,14 @@
 Once that process is gone, whatever ended it, this one hears SIGINT, on which every command here saves what it can.
 """
 
+import argparse
 import ctypes
 import os
 import runpy
 import signal
 import sys
+
+from reporting.publish import plain_parser
 
 _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
@@ -19,12 +22,16 @@ def bound(module: str, arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """The command."""
-    parent, module = int(sys.argv[1]), sys.argv[2]
+    options = plain_parser(__doc__)
+    options.add_argument("parent", type=int, help="process id")
+    options.add_argument("module")
+    options.add_argument("arguments", nargs=argparse.REMAINDER)
+    args = options.parse_args()
     ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGINT)
-    if os.getppid() != parent:  # it was gone before we could ask
+    if os.getppid() != args.parent:  # it was gone before we could ask
         sys.exit(128 + signal.SIGINT)
     del sys.argv[1:3]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    runpy.run_module(args.module, run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ MEASURES = """
 from reporting.machine import machine
 from reporting.publish import parser, publish
 
-args = parser("").parse_args()
+args = parser("python -m measured").parse_args()
 print("measuring")
 publish([{"what": "a", "ms": 1.0}], machine(), args.json)
 """

@@ -11,6 +11,7 @@ from typing import Self
 
 import psutil
 
+from reporting.publish import plain_parser
 from robustness.faults.shims import Skipped
 
 
@@ -43,10 +44,13 @@ class RayNodes:
 
 def main() -> None:
     """The command."""
+    options = plain_parser(__doc__)
+    options.add_argument("count", type=int, help="nodes")
+    args = options.parse_args()
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    nodes = [cluster.add_node(num_cpus=1) for _ in range(int(sys.argv[1]))]
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(args.count)]
     print(cluster.address, flush=True)
     for line in sys.stdin:
         node = nodes.pop(int(line))

@@ -180,7 +180,8 @@ def test_a_checkpoint_of_a_small_replay_is_measured(tmp_path):
 
 @pytest.mark.timeout(600)
 def test_the_env_loop_of_another_checkout_takes_turns_with_ours(tmp_path, copied_checkout):
-    options = ["--steps", "20", "--repetitions", "2", "--rows", "no camera", "--against", str(copied_checkout)]
+    # So many steps that the processes' clocks, which tick every 10 ms, have moved.
+    options = ["--steps", "100", "--repetitions", "2", "--rows", "no camera", "--against", str(copied_checkout)]
     (row,) = rows_of(tmp_path, "benchmarks.envloop", *options)
     assert "note" not in row
     assert row[f"x {commit(copied_checkout)}'s"]["low"] > 0

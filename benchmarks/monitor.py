@@ -8,7 +8,6 @@ without it, in two windows that follow each other, and every other pair runs in 
 the machine; the median is the cost.
 """
 
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from avtd3_jax.training.logs import PhaseTimer, RunLog
 from avtd3_jax.training.trainer import Trainer
 from benchmarks.training_row import NoCheckpoints, configured
 from envloop.env import CarlaEnv
+from envloop.free_ports import free_ports
 from envloop.make import spaces_of
 from envloop.workers.local import LocalEnv
 from envloop.workers.pool import EnvPool
@@ -62,7 +62,7 @@ def main() -> None:
 
 def measured(scenario: str, seconds: float, pairs: int) -> dict[str, Any]:
     """Steps per second with and without the page, and their ratio in pairs of windows."""
-    run = configured({"scenario": scenario, "monitor.port": _free_port(), "log_every": 100, "batch_size": 64})
+    run = configured({"scenario": scenario, "monitor.port": free_ports(), "log_every": 100, "batch_size": 64})
     with ExitStack() as stack:
         page = stack.enter_context(live_page(run.monitor))
         browser = subprocess.Popen([sys.executable, "-c", _BROWSER, url(run.monitor)])
@@ -155,12 +155,6 @@ def _for(seconds: float) -> Iterator[bool]:
 
 def _is_page(process: psutil.Process) -> bool:
     return "avtd3_jax.monitor.server" in process.cmdline()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from browser import Opened, chromium, needs_chromium
 
 from avtd3_jax.report.__main__ import main as report
+from envloop.free_ports import free_ports
 
 pytestmark = needs_chromium
 ROOT = Path(__file__).parents[1]
@@ -39,17 +39,11 @@ SETTINGS = {
 }
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
-
-
 class LiveRun:
     """A training with a live page."""
 
     def __init__(self, workdir: Path) -> None:
-        self.workdir, self.port = workdir, free_port()
+        self.workdir, self.port = workdir, free_ports()
         options = [f"--config.{key}={value}" for key, value in {**SETTINGS, "monitor.port": self.port}.items()]
         command = [sys.executable, "-m", "avtd3_jax.train", "--config", "configs/town01.py", "--workdir", str(workdir)]
         self.log = (workdir.parent / "log.txt").open("w+")

@@ -22,6 +22,7 @@ import numpy as np
 from envloop.client.crowd import Crowd
 from envloop.client.errors import carla_calls
 from envloop.errors import SimulatorError
+from envloop.free_ports import free_ports
 from envloop.seeding import EpisodeStream, generator
 
 _PORT_ATTEMPTS = 8
@@ -139,18 +140,12 @@ def _car_blueprints(world: carla.World) -> list[carla.ActorBlueprint]:
 def _traffic_manager(client: carla.Client) -> carla.TrafficManager:
     for _ in range(_PORT_ATTEMPTS - 1):
         try:
-            return client.get_trafficmanager(_free_port())
+            return client.get_trafficmanager(free_ports())
         except RuntimeError as error:
             if "time-out" in str(error):
                 raise
             # Another process took the port since it was found free.
-    return client.get_trafficmanager(_free_port())
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        return int(listener.getsockname()[1])
+    return client.get_trafficmanager(free_ports())
 
 
 def main(descriptor: str, host: str, port: str, timeout_s: str, role_name: str) -> None:

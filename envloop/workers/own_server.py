@@ -17,6 +17,7 @@ import psutil
 from envloop.client.minicarla_process import child_environment
 from envloop.client.version_check import require_carla
 from envloop.errors import SimulatorError
+from envloop.free_ports import free_ports
 from envloop.workers.fleet import FleetConfig
 
 _POLL_S = 0.2
@@ -32,7 +33,7 @@ class OwnServer:
     """
 
     def __init__(self, fleet: FleetConfig, timeout_s: float) -> None:
-        self.port = _free_ports()
+        self.port = free_ports(_PORTS)
         words = fleet.command(self.port)
         self._guard = subprocess.Popen(
             [sys.executable, "-m", "envloop.workers.own_server", str(os.getpid()), *words],
@@ -79,21 +80,6 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_ports() -> int:
-    """The first of a few free ports in a row."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("", 0))
-            port = int(first.getsockname()[1])
-            try:
-                for number in range(1, _PORTS):
-                    stack.enter_context(socket.socket()).bind(("", port + number))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def main() -> int:

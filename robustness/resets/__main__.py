@@ -6,12 +6,12 @@ Each kind of world gets a server and a client of its own (`robustness.resets.cli
 itself; then another one goes on, and the row has the ends and the last words. Ends with 1 if there was anything wrong.
 """
 
-import socket
 import subprocess
 import sys
 import time
 from typing import Any
 
+from envloop.free_ports import free_ports
 from reporting.machine import machine
 from reporting.publish import parser, publish
 
@@ -42,7 +42,7 @@ def soak(world: str, delta_s: float, resets: int, cars: int) -> dict[str, Any]:
         assert server.stdout is not None
         port = int(server.stdout.readline().split("port=")[1].split()[0])
         while len(done) < resets and ends < resets:
-            command = [sys.executable, "-m", "robustness.resets.client", str(port), str(_free_port())]
+            command = [sys.executable, "-m", "robustness.resets.client", str(port), str(free_ports())]
             command += ["--resets", str(resets - len(done)), "--cars", str(cars), "--delta", str(delta_s)]
             command += ["--seed", str(ends)]
             limit_s = PATIENCE_S * (resets - len(done))
@@ -58,12 +58,6 @@ def soak(world: str, delta_s: float, resets: int, cars: int) -> dict[str, Any]:
     row = {"world": world, "resets": len(done), "minutes": (time.monotonic() - began) / 60.0, "cars": spawned}
     row |= {"elsewhere": elsewhere, "drove": driving, "left": left, "clients that ended": ends, "last words": words}
     return row
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

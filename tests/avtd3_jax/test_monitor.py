@@ -25,15 +25,10 @@ from avtd3_jax.monitor.station import Silence, live_page, url
 from avtd3_jax.monitor.watched import WatchedEnvironments
 from avtd3_jax.settings.schema import MonitorConfig
 from envloop.description import EnvDescription
+from envloop.free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PICTURE = b"\xff\xd8" + bytes(12_000)
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def get(address: str, timeout: float = 20.0, **headers: str) -> bytes:
@@ -63,7 +58,7 @@ def server_process(address: str) -> psutil.Process:
 @contextlib.contextmanager
 def serving(**settings) -> Iterator[tuple[Silence, str]]:
     """A page that answers, and its address."""
-    config = MonitorConfig(port=free_port(), **settings)
+    config = MonitorConfig(port=free_ports(), **settings)
     with live_page(config) as page:
         page.about({"run": "r", "total_steps": 10})
         deadline = time.monotonic() + 60.0
@@ -195,7 +190,7 @@ def test_a_page_that_hangs_or_dies_does_not_hold_the_run_up(capsys):
 
 
 def test_the_page_ends_with_the_run_even_where_that_is_killed():
-    port = free_port()
+    port = free_ports()
     script = (
         "import sys, time\nfrom avtd3_jax.monitor.station import live_page\n"
         "from avtd3_jax.settings.schema import MonitorConfig\n"

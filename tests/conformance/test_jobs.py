@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conformance import agents, scripts, smoke
+from envloop.free_ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 PYTHON_API, MAPS = os.environ.get("CARLA_PYTHONAPI", ""), os.environ.get("CARLA_MAPS", "")
@@ -36,22 +36,11 @@ class Scenario:
 """
 
 
-def free_port() -> int:
-    """One whose neighbour is free too, as a moment ago."""
-    for _ in range(50):
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if second.connect_ex(("127.0.0.1", port + 1)):
-                return port
-    raise AssertionError("no free pair of ports")
-
-
 @pytest.fixture
 def python_api(tmp_path: Path) -> Path:
     smoke_folder = tmp_path / "PythonAPI" / "test" / "smoke"
     smoke_folder.mkdir(parents=True)
-    (smoke_folder / "__init__.py").write_text(f"TESTING_ADDRESS = ('localhost', {free_port()})\n")
+    (smoke_folder / "__init__.py").write_text(f"TESTING_ADDRESS = ('localhost', {free_ports(2)})\n")
     (smoke_folder / "test_client.py").write_text(CONNECTS)
     (tmp_path / "PythonAPI" / "examples").mkdir()
     for name in ("manual_control.py", "V2XDemo.py"):
@@ -96,7 +85,7 @@ def test_what_runs_on_is_stopped_even_where_ctrl_c_is_ignored(python_api):
     (python_api / "util" / "lane_explorer.py").write_text("import time\nwhile True: time.sleep(0.05)")
     run = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from conformance import scripts, __main__;"
-        f"scripts.PORT = {free_port()}; scripts._WAYS['lane_explorer.py'] = scripts._Way(limit_s=5.0);"
+        f"scripts.PORT = {free_ports(2)}; scripts._WAYS['lane_explorer.py'] = scripts._Way(limit_s=5.0);"
         f"sys.argv = ['conformance', {str(python_api)!r}, '--suites', 'scripts', '--only', 'lane'];"
         "sys.exit(__main__.main())"
     )

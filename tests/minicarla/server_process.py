@@ -69,12 +69,6 @@ def running_server(*options: str) -> Iterator[ServerProcess]:
         yield server
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 class RawRpc:
     """msgpack-rpc by hand."""
 

@@ -13,6 +13,7 @@ import pytest
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.replay.ring import FrameRing
+from envloop.free_ports import free_ports
 from robustness.faults.ledger import _missing
 from robustness.faults.shims import Shim
 from robustness.faults.usage import slope
@@ -65,8 +66,9 @@ def test_a_leak_is_seen_through_noise_and_outliers():
 def served():
     """A port with frames of 20 kB, numbered, on the one after it, to whoever connects; and a wire to them."""
     with socket.socket() as rpc, socket.socket() as stream:
-        rpc.bind(("127.0.0.1", 0))
-        stream.bind(("127.0.0.1", rpc.getsockname()[1] + 1))
+        port = free_ports(2)
+        rpc.bind(("127.0.0.1", port))
+        stream.bind(("127.0.0.1", port + 1))
         for listener in (rpc, stream):
             listener.listen()
 

@@ -7,11 +7,12 @@ client's files.
 import json
 import os
 import re
-import socket
 import sys
 from collections.abc import Callable
 
 import carla
+
+from envloop.free_ports import free_ports
 
 SAMPLES: dict[str, Callable[[], object]] = {
     "bool": lambda: True,
@@ -67,9 +68,7 @@ def main(port: int, folder: str) -> None:
     world.tick()
     light = world.get_actors().filter("traffic.traffic_light")[0]
     junction = next(start.get_junction() for start, _ in town.get_topology() if start.is_junction)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        tm_port = probe.getsockname()[1]
+    tm_port = free_ports()
     manager = client.get_trafficmanager(tm_port)
     special = {
         "Client.generate_opendrive_world": [town.to_opendrive()],

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from server_process import launch, running_server, wait_until
 
+from envloop.free_ports import free_ports
+
 
 def outcome(*options: str) -> tuple[int, str, str]:
     process = launch(*options)
@@ -24,22 +26,14 @@ def one_sentence(errors: str) -> str:
     return lines[0]
 
 
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 @pytest.mark.parametrize("taken_by_streams", [False, True])
 def test_port_in_use(taken_by_streams: bool):
     with ExitStack() as stack:
+        asked = free_ports(2)
+        port = asked + taken_by_streams
         holder = stack.enter_context(socket.socket())
-        holder.bind(("127.0.0.1", 0))
-        while not is_free(holder.getsockname()[1] - 1):  # other tests run beside this one
-            holder = stack.enter_context(socket.socket())
-            holder.bind(("127.0.0.1", 0))
+        holder.bind(("127.0.0.1", port))
         holder.listen()
-        port = holder.getsockname()[1]
-        asked = port - 1 if taken_by_streams else port
         code, output, errors = outcome("--port", str(asked))
     assert code == 2
     assert output == ""

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from server_process import RawRpc, ServerProcess, SyncWorld, free_port, wait_until
+from server_process import RawRpc, ServerProcess, SyncWorld, wait_until
+
+from envloop.free_ports import free_ports
 
 SCRIPT = Path(__file__).with_name("traffic_script.py")
 LOADING = Path(__file__).with_name("loading_script.py")
@@ -25,7 +27,7 @@ def drive(server: ServerProcess, tm_port: int, *options: str) -> dict:
 
 @pytest.mark.parametrize("mode", ["physics", "hybrid"])
 def test_cars_drive_keep_their_lanes_and_stop_at_red(server: ServerProcess, mode: str):
-    result = drive(server, free_port(), "--cars", "12", "--ticks", "700", "--mode", mode)
+    result = drive(server, free_ports(), "--cars", "12", "--ticks", "700", "--mode", mode)
     assert result["cars"] == 12
     assert result["moved"] >= 10
     assert result["off_lane"] == 0
@@ -34,21 +36,21 @@ def test_cars_drive_keep_their_lanes_and_stop_at_red(server: ServerProcess, mode
 
 
 def test_one_seed_one_traffic(server: ServerProcess):
-    first, second = (drive(server, free_port(), "--cars", "6", "--ticks", "200") for _ in range(2))
+    first, second = (drive(server, free_ports(), "--cars", "6", "--ticks", "200") for _ in range(2))
     assert first["digest"] == second["digest"]
 
 
 @pytest.mark.parametrize("mode", ["asynchronous", "synchronous"])
 def test_worlds_are_loaded_beside_a_traffic_manager(server: ServerProcess, mode: str):
     """Most processes that loaded a dozen ended in a race of the client's own, which the server can keep from it."""
-    command = [sys.executable, str(LOADING), str(server.port), str(free_port()), mode]
+    command = [sys.executable, str(LOADING), str(server.port), str(free_ports()), mode]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [str(number) for number in range(12)]
 
 
 def test_registration_ends_with_its_client(server: ServerProcess):
-    port = free_port()
+    port = free_ports()
     first, second = RawRpc(server.port), RawRpc(server.port)
     assert first.call("add_traffic_manager_running", ["127.0.0.1", port]) == [[1, True]]
     assert second.call("add_traffic_manager_running", ["127.0.0.1", port]) == [[1, False]]
@@ -69,7 +71,7 @@ def test_a_vanished_actor_is_no_error_for_what_traffic_managers_ask(server: Serv
 
 def test_tick_waits_for_the_traffic_managers_question(server: ServerProcess, sync: SyncWorld):
     rpc = RawRpc(server.port)
-    rpc.call("add_traffic_manager_running", ["127.0.0.1", free_port()])
+    rpc.call("add_traffic_manager_running", ["127.0.0.1", free_ports()])
     rpc.call("get_vehicle_light_states")
     rpc.call("apply_batch", [], False)
     tick, version = rpc.send("tick_cue"), rpc.send("version")
@@ -81,7 +83,7 @@ def test_tick_waits_for_the_traffic_managers_question(server: ServerProcess, syn
 
 def test_tick_does_not_wait_for_ever_for_a_traffic_manager(server: ServerProcess, sync: SyncWorld):
     rpc = RawRpc(server.port)
-    rpc.call("add_traffic_manager_running", ["127.0.0.1", free_port()])
+    rpc.call("add_traffic_manager_running", ["127.0.0.1", free_ports()])
     rpc.call("get_vehicle_light_states")
     rpc.call("apply_batch", [], False)
     ((kind, frame),) = rpc.call("tick_cue")

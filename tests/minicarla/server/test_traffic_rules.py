@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from server_process import ServerProcess, free_port, running_server
+from server_process import ServerProcess, running_server
 
+from envloop.free_ports import free_ports
 from minicarla.maps import load_town
 
 SCRIPT = Path(__file__).with_name("rules_script.py")
@@ -25,7 +26,7 @@ class Moment(NamedTuple):
 
 
 def drive(server: ServerProcess, road: int, lane: int, s: float, ticks: int) -> list[Moment]:
-    command = [sys.executable, str(SCRIPT), str(server.port), str(free_port())]
+    command = [sys.executable, str(SCRIPT), str(server.port), str(free_ports())]
     command += ["--lane", str(road), str(lane), "--s", str(s), "--ticks", str(ticks)]
     for _ in range(3):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)

@@ -141,6 +141,16 @@ EXPERIMENTS = (
         changes=_schedule(10_000, every=1_000),
     ),
     Experiment(
+        name="precision",
+        question="Does an update in bfloat16 learn route 0 as one in float32 does, in steps and by the clock? Both "
+        "trainings of a seed run at the same time.",
+        variants=_levels("agent.compute_dtype", "compute_dtype", "float32", "bfloat16"),
+        tasks=(_route_0("empty"),),
+        seeds=(0, 1, 2, 3, 4),
+        changes=_schedule(10_000, every=1_000),
+        figures=("curves",),
+    ),
+    Experiment(
         name="traffic",
         question="Does it learn to drive route 0 among 20 other vehicles, and better than PID with pure pursuit?",
         variants=(_TD3, *_UNTRAINED_IN_TRAFFIC),

@@ -20,7 +20,7 @@ _BEFORE_3_STEPS = {"replay.n_step": 1}
 # Likewise for when a car that stood further than this behind another was not yet held to be waiting.
 _BEFORE_LONG_QUEUES = {"env.reward.wait_gap_m": 8.0}
 Changes = Mapping[str, Any]  # dotted config key -> value
-Figure = Literal["curves", "success", "tracks"]
+Figure = Literal["curves", "clock", "success", "tracks"]  # clock: curves over wall time
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ EXPERIMENTS = (
         tasks=(_route_0("empty"),),
         seeds=(0, 1, 2, 3, 4),
         changes=_schedule(10_000, every=1_000),
-        figures=("curves",),
+        figures=("curves", "clock"),
     ),
     Experiment(
         name="traffic",

@@ -1,7 +1,7 @@
 """The figures of the results: learning curves with intervals, bars of success, trajectories over the map."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from envloop.drawing.birdseye import lane_polygons
 from experiments import summary
-from experiments.experiments import EXPERIMENTS, Experiment
+from experiments.experiments import EXPERIMENTS, Experiment, Figure
 from experiments.rows import factor
-from experiments.summary import Group
+from experiments.summary import Group, Progress
 from minicarla.maps import available_towns, load_town
 
 _CURVES = {"success": "success", "route_completion": "route completion"}
@@ -46,8 +46,8 @@ def draw(results: Path) -> list[Path]:
     return written
 
 
-def curves(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
-    """Evaluations during training over environment steps: each seed thin, the mean thick, its 95 % interval shaded.
+def curves(experiment: Experiment, groups: Sequence[Group], over: Progress = "step") -> Canvas | None:
+    """Evaluations during training: each seed thin, the mean thick, its 95 % interval shaded.
 
     Levels of a factor share a panel of route completion with what has no factor changed, factors stand side by side.
     """
@@ -65,13 +65,13 @@ def curves(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
     canvas, axes = plt.subplots(down, across, figsize=(4.0 * across, 3.2 * down), squeeze=False, sharey=True)
     for axis, (title, of, name) in zip(axes.flat, panels, strict=False):
         for colour, group in enumerate(of):
-            _curve(axis, group, name, f"C{colour}")
+            _curve(axis, group, name, over, f"C{colour}")
         axis.set_title(title, fontsize=10)
         axis.set_ylabel(_CURVES[name] if title != _CURVES[name] else "")
         axis.set_ylim(-0.03, 1.03)
         axis.xaxis.set_major_locator(MaxNLocator(5))
         axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axis.set_xlabel("environment steps")
+        axis.set_xlabel("environment steps" if over == "step" else "wall time, s")
         axis.grid(alpha=0.2)
         axis.legend(fontsize=8, loc="lower right")
     for axis in axes.flat[len(panels) :]:
@@ -81,13 +81,13 @@ def curves(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
     return canvas
 
 
-def _curve(axis: Axes, group: Group, name: str, colour: str) -> None:
+def _curve(axis: Axes, group: Group, name: str, over: Progress, colour: str) -> None:
     for row in group.rows:
-        axis.plot(*summary.curve(row, name), color=colour, linewidth=0.6, alpha=0.5)
-    band = group.band(name)
+        axis.plot(*summary.curve(row, name, over), color=colour, linewidth=0.6, alpha=0.5)
+    band = group.band(name, over)
     label = f"{group.variant} ({len(group.rows)} seed{'s' * (len(group.rows) > 1)})"
-    axis.plot(band.steps, band.mean, color=colour, linewidth=2.0, label=label)
-    axis.fill_between(band.steps, band.low, band.high, color=colour, alpha=0.15, linewidth=0.0)
+    axis.plot(band.places, band.mean, color=colour, linewidth=2.0, label=label)
+    axis.fill_between(band.places, band.low, band.high, color=colour, alpha=0.15, linewidth=0.0)
 
 
 def success(experiment: Experiment, groups: Sequence[Group]) -> Canvas | None:
@@ -182,4 +182,9 @@ def _lanes(town: str) -> list[NDArray[np.float64]]:
     return lane_polygons(load_town(town).carla_map) if town in available_towns() else []
 
 
-_KINDS = {"curves": curves, "success": success, "tracks": tracks}
+_KINDS: Mapping[Figure, Callable[[Experiment, Sequence[Group]], Canvas | None]] = {
+    "curves": curves,
+    "clock": functools.partial(curves, over="wall_s"),
+    "success": success,
+    "tracks": tracks,
+}

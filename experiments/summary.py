@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from avtd3_jax.settings.run_config import changed_keys
 from envloop.task.metrics import bounds
 from experiments.estimates import Estimate, over_episodes, over_seeds
 from experiments.experiments import Experiment
+
+Progress = Literal["step", "wall_s"]
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,12 @@ class Group:
         configs = [{**(row["config"] or {}), "seed": None} for row in self.rows]
         return sorted({key for config in configs[1:] for key in changed_keys(configs[0], config)})
 
-    def band(self, name: str, points: int = 200) -> "Band":
-        """The mean learning curve of a metric over the environment steps that all seeds have covered."""
-        curves = [curve(row, name) for row in self.rows]
-        first, last = max(steps[0] for steps, _ in curves), min(steps[-1] for steps, _ in curves)
+    def band(self, name: str, over: Progress = "step", points: int = 200) -> "Band":
+        """The mean learning curve of a metric over the environment steps, or seconds, that all seeds have covered."""
+        curves = [curve(row, name, over) for row in self.rows]
+        first, last = max(places[0] for places, _ in curves), min(places[-1] for places, _ in curves)
         grid = np.linspace(first, max(first, last), points)
-        values = np.stack([np.interp(grid, steps, heights) for steps, heights in curves])
+        values = np.stack([np.interp(grid, places, heights) for places, heights in curves])
         summaries = [over_seeds(column.tolist(), *bounds(name)) for column in values.T]
         low = np.array([s.mean if s.low is None else s.low for s in summaries])
         high = np.array([s.mean if s.high is None else s.high for s in summaries])
@@ -89,19 +91,21 @@ class Group:
 
 @dataclass(frozen=True)
 class Band:
-    """A curve over environment steps with its 95 % interval over seeds, each [N]; no wider than the curve for one."""
+    """A curve with its 95 % interval over seeds, each [N]; no wider than the curve for one."""
 
-    steps: NDArray[np.float64]
+    places: NDArray[np.float64]
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
 
 
-def curve(row: Mapping[str, Any], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Environment steps and the metric at the evaluations that a training made on its way."""
-    points = [(point["step"], point[name]) for point in row["curve"] if point.get(name) is not None]
-    steps, heights = zip(*points, strict=True)
-    return np.array(steps, float), np.array(heights, float)
+def curve(
+    row: Mapping[str, Any], name: str, over: Progress = "step"
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Environment steps, or seconds since the start, and the metric at a training's evaluations on its way."""
+    points = [(point[over], point[name]) for point in row["curve"] if point.get(name) is not None]
+    places, heights = zip(*points, strict=True)
+    return np.array(places, float), np.array(heights, float)
 
 
 def _under(steps: NDArray[np.float64], heights: NDArray[np.float64]) -> float:

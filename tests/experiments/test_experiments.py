@@ -189,7 +189,7 @@ def test_a_metric_that_not_every_seed_has_says_how_many_have_it(tmp_path):
 def test_the_mean_curve_covers_what_every_seed_has_driven(results):
     td3 = summary.groups(results, experiment("route-0"))[0]
     band = td3.band("route_completion", points=18)
-    assert (band.steps[0], band.steps[-1]) == (1200, 2900)
+    assert (band.places[0], band.places[-1]) == (1200, 2900)
     at_1200 = [0.1 + 0.9 * 0.2, 0.2 + 0.6 * 0.1, 0.3]
     assert band.mean[0] == pytest.approx(np.mean(at_1200))
     low, high = stats.t.interval(0.95, 2, np.mean(at_1200), stats.sem(at_1200))
@@ -271,6 +271,22 @@ def test_the_levels_of_a_factor_are_drawn_beside_the_base(tmp_path):
         "observation": ["base", "observation=image", "observation=vector"],
         "n_step": ["base", "n_step=3"],
     }
+
+
+def test_the_clock_moves_a_curve_of_the_same_heights(tmp_path):
+    of = experiment("precision")
+    for variant, seconds in zip(of.variants, (90.0, 60.0), strict=True):
+        content = row(of, variant, 0, [1, 0], [(1000, 0.0, 0.1), (2000, 1.0, 1.0)])
+        for number, point in enumerate(content["curve"], start=1):
+            point["wall_s"] = number * seconds
+        record.write(tmp_path / of.name / f"{variant.name}-seed0.json", content)
+    steps, clock = (figures.curves(of, summary.groups(tmp_path, of), over).axes[0] for over in ("step", "wall_s"))
+    (slow, fast), (one, other) = ([line.get_xydata() for line in axis.lines[::2]] for axis in (clock, steps))
+    assert slow[:, 0].tolist() == [90.0, 180.0]
+    assert fast[:, 0].tolist() == [60.0, 120.0]
+    assert one[:, 0].tolist() == other[:, 0].tolist() == [1000.0, 2000.0]
+    assert slow[:, 1].tolist() == one[:, 1].tolist()
+    assert (clock.get_xlabel(), steps.get_xlabel()) == ("wall time, s", "environment steps")
 
 
 @pytest.mark.parametrize("of", EXPERIMENTS, ids=lambda e: e.name)

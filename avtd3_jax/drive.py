@@ -60,7 +60,8 @@ def _main(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         if not isinstance(env, CarlaEnv) or not isinstance(config, EnvConfig):
             raise ConfigError("drive shows drives in CARLA and minicarla; this run's environment is Gymnasium's.")
         where = {"suite": None, "route": config.route, "scenario": config.scenario, "seed": opening.seed}
-        name = task_name(f"step-{network.step:07d}", {**where, "simulator": opening.simulator})
+        of = {**where, "changes": opening.changes, "simulator": opening.simulator}
+        name = task_name(f"step-{network.step:07d}", of)
         video_path, map_path = args.out / f"{name}.mp4", args.out / f"{name}.png"
         with VideoWriter(video_path, fps=1.0 / opening.decision_s) as video:
             drives = evaluate(env, config, opening.make_policy, 1, opening.seed, Recorder(video))
@@ -74,6 +75,7 @@ def _main(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         seed=opening.seed,
         env=config,
         simulator=opening.simulator,
+        changes=opening.changes,
     )
     print(table(result))
     ended = episodes[0]

@@ -106,6 +106,7 @@ def _told(args: argparse.Namespace, opening: Opened) -> dict[str, Any]:
         "seed": opening.seed,
         "env": opening.run.env,
         "suite": args.suite,
+        "changes": opening.changes,
     }
 
 

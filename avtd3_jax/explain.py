@@ -123,7 +123,8 @@ def _main(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
         folder: Path = args.out or args.checkpoint / "explain"
         check_writable(folder)
         where = {"suite": None, "route": config.route, "scenario": config.scenario, "seed": opening.seed}
-        name = task_name(f"step-{network.step:07d}", {**where, "simulator": opening.simulator})
+        of = {**where, "changes": opening.changes, "simulator": opening.simulator}
+        name = task_name(f"step-{network.step:07d}", of)
         video_path, sheet_path = folder / f"{name}.mp4", folder / f"{name}_first-layer.png"
         encoder = opening.run.agent.encoder
         print(f"explains   {encoder}: the critic's value and the actor's action, one episode")

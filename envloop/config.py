@@ -175,7 +175,7 @@ class EnvConfig:
       rules: the rules of the road count in reward and end: a red light run ends the episode and costs a crash, people
         are kept away from as vehicles are. Without it a run light is only counted, as in an evaluation.
       picture: "grey" is luma; "signals" shows red lamps bright and green ones dark on it, which grey does not tell
-        apart.
+        apart; "blank" shows nothing, so that an evaluation tells what the camera is worth.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`, or several separated by commas, of which each episode's
         seed draws one.
@@ -207,7 +207,7 @@ class EnvConfig:
     observation: Literal["both", "image", "vector"] = "both"
     privileged: bool = field(default=False, metadata={"before": False})
     rules: bool = field(default=False, metadata={"before": False})
-    picture: Literal["grey", "signals"] = field(default="grey", metadata={"before": "grey"})
+    picture: Literal["grey", "signals", "blank"] = field(default="grey", metadata={"before": "grey"})
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)

@@ -22,7 +22,6 @@ from experiments.processes import CommandError, Processes
 from experiments.rows import Row
 from reporting.machine import machine
 
-_CONFIG = "configs/town01.py"
 _PROGRESS_S = 60.0
 _LOOK_S = 0.5  # between two looks whether another campaign has let go of a run
 
@@ -119,7 +118,7 @@ class Campaign:
         folder.mkdir(parents=True, exist_ok=True)
         record.note_launch(folder, machine())
         print(f"{where}: training, {f'from step {saved[-1]:,}' if saved else 'from the start'}", flush=True)
-        arguments = ["--config", _CONFIG, "--workdir", str(folder), *(["--resume"] if saved else [])]
+        arguments = ["--config", row.config_file, "--workdir", str(folder), *(["--resume"] if saved else [])]
         arguments += [f"--config.{key}={value}" for key, value in row.changes.items()]
         progress = Progress(where, folder, total)
         self._processes.run("avtd3_jax.train", arguments, folder / "train.log", progress, _PROGRESS_S, self._held)
@@ -139,7 +138,7 @@ class Campaign:
         print(f"{where}: evaluating on {task.name}, {episodes} episodes", flush=True)
         shutil.rmtree(work, ignore_errors=True)
         policy = ["--policy", row.variant.policy, "--workdir", str(work)]
-        source = ["--checkpoint", str(folder)] if row.variant.policy == "network" else ["--config", _CONFIG]
+        source = ["--checkpoint", str(folder)] if row.variant.policy == "network" else ["--config", row.config_file]
         log = folder / "evaluate.log"
         self._processes.run(
             "avtd3_jax.evaluate", [*source, *policy, *arguments], log, lambda: None, _PROGRESS_S, self._held

@@ -1,6 +1,6 @@
 """The experiments: what is trained, how long, with which seeds, and what the outcome is measured on.
 
-Every setting that an experiment does not name is what `configs/town01.py` says.
+Every setting that an experiment does not name is what its configuration file says.
 """
 
 from collections.abc import Mapping
@@ -47,6 +47,7 @@ class Experiment:
 
     Attributes:
       name: of its folder of results.
+      config: name of the configuration file in configs/ that its rows change.
       question: heads its tables.
       changes: config keys that all of its trainings set.
       seeds: of the trainings; a policy that needs none has one row.
@@ -59,6 +60,7 @@ class Experiment:
     tasks: tuple[Task, ...]
     seeds: tuple[int, ...]
     changes: Changes = field(default_factory=dict)
+    config: str = "town01"
     figures: tuple[Figure, ...] = ("curves", "success", "tracks")
     every_metric: bool = False
 
@@ -71,8 +73,10 @@ def _route_0(scenario: str) -> Task:
     return Task(f"route 0, {_traffic(scenario)}", ("--route", "town01-0", "--scenario", scenario), episodes=20)
 
 
-def _suite(name: str, scenario: str) -> Task:
-    return Task(f"{name}, {_traffic(scenario)}", ("--suite", name, "--scenario", scenario), episodes=1)
+def _suite(name: str, scenario: str, *changes: str) -> Task:
+    arguments = ("--suite", name, "--scenario", scenario, *(f"--config.{change}" for change in changes))
+    told = [change.removeprefix("env.").replace("=", " ") for change in changes]
+    return Task(", ".join([name, _traffic(scenario), *told]), arguments, episodes=1)
 
 
 def _traffic(scenario: str) -> str:
@@ -131,6 +135,10 @@ _NAVIGATION = {
     "env.route": "random",
 }
 
+# Evaluations on the way do not change what is learned.
+_DRIVE = {"eval_every": 10_000, "eval_episodes": 10}
+_SUITES = ("town01-nav", "grid-nav", "rings-nav")
+
 EXPERIMENTS = (
     Experiment(
         name="route-0",
@@ -185,13 +193,46 @@ EXPERIMENTS = (
         every_metric=True,
     ),
     Experiment(
-        name="expert",
-        question="What can be had among others? A driver that the simulator tells everything, beside one that is told "
+        name="drive",
+        question="Trained in mixed traffic and weather, does one policy drive any route by the rules, empty or "
+        "crowded, in its town and in others? Beside a driver that the simulator tells everything, and one that is told "
         "the gap alone",
-        variants=(_EXPERT, _PID),
-        tasks=tuple(_suite(name, density) for name in ("town01-nav", "rings-nav") for density in MIXED_SCENARIOS),
-        seeds=(),
-        figures=("success",),
+        variants=(_TD3, _EXPERT, _PID),
+        tasks=tuple(_suite(name, density) for name in _SUITES for density in MIXED_SCENARIOS),
+        seeds=(0, 1, 2),
+        changes=_DRIVE,
+        config="town01_drive",
+        every_metric=True,
+    ),
+    Experiment(
+        name="drive-comparison",
+        question="The same against DDPG with the same everything, and against who sees no others",
+        variants=(_TD3, _DDPG, *_UNTRAINED_IN_TRAFFIC),
+        tasks=(
+            *(_suite("town01-nav", density) for density in MIXED_SCENARIOS),
+            *(_route_0(density) for density in ("0", "1", "2")),
+        ),
+        seeds=(0, 1, 2),
+        changes=_DRIVE,
+        config="town01_drive",
+        figures=("curves", "success"),
+        every_metric=True,
+    ),
+    Experiment(
+        name="drive-camera",
+        question="What is the camera worth? The same trained without it, and given a grey picture or weathers that it "
+        "was not trained in",
+        variants=(_TD3, Variant("vector", {"env.observation": "vector", "agent.random_shift": 0})),
+        tasks=(
+            _suite("town01-nav", "regular"),
+            _suite("town01-nav", "regular", "env.picture=blank"),
+            _suite("town01-nav", "regular", "env.weather=WetSunset,SoftRainSunset"),
+        ),
+        seeds=(0, 1, 2),
+        changes=_DRIVE,
+        config="town01_drive",
+        figures=("curves", "success"),
+        every_metric=True,
     ),
     Experiment(
         name="ablations",

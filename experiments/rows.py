@@ -10,7 +10,7 @@ from avtd3_jax.settings.config_file import load, split_options, typed
 from avtd3_jax.settings.run_config import file_values, keys_of
 from experiments.experiments import EXPERIMENTS, Changes, Experiment, Variant
 
-CONFIG_FILE = Path(__file__).parents[1] / "configs" / "town01.py"
+_ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,15 @@ class Row:
         seed = {} if self.seed is None else {"seed": self.seed}
         return {**self.experiment.changes, **self.variant.changes, **seed, **self.extra}
 
+    @property
+    def config_file(self) -> str:
+        """From the repository's root."""
+        return f"configs/{self.experiment.config}.py"
+
     def config(self) -> dict[str, Any]:
         """The whole configuration, plain data; ConfigError names a key that does not exist or a value it refuses."""
         try:
-            run = load(CONFIG_FILE, self.changes)
+            run = load(_ROOT / self.config_file, self.changes)
         except ConfigError as error:
             raise ConfigError(f"{self}: {error}") from error
         values = file_values(run)

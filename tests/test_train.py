@@ -169,7 +169,7 @@ def test_a_checkpoint_evaluates_with_every_metric_and_a_video(trained, tmp_path)
     assert frames[0].std() > 20
 
 
-def test_a_checkpoint_drives_random_routes_on_a_map_that_is_shorter_than_those_of_its_training(trained, tmp_path):
+def test_a_checkpoint_drives_another_map_in_another_weather_and_without_its_camera(trained, tmp_path):
     workdir, _ = trained
     short = tmp_path / "Short.xodr"
     short.write_text(street(80.0))
@@ -179,11 +179,20 @@ def test_a_checkpoint_drives_random_routes_on_a_map_that_is_shorter_than_those_o
     assert refused.returncode == 1
     assert "--config.env.random_route.min_m=80" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1, "nothing was driven"
-    done = run([*evaluate, "--config.env.random_route.min_m=40"])
+    others = {"env.random_route.min_m": "40", "env.weather": "WetNoon,HardRainSunset", "env.picture": "blank"}
+    done = run([*evaluate, *(f"--config.{key}={value}" for key, value in others.items())])
     assert done.returncode == 0, done.stderr
     (path,) = (tmp_path / "evaluations").glob("*.json")
-    (episode,) = json.loads(path.read_text())["episodes"]
+    assert "_picture-blank_min_m-40_weather-WetNoon,HardRainSunset_" in path.name, (
+        "no other drive's file is written over"
+    )
+    result = json.loads(path.read_text())
+    assert result["changes"] == others
+    (episode,) = result["episodes"]
     assert 40.0 <= episode["route_m"] <= 80.0
+    of_training = run([*evaluate, "--config.env.speed.limit_mps=20"])
+    assert of_training.returncode == 1
+    assert "a checkpoint has its own task, but for env.random_route.min_m" in of_training.stderr
 
 
 def test_a_checkpoint_explains_itself_in_a_video_and_a_sheet(trained, tmp_path):

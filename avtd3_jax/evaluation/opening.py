@@ -30,7 +30,9 @@ from envloop.make import describe, make_env, simulator_of, spaces_of
 from envloop.suites import SuiteTown
 from envloop.task.scenario import SCENARIOS
 
-_LENGTHS = "env.random_route."  # what a short map needs, also of a run that was trained on a large one
+# What a checkpoint may be driven with otherwise than it was trained: a short map needs short routes, other weathers and
+# a blank picture ask what it has learned.
+_FREE = ("env.random_route.min_m", "env.random_route.max_m", "env.weather", "env.picture")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Opened:
     run: the run's configuration, with what the command line sets otherwise.
     seed: of the episodes.
     network: None where a scripted policy drives.
+    changes: config keys that the command line sets.
     simulator: which one it is, for a file of results.
     decision_s: simulated seconds from one action to the next.
     """
@@ -62,6 +65,7 @@ class Opened:
     env: gym.Env
     make_policy: PolicyMaker
     network: Network | None
+    changes: Mapping[str, str | bool]
     simulator: Mapping[str, Any]
     decision_s: float
 
@@ -102,7 +106,7 @@ def opened(args: argparse.Namespace, *, render: bool, part: SuiteTown | None = N
             flush=True,
         )
         make_policy = always(network.act) if network else SCRIPTED[args.policy]
-        yield Opened(run, seed, env, make_policy, network, simulator, description.decision_s)
+        yield Opened(run, seed, env, make_policy, network, args.changes, simulator, description.decision_s)
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -116,10 +120,10 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_changes(args: argparse.Namespace) -> None:
-    own = [key for key in args.changes if not key.startswith(_LENGTHS)]
+    own = [key for key in args.changes if key not in _FREE]
     if own and args.config is None:
         raise ConfigError(
-            f"--config.{own[0]} belongs to --config FILE: a checkpoint has its own task, but for {_LENGTHS}*."
+            f"--config.{own[0]} belongs to --config FILE: a checkpoint has its own task, but for {', '.join(_FREE)}."
         )
 
 

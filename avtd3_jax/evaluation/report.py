@@ -17,6 +17,7 @@ from envloop.suites import suite_route
 from envloop.task.metrics import student, summarise
 
 NETWORK = "network"
+_NOTHING: Mapping[str, Any] = {}
 _PRIVILEGED = "{} is privileged: the simulator tells it what is around, where a policy has the camera"
 
 
@@ -30,6 +31,7 @@ def report(
     env: AnyEnvConfig,
     simulator: Mapping[str, Any],
     suite: str | None = None,
+    changes: Mapping[str, Any] = _NOTHING,
 ) -> dict[str, Any]:
     """The content of an evaluation file: who drove what where, every episode, and the summary with 95 % intervals.
 
@@ -37,6 +39,7 @@ def report(
       policy: "network", or the name of a scripted one.
       run, step: name of the run and environment step that the network comes from; None for a scripted policy.
       suite: name of what was driven; None for the task of `env`.
+      changes: config keys that were set otherwise than the run or the file says.
     """
     driving = isinstance(env, EnvConfig)
     return {
@@ -45,7 +48,7 @@ def report(
         "run": run,
         "step": step,
         "seed": seed,
-        **_task(env, suite),
+        **_task(env, suite, changes),
         "simulator": dict(simulator),
         "episodes": list(episodes),
         "routes": _by_route(episodes) if driving else [],
@@ -92,12 +95,16 @@ def table(result: Mapping[str, Any]) -> str:
 def task_name(driver: str, result: Mapping[str, Any]) -> str:
     """A file's name without its ending: a drive of another policy, task or simulator has another one.
 
-    `result` has at least suite, route, scenario, seed and simulator, as `report` gives them.
+    `result` has at least suite, route, scenario, changes, seed and simulator, as `report` gives them.
     """
     where = re.sub(r"[^A-Za-z0-9.-]+", "_", result["suite"] or result["route"])
     scenario = "" if result["scenario"] is None else f"_scenario-{result['scenario']}"
+    changes = "".join(
+        f"_{key.rpartition('.')[2]}-{re.sub(r'[^A-Za-z0-9.,-]+', '-', str(value))}"
+        for key, value in sorted(result["changes"].items())
+    )
     simulator = str(result["simulator"]["simulator"]).replace(" ", "-")
-    return f"{driver}_{where}{scenario}_seed-{result['seed']}_{simulator}"
+    return f"{driver}_{where}{scenario}{changes}_seed-{result['seed']}_{simulator}"
 
 
 def result_path(workdir: Path, result: Mapping[str, Any]) -> Path:
@@ -115,18 +122,20 @@ def recordings_of(
     env: AnyEnvConfig,
     simulator: Mapping[str, Any],
     suite: str | None = None,
+    changes: Mapping[str, Any] = _NOTHING,
 ) -> Recordings:
     """Where the recordings go of an evaluation that `report`, given the same, tells of."""
-    result = {"policy": policy, "step": step, "seed": seed, **_task(env, suite), "simulator": simulator}
+    result = {"policy": policy, "step": step, "seed": seed, **_task(env, suite, changes), "simulator": simulator}
     path = result_path(workdir, result)
     return Recordings(path.parent, path.stem, str(simulator["map"]))
 
 
-def _task(env: AnyEnvConfig, suite: str | None) -> dict[str, str | None]:
+def _task(env: AnyEnvConfig, suite: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "suite": suite,
         "route": None if suite else env.route if isinstance(env, EnvConfig) else env.id,
         "scenario": env.scenario if isinstance(env, EnvConfig) else None,
+        "changes": dict(changes),
     }
 
 

@@ -163,7 +163,12 @@ def _shrunk(picture: NDArray[Any]) -> NDArray[Any]:
     return cv2.resize(picture, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_AREA)
 
 
-PICTURES = {"grey": grey_84, "signals": signal_84}
+def blank_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[84, 84] uint8, grey all over: what a policy does that drives by its vector alone."""
+    return np.full((FRAME_SIZE, FRAME_SIZE), 128, np.uint8)
+
+
+PICTURES = {"grey": grey_84, "signals": signal_84, "blank": blank_84}
 
 
 class FrameStack:

@@ -6,6 +6,7 @@ from settings_of_record import VECTOR
 
 from envloop.errors import TaskError
 from envloop.task.observation import (
+    PICTURES,
     EgoState,
     FrameStack,
     VectorConfig,
@@ -195,6 +196,14 @@ def test_leaves_bricks_and_tail_lamps_that_are_off_are_not_painted():
         picture = np.full((144, 256, 4), 120, np.uint8)
         picture[40:80, 100:140, :3] = colour
         assert not np.isin(signal_84(picture), (0, 255)).any()
+
+
+def test_a_blank_picture_is_the_same_whatever_the_camera_sees():
+    seen = [np.full((144, 256, 4), brightness, np.uint8) for brightness in (0, 200)]
+    first, second = (PICTURES["blank"](picture) for picture in seen)
+    assert first.shape == (84, 84)
+    assert first.dtype == np.uint8
+    np.testing.assert_array_equal(first, second)
 
 
 def test_where_nothing_is_coloured_signals_are_grey_at_half_its_contrast():

@@ -23,6 +23,7 @@ from avtd3_jax.commands import OWN_ERRORS, run_command
 from avtd3_jax.errors import CheckpointError, ConfigError
 from avtd3_jax.monitor.station import NOBODY, Silence, live_page
 from avtd3_jax.monitor.watched import WatchedEnvironments
+from avtd3_jax.policies.handed_over import HandedOver
 from avtd3_jax.settings.config_file import load, split_options
 from avtd3_jax.settings.run_config import RunConfig, changed_keys, file_values, parse
 from avtd3_jax.training.build import build_learner, build_parts, build_trainer
@@ -56,7 +57,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     run = parse(values)
     with ExitStack() as stack:
         timer = PhaseTimer()
-        kind = stack.enter_context(_cluster(run))
+        kind, publish = stack.enter_context(_cluster(run))
         opening = stack.enter_context(_opening(run, timer, kind))  # first: a simulator's start takes longest
         info = runtime.setup(run.device, option="--config.device", several_devices=run.devices != "1")
         stack.enter_context(held(workdir, resume))
@@ -108,6 +109,7 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
             clock=lambda: counters.wall_s + time.perf_counter() - began,
             description={"config": to_json(values), "simulator": env.simulator},
             report=report,
+            publish=publish,
             tell=tqdm.write,
         )
         if progress:
@@ -118,18 +120,28 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}", flush=True)
 
 
+Publish = Callable[[Any], Any]
+
+
 @contextmanager
-def _cluster(run: RunConfig) -> Iterator[Callable[[AnyEnvConfig], Backend] | None]:
-    """What makes environments on a Ray cluster, where the configuration asks for it."""
+def _cluster(run: RunConfig) -> Iterator[tuple[Callable[[AnyEnvConfig], Backend] | None, Publish | None]]:
+    """What makes environments on a Ray cluster, where the configuration asks for it; and, where these act for
+    themselves, what puts parameters where they can read them."""
     if run.fleet.backend == "processes":
-        yield None
+        yield None, None
         return
     from envloop.workers.ray_cluster import RayCluster
-    from envloop.workers.ray_env import RayEnv
+    from envloop.workers.ray_env import RayFleet
 
     with closing(RayCluster(run.fleet, run.num_envs)) as cluster:
-        print(f"fleet      {run.num_envs} environments on Ray at {cluster}", flush=True)
-        yield partial(RayEnv, run.fleet, cluster)
+        if not run.fleet.acts_apart:
+            print(f"fleet      {run.num_envs} environments on Ray at {cluster}", flush=True)
+            yield RayFleet(run.fleet, cluster), None
+            return
+        lag = f"act for themselves, at most {run.fleet.max_lag_updates} updates old"
+        print(f"fleet      {run.num_envs} environments on Ray at {cluster}, which {lag}", flush=True)
+        policy = HandedOver(run.algorithm, run.agent, run.exploration, run.seed)
+        yield RayFleet(run.fleet, cluster, policy), cluster.publish
 
 
 @contextmanager

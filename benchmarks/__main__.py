@@ -38,7 +38,8 @@ MEASUREMENTS = {
     "first_update": Measurement("", "--repetitions 1 --batch 8", 1),
     "train": Measurement("", "--scenarios empty --batches 8 --envs 1 --seconds 0.5 --repetitions 1", 17),
     "scaling": Measurement("", "--quick", 5),
-    "fleet": Measurement("", "--envs 1 2 --seconds 0.5 --repetitions 1", 3),
+    "fleet": Measurement("", "--envs 1 2 --seconds 0.5 --repetitions 1", 6),
+    "acting": Measurement("", "--encoders small --steps 5 --repetitions 1", 1),
     "crowd": Measurement("", "--walkers 0 5 --ticks 20 --rounds 1", 1),
     "monitor": Measurement("--pairs 8", "--scenarios empty --seconds 1 --pairs 1", 5),
 }

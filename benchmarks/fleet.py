@@ -1,20 +1,21 @@
 """What do N environments cost beyond their simulators, in processes and on Ray? One that costs next to nothing tells.
 
-python -m benchmarks.fleet [--envs 1 2 4 8 16] [--seconds 2] [--repetitions 3] [--json FILE]
+python -m benchmarks.fleet [--envs 1 2 4 8 16 64] [--seconds 2] [--repetitions 3] [--json FILE]
 
-Both fleets of a row stand at once and take turns. Each observes what the driving task does (four frames of 84x84 and 23
-numbers, 29 kB), is acted for by the main process, and stores its transitions in a replay; nothing is learned. "main CPU
-ms" is what the main process works for a step, wherever the environments are; one core of it serves at most "bound"
-steps/s. "all CPU ms" has the environments' processes and Ray's own in it.
+The fleets of a row stand at once and take turns. Each observes what the driving task does (four frames of 84x84 and 23
+numbers, 29 kB) and stores its transitions in a replay; nothing is learned. The main process acts for the first two. Of
+the third each Ray actor acts for its own environments, up to eight, and sends 16 steps at a time, a frame each; there a
+step's action costs nothing. "main CPU ms" is what the main process works for a step, wherever the environments are; one
+core of it serves at most "bound" steps/s. "all CPU ms" has the environments' processes and Ray's own in it.
 """
 
 import argparse
+import dataclasses
 import itertools
 import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ import psutil
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.replay.replay import FrameReplay
 from benchmarks.common import repeat, seconds
+from benchmarks.stub import FixedAction
 from envloop.config import GymEnvConfig
 from envloop.make import AnyEnvConfig, spaces_of
 from envloop.workers.backend import Backend
@@ -33,9 +35,11 @@ from reporting.machine import ROOT, machine
 from reporting.publish import Spread, parser, publish
 
 STUB = GymEnvConfig("benchmarks.stub:Frames-v0")
-_ACTION = np.array([0.0, 0.5], np.float32)
 _CAPACITY = 20_000  # of each replay
+_CHUNK = FleetConfig.chunk_steps
 
+APART = "Ray, acting apart"
+_PER_ACTOR = 8  # environments of one that acts for them
 _TITLES = {"processes": "envloop.workers.worker", "Ray": "ray::EnvActor"}  # of an environment's process
 
 Kind = Callable[[AnyEnvConfig], Backend]
@@ -52,11 +56,15 @@ class Fleet:
         self._replay = FrameReplay(*specs, _CAPACITY, count)
         self._seeds = itertools.count()
         self.turns: list[dict[str, float]] = []
+        self.megabytes = 0.0
 
     def memory_mb(self) -> float:
-        """Of an environment's process; what it shares with others is not counted."""
-        mine = [process for process in _family() if _TITLES[self.name] in " ".join(process.cmdline())]
-        return sum(process.memory_full_info().uss for process in mine) / 1e6 / len(mine)
+        """Of an environment, in its process; what that shares with others is not counted.
+
+        The two fleets on Ray have actors of the same title: the second has the first one's in it.
+        """
+        mine = [process for process in _family() if _TITLES[self.name.partition(",")[0]] in " ".join(process.cmdline())]
+        return sum(process.memory_full_info().uss for process in mine) / 1e6 / self.pool.size
 
     def turn(self, for_s: float) -> None:
         """Drives for a while; what does not count comes before."""
@@ -75,14 +83,18 @@ class Fleet:
         """The figures of all turns but the first."""
         figures = {name: Spread.of([turn[name] for turn in self.turns[1:]]) for name in self.turns[0]}
         figures["bound"] = Spread.of([1e3 / turn["main CPU ms"] for turn in self.turns[1:]])
-        return {"environments": self.pool.size, "fleet": self.name, **figures, "MB each": round(self.memory_mb())}
+        return {"environments": self.pool.size, "fleet": self.name, **figures, "MB each": round(self.megabytes)}
 
     def _drive(self, for_s: float) -> int:
         pool, steps, end = self.pool, 0, time.perf_counter() + for_s
         while time.perf_counter() < end:
             for environment in pool.idle():
                 pool.reset(environment, next(self._seeds))
-            pool.step(dict.fromkeys(pool.waiting(), _ACTION))
+            if self.name == APART:
+                for environment in pool.waiting():
+                    pool.drive(environment, episode=0, steps=_CHUNK, explore=True, version=0, weights=None)
+            else:
+                pool.step(dict.fromkeys(pool.waiting(), FixedAction.ACTION))
             answers = pool.receive()
             if answers.lost:
                 raise SystemExit(f"fleet: {answers.lost[0].error}")
@@ -98,33 +110,39 @@ class Fleet:
 def main() -> None:
     """The command."""
     options = parser(__doc__)
-    options.add_argument("--envs", type=int, nargs="+", default=[1, 2, 4, 8, 16])
+    options.add_argument("--envs", type=int, nargs="+", default=[1, 2, 4, 8, 16, 64])
     options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
     options.add_argument("--repetitions", type=int, default=3)
     args = options.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # has the stub
     where = machine()
     with ExitStack() as stack:
-        kinds: dict[str, Kind] = {"processes": ProcessEnv, "Ray": on_ray(stack, max(args.envs))}
-        rows = [row for count in args.envs for row in rows_of(kinds, count, args)]
+        ray = on_ray(stack, 2 * max(args.envs))
+        rows = [row for count in args.envs for row in rows_of(ray, count, args)]
     publish([*rows, replay_alone(args.repetitions)], where, args.json)
 
 
-def on_ray(stack: ExitStack, room: int) -> Kind:
-    """What makes environments on a Ray of this machine's own, until `stack` ends it."""
+def on_ray(stack: ExitStack, room: int) -> Callable[[bool], Kind]:
+    """What makes environments on a Ray of this machine's own, until `stack` ends it; told whether they act apart."""
     from envloop.workers.ray_cluster import RayCluster
-    from envloop.workers.ray_env import RayEnv
+    from envloop.workers.ray_env import RayFleet
 
     fleet = FleetConfig(backend="ray")
-    return partial(RayEnv, fleet, stack.enter_context(closing(RayCluster(fleet, room))))
+    apart = dataclasses.replace(fleet, environments_per_actor=_PER_ACTOR, max_lag_updates=1)
+    cluster = stack.enter_context(closing(RayCluster(fleet, room)))
+    return lambda acts: RayFleet(apart, cluster, FixedAction) if acts else RayFleet(fleet, cluster)
 
 
-def rows_of(kinds: dict[str, Kind], count: int, args: argparse.Namespace) -> list[dict[str, Any]]:
+def rows_of(ray: Callable[[bool], Kind], count: int, args: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for each kind, in turns."""
+    kinds: dict[str, Kind] = {APART: ray(True), "processes": ProcessEnv, "Ray": ray(False)}
     with ExitStack() as stack:
-        fleets = [Fleet(name, kind, count) for name, kind in kinds.items()]
-        for fleet in fleets:
-            stack.enter_context(closing(fleet.pool))
+        fleets: list[Fleet] = []
+        for name, kind in kinds.items():
+            fleets.append(Fleet(name, kind, count))
+            stack.enter_context(closing(fleets[-1].pool))
+            fleets[-1].megabytes = fleets[-1].memory_mb() - (fleets[0].megabytes if name == "Ray" else 0.0)
+        fleets.append(fleets.pop(0))
         for _ in range(1 + args.repetitions):
             for fleet in fleets:
                 fleet.turn(args.seconds)
@@ -140,7 +158,7 @@ def replay_alone(repetitions: int, count: int = 5000) -> dict[str, Any]:
 
     def add() -> None:
         for _ in range(count):
-            replay.add(_ACTION, 0.0, observation, False, False)
+            replay.add(FixedAction.ACTION, 0.0, observation, False, False)
 
     return {"fleet": "none: the replay alone", "steps/s": repeat(lambda: count / seconds(add), repetitions)}
 

@@ -278,10 +278,11 @@ class MeteredPool:
         self._meter = meter
         self._receive = pool.receive
         self.idle, self.waiting, self.reset, self.step = pool.idle, pool.waiting, pool.reset, pool.step
+        self.drive = pool.drive
 
-    def receive(self) -> Answers:
+    def receive(self, wait: bool = True) -> Answers:
         self._meter.turn()
-        return self._receive()
+        return self._receive(wait)
 
 
 def _for(seconds: float) -> Iterator[None]:

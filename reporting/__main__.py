@@ -14,6 +14,7 @@ from reporting.publish import plain_parser
 # Each with the folder of its results.
 PAGES = {
     ROOT / "benchmarks" / "README.md": ROOT / "benchmarks" / "results",
+    ROOT / "docs" / "cluster.md": ROOT / "benchmarks" / "results",
     ROOT / "conformance" / "README.md": ROOT / "conformance" / "results",
     ROOT / "robustness" / "faults" / "README.md": ROOT / "robustness" / "results",
     ROOT / "robustness" / "fuzz" / "README.md": ROOT / "robustness" / "results",

@@ -10,6 +10,8 @@ import pytest
 from test_gym_run import command
 from test_train import ROOT
 
+from avtd3_jax.report.event_files import read_scalars
+
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
 )
@@ -20,12 +22,13 @@ ENDLESS = {
     "fleet.backend": "ray",
     "eval_every": 0,
 }
+APART = {**ENDLESS, "exploration_steps": 100, "fleet.max_lag_updates": 40, "fleet.environments_per_actor": 2}
 PATIENCE_S = 200
 
 
-def started(workdir):
+def started(workdir, values):
     return subprocess.Popen(
-        command(workdir, **ENDLESS), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(workdir, **values), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
@@ -38,16 +41,22 @@ def await_episodes(process, workdir):
 
 
 def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
-    process = started(tmp_path / "run")
+    workdir = tmp_path / "run"
+    process = started(workdir, APART)
     header = ""
     while not re.search("^run ", header, re.MULTILINE):
         header += process.stdout.readline() or pytest.fail(process.stderr.read())
     family = psutil.Process(process.pid).children(recursive=True)
     assert {"raylet", "gcs_server"} <= {member.name() for member in family}
+    assert sum(member.name().startswith("ray::EnvActor") for member in family) == 1
+    await_episodes(process, workdir)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
-    assert re.search(r"fleet +2 environments on Ray at .* \(1 machine\)", header)
+    assert re.search(r"fleet +2 environments on Ray at .* \(1 machine\), .* at most 40 updates old", header)
+    logged = read_scalars(workdir / "tensorboard")
+    assert 0 < max(logged["fleet/lag_updates_max"].values) <= 40
+    assert {"fleet/age_s", "fleet/parameters_age_s", "fleet/environments_busy", "fleet/updates_due"} <= set(logged)
     assert "go on with --resume" in err.splitlines()[-1]
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive
@@ -55,7 +64,7 @@ def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
 
 def test_without_rays_head_the_run_is_saved_and_ends_with_a_sentence(tmp_path):
     workdir = tmp_path / "run"
-    process = started(workdir)
+    process = started(workdir, ENDLESS)
     await_episodes(process, workdir)
     family = psutil.Process(process.pid).children(recursive=True)
     (head,) = [member for member in family if member.name() == "gcs_server"]

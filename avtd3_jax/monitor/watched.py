@@ -47,9 +47,15 @@ class WatchedEnvironments:
         """As the environments'."""
         self._environments.step(actions)
 
-    def receive(self) -> Answers:
+    def drive(self, environment: int, *, episode: int, steps: int, explore: bool, version: int, weights: Any) -> None:
+        """As the environments'."""
+        self._environments.drive(
+            environment, episode=episode, steps=steps, explore=explore, version=version, weights=weights
+        )
+
+    def receive(self, wait: bool = True) -> Answers:
         """As the environments'; shows what there is to see in it."""
-        answers = self._environments.receive()
+        answers = self._environments.receive(wait)
         if self._page.watched:
             for transition in answers.transitions:
                 self._show(transition)

@@ -85,6 +85,11 @@ class RunConfig(ScheduleConfig):
                 f"updates_per_dispatch is {self.updates_per_dispatch}: it must be 1 or a multiple of "
                 f"config.agent.policy_delay, which is {self.agent.policy_delay}."
             )
+        if self.fleet.acts_apart and self.fleet.max_lag_updates < self.updates_per_dispatch:
+            raise ConfigError(
+                f"fleet.max_lag_updates is {self.fleet.max_lag_updates}: it must be 0, or at least "
+                f"updates_per_dispatch, which is {self.updates_per_dispatch}."
+            )
         if self.replay.capacity < self.batch_size:
             raise ConfigError(
                 f"replay.capacity is {self.replay.capacity}, less than one batch of {self.batch_size}: raise it."

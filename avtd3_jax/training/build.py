@@ -20,6 +20,7 @@ from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig
+from avtd3_jax.training.acting_apart import ActingApart
 from avtd3_jax.training.interfaces import EnvDescription, Updates
 from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.logs import PhaseTimer, RunLog
@@ -95,6 +96,7 @@ def build_trainer(
     clock: Callable[[], float],
     description: Mapping[str, Any] | None = None,
     report: Callable[[str], None] = lambda sentence: None,
+    publish: Callable[[Any], Any] | None = None,
     tell: Callable[[str], None] = lambda sentence: None,
 ) -> Trainer:
     """The trainer of a run; what it opens is closed by `stack`.
@@ -106,6 +108,7 @@ def build_trainer(
       workdir: a trace is written there, where one is asked for.
       log, checkpoints, timer, evaluate, description, clock: see Trainer.
       report: told in a sentence of what goes wrong.
+      publish: puts parameters where the environments can read them, where these act for themselves.
       tell: told where a trace lies.
     """
     ours = isinstance(learner, Learner)
@@ -113,6 +116,12 @@ def build_trainer(
     profile = ProfileWindow(workdir / "profile", tell) if run.profile else None
     if profile is not None:
         stack.callback(profile.close)
+    apart = fleet = None
+    if publish is not None:
+        assert isinstance(learner, Learner)
+        limits = run.num_envs, run.fleet.chunk_steps, run.fleet.max_lag_updates
+        apart = ActingApart(*limits, learner.acting_params, publish, report)
+        fleet = apart.collect
     return Trainer(
         schedule=run,
         exploration=run.exploration,
@@ -121,7 +130,7 @@ def build_trainer(
         replay=parts.replay,
         info_keys=env,
         log=log,
-        telemetry=Telemetry(run, log, timer, parts.agent if ours else None, introspection, profile),
+        telemetry=Telemetry(run, log, timer, parts.agent if ours else None, introspection, profile, fleet),
         checkpoints=checkpoints,
         timer=timer,
         evaluate=evaluate,
@@ -129,4 +138,5 @@ def build_trainer(
         monitors=Monitors(run.warn_window, run.agent.gamma, env.action_names, lambda text: report(f"warning: {text}")),
         clock=clock,
         report=report,
+        apart=apart,
     )

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from avtd3_jax.agent.interface import Agent, Params, TrainState
+from avtd3_jax.agent.placement import on_one_device
 from avtd3_jax.agent.spaces import Observation
 from avtd3_jax.replay.batch import Batch, make_batch
 from avtd3_jax.replay.prefetch import Prefetcher
@@ -82,6 +83,12 @@ class Learner:
     def act_latest(self, observations: Observation) -> np.ndarray:
         """The actions [B, A], or [A], of the policy as it is after all updates dispatched; waits for them."""
         return self.agent.act(self.state.params, observations)
+
+    def acting_params(self) -> Params:
+        """What acts, on the host, as it is after all updates dispatched; waits for them."""
+        copied = self._copy(self.agent.acting_params(self.state.params))  # the next update takes the state's memory
+        acting: Params = jax.tree.map(np.asarray, on_one_device(copied))
+        return acting
 
     def draw(self) -> None:
         """Takes the batches of the next dispatch now, while the one under way is computed."""

@@ -1,7 +1,7 @@
 """What a run tells of its learner: points in TensorBoard, the progress bar, looks inside the network."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -36,6 +36,7 @@ class Telemetry:
       agent: what learns; None for a learner that is none of ours (a benchmark's rival).
       introspection: looks inside the network; None for never.
       profile: told of every step, so that it can trace some; None for no trace.
+      fleet: gives what is to be logged of environments that act for themselves; None where none do.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Telemetry:
         agent: Agent | None = None,
         introspection: Introspection | None = None,
         profile: ProfileWindow | None = None,
+        fleet: Callable[[], Mapping[str, float]] | None = None,
     ) -> None:
         self._schedule = schedule
         self._log = log
@@ -53,6 +55,7 @@ class Telemetry:
         self._agent = agent
         self._introspection = introspection
         self._profile = profile
+        self._fleet = fleet
         self._bar: Progress | None = None
         self._window = (0.0, 0)  # time and updates at the last point
         self._shown: dict[str, str] = {}  # beside the bar
@@ -96,6 +99,8 @@ class Telemetry:
         )
         self._log.scalars("monitor", monitors.check(counts.step, learned.get("q/pi_gap_abs"), gradients), counts.step)
         self._log.scalars("milliseconds", self._timer.collect(), counts.step)
+        if self._fleet is not None:
+            self._log.scalars("fleet", self._fleet(), counts.step)
         rates = {"updates_per_s": updates_per_s, "steps_per_s": self._schedule.log_every / (now - then)}
         self._log.scalars("run", {**rates, "replay_fill": replay_fill, "updates": counts.update}, counts.step)
         self._show()

@@ -17,6 +17,7 @@ from avtd3_jax.errors import NonFiniteError
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.seeding import RunStream, episode_seed
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
+from avtd3_jax.training.acting_apart import RAN_AWAY, ActingApart
 from avtd3_jax.training.episodes import RunningEpisode
 from avtd3_jax.training.exploration import EpisodeNoise
 from avtd3_jax.training.interfaces import Answers, Environments, EpisodeTorn, InfoKeys, Transition, Updates
@@ -63,6 +64,7 @@ class Trainer:
       monitors: watch for what goes wrong without an error.
       clock: seconds that the run has taken so far, in all its parts.
       report: told in a sentence of environments that were lost.
+      apart: asks environments that act for themselves; None where the learner acts for all.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Trainer:
         monitors: Monitors,
         clock: Callable[[], float],
         report: Callable[[str], None],
+        apart: ActingApart | None = None,
     ) -> None:
         self.counters = Counters()
         self._schedule = schedule
@@ -100,6 +103,7 @@ class Trainer:
         self._monitors = monitors
         self._clock = clock
         self._report = report
+        self._apart = apart
         self._episodes: dict[int, RunningEpisode] = {}  # by environment
         self._batch = _ObservationBatch(replay.obs_spec, len(replay.rings))
         self._recent: deque[float] = deque(maxlen=_RECENT_EPISODES)
@@ -142,6 +146,9 @@ class Trainer:
                 while counters.step < total and not stop():
                     for environment in envs.idle():
                         envs.reset(environment, seed=self._begin_episode(environment))
+                    if self._apart is not None:
+                        self._turn_apart(envs, self._apart)
+                        continue
                     if observations := envs.waiting():
                         self._save_ended_episode()
                         if self._update_is_due():
@@ -152,12 +159,39 @@ class Trainer:
                     self._save_ended_episode()
                     self._record(answers)
                 if counters.step >= total:
+                    if self._apart is not None:  # nothing is under way that an update could make too old
+                        self._save_ended_episode()
+                        self._learn()
                     self._finish()
             finally:
                 try:
                     self._save_ended_episode()
                 finally:
                     self._checkpoints.flush()
+
+    def _turn_apart(self, envs: Environments, apart: ActingApart) -> None:
+        """Asks environments that act for themselves, makes one dispatch of updates, and records what has come."""
+        counters, schedule = self.counters, self._schedule
+        self._save_ended_episode()
+        apart.ask(
+            envs,
+            {environment: self._episodes[environment].number for environment in envs.waiting()},
+            exploring=schedule.exploration_steps - counters.step,
+            left=schedule.total_steps - counters.step,
+            update=counters.update,
+            due=max(0, self._updates_wanted() - counters.update),
+        )
+        count = self._learner.updates_per_dispatch
+        if learns := self._update_is_due() and apart.may_update(counters.update, count):
+            self._learner.update(counters.update)
+            counters.update += count
+        answers = envs.receive(wait=not learns)
+        apart.arrived(answers, counters.update)
+        for transition in answers.transitions:
+            if transition.intended is not None:
+                self._monitors.acted(transition.intended)
+        self._save_ended_episode()
+        self._record(answers)
 
     def evaluate(self) -> None:
         """Drives the policy as it is now, without noise; training's episodes and random streams stay as they were."""
@@ -188,10 +222,7 @@ class Trainer:
                 }
             actions = self._learner.act(self._batch.filled(observations))
             if not np.isfinite(actions).all():
-                raise NonFiniteError(
-                    "The policy's action is non-finite: its parameters have run away. Start anew with a lower "
-                    "agent.actor_lr and agent.critic_lr."
-                )
+                raise NonFiniteError(RAN_AWAY.format("action is"))
             for environment in observations:
                 self._monitors.acted(actions[environment])
             return {environment: noise[environment].perturb(actions[environment]) for environment in observations}
@@ -203,9 +234,12 @@ class Trainer:
             self.counters.update += self._learner.updates_per_dispatch
 
     def _update_is_due(self) -> bool:
+        return self.counters.update + self._learner.updates_per_dispatch <= self._updates_wanted()
+
+    def _updates_wanted(self) -> int:
+        """How many updates the steps made so far ask for."""
         learned_for = self.counters.step - self._schedule.exploration_steps
-        due = int(learned_for * self._schedule.updates_per_step)
-        return self.counters.update + self._learner.updates_per_dispatch <= due
+        return int(learned_for * self._schedule.updates_per_step)
 
     def _record(self, answers: Answers) -> None:
         for began in answers.began:

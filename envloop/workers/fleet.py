@@ -20,6 +20,11 @@ class FleetConfig:
       cpus: that an environment asks of its machine, its simulator's with it.
       gpus: likewise; a part of one where several share it.
       resources: what else it asks for, "NAME=AMOUNT,NAME=AMOUNT", as machines were started with.
+      environments_per_actor: of Ray's actors each holds so many environments, and is lost with all of them.
+      max_lag_updates: how many updates old the parameters may be that an action is made with, until that action is in
+        the replay. 0 lets the learner act for all environments, with the latest ones; with more, each actor acts for
+        its own, and learner or actors wait where it would be older.
+      chunk_steps: steps that such an actor makes, and sends, at a time.
       server_command: starts the simulator of an environment where that lives, a CARLA for instance; {port} in it is a
         free port P, and P + 1 and P + 2 are free too. It is ended with the environment. "" for what sim.endpoint says.
     """
@@ -29,6 +34,9 @@ class FleetConfig:
     cpus: float = field(default=1.0, metadata={"before": 1.0})
     gpus: float = field(default=0.0, metadata={"before": 0.0})
     resources: str = field(default="", metadata={"before": ""})
+    environments_per_actor: int = field(default=1, metadata={"before": 1})
+    max_lag_updates: int = field(default=0, metadata={"before": 0})
+    chunk_steps: int = field(default=16, metadata={"before": 16})
     server_command: str = field(default="", metadata={"before": ""})
 
     def validate(self) -> None:
@@ -38,6 +46,9 @@ class FleetConfig:
         for name in ("cpus", "gpus"):
             if getattr(self, name) < 0.0:
                 raise TaskError(f"fleet.{name} is {getattr(self, name)}; it must not be negative.")
+        for name, least in (("environments_per_actor", 1), ("max_lag_updates", 0), ("chunk_steps", 1)):
+            if getattr(self, name) < least:
+                raise TaskError(f"fleet.{name} is {getattr(self, name)}; it must be at least {least}.")
         self.custom()
         if self.server_command:
             self.command(2000)
@@ -45,6 +56,13 @@ class FleetConfig:
                 raise TaskError(f"fleet.server_command is {self.server_command!r}; write {PORT} for its port.")
         if self.backend != "ray" and self.server_command:
             raise TaskError("fleet.server_command is for fleet.backend=ray; leave it empty.")
+        if self.backend != "ray" and self.max_lag_updates:
+            raise TaskError("fleet.max_lag_updates is for fleet.backend=ray; leave it at 0.")
+
+    @property
+    def acts_apart(self) -> bool:
+        """Whether actions are made where the environments are, and not by the learner."""
+        return self.max_lag_updates > 0
 
     def custom(self) -> dict[str, float]:
         """`resources` by name. Raises TaskError where they cannot be read."""

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from envloop.description import EnvDescription
 
 Observation = Any  # of the environment's space
@@ -36,6 +39,28 @@ class Stepped:
 
 
 @dataclass(frozen=True, slots=True)
+class Driven:
+    """Reply to ("drive", Drive, weights): n steps in order, of which the last alone may have ended the episode.
+
+    observations: what each step showed that was not seen before, see `chunks.packed`.
+    intended: actions [A] of the policy, before noise; None for one that explored.
+    seconds, acting_s: what the environment took for each step, and all actions together.
+    lost: why the simulator was lost after them, "" where it was not.
+    """
+
+    observations: Any
+    actions: NDArray[np.float32]  # [n, A]
+    intended: list[NDArray[np.float32] | None]
+    rewards: list[float]
+    terminated: bool
+    truncated: bool
+    infos: list[dict[str, Any]]
+    seconds: list[float]
+    acting_s: float
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """Reply to ("recover",): the simulator is back."""
 
@@ -61,4 +86,4 @@ class Crashed:
     traceback: str
 
 
-Reply = Ready | Began | Stepped | Recovered | Lost | Refused | Crashed
+Reply = Ready | Began | Stepped | Driven | Recovered | Lost | Refused | Crashed

@@ -15,8 +15,9 @@ from envloop.description import EnvDescription
 from envloop.errors import SimulatorError
 from envloop.make import AnyEnvConfig, spaces_of
 from envloop.workers.backend import Backend
+from envloop.workers.driver import Drive
 from envloop.workers.local import LocalEnv
-from envloop.workers.messages import Began, Observation, Reply, Stepped
+from envloop.workers.messages import Began, Driven, Observation, Reply, Stepped
 from envloop.workers.process import ProcessEnv
 from envloop.workers.supervised import EnvLost, EpisodeBegan, EpisodeTorn, SupervisedEnv, Transition
 
@@ -26,7 +27,7 @@ _GRACE_S = 10.0  # for an orderly end: a car and its traffic are removed from an
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the environments have answered: of each environment one thing at most."""
+    """What the environments have answered: of each one thing at most, or the transitions of one drive, in order."""
 
     began: tuple[EpisodeBegan, ...] = ()
     transitions: tuple[Transition, ...] = ()
@@ -114,8 +115,12 @@ class EnvPool:
         for environment, action in actions.items():
             self.members[environment].step(action)
 
-    def receive(self) -> Answers:
-        """What the environments have answered by now, after waiting a while for the first answer.
+    def drive(self, environment: int, *, episode: int, steps: int, explore: bool, version: int, weights: Any) -> None:
+        """Asks an environment that acts for itself for steps, see `Drive`; `receive` answers with their transitions."""
+        self.members[environment].drive(Drive(episode, steps, explore, version), weights)
+
+    def receive(self, wait: bool = True) -> Answers:
+        """What the environments have answered by now, after waiting a while for the first answer if told to.
 
         An environment answers in order: that its episode began, then its transitions, up to one that ends the episode.
         When it is lost, `lost` says why, the transition under way is dropped, and `torn` tells when it is back; all
@@ -127,7 +132,7 @@ class EnvPool:
           CrashedError: our own code failed in a process; what fails in this one is raised as it is.
         """
         self._supervise()
-        events = [member.handle(reply) for member, reply in self._replies()]
+        events = [event for member, reply in self._replies(_POLL_S if wait else 0.0) for event in member.handle(reply)]
         losses = [member.take_loss() for member in self.members]
         return Answers(
             tuple(event for event in events if isinstance(event, EpisodeBegan)),
@@ -148,8 +153,8 @@ class EnvPool:
         for member in self.members:
             member.backend.end(grace_s)
 
-    def _replies(self) -> Iterator[tuple[SupervisedEnv, Reply]]:
-        for member in self._answering():
+    def _replies(self, wait_s: float) -> Iterator[tuple[SupervisedEnv, Reply]]:
+        for member in self._answering(wait_s):
             try:
                 with self._timer(member.backend.phase) if member.backend.phase else contextlib.nullcontext():
                     reply = member.backend.receive()
@@ -158,19 +163,23 @@ class EnvPool:
                 continue
             if isinstance(reply, Stepped) and not isinstance(member.backend, LocalEnv):
                 self._timer.add("env_step", reply.seconds)
+            elif isinstance(reply, Driven):
+                for seconds in reply.seconds:
+                    self._timer.add("env_step", seconds)
+                    self._timer.add("act", reply.acting_s / len(reply.seconds))
             yield member, reply
 
-    def _answering(self) -> list[SupervisedEnv]:
+    def _answering(self, wait_s: float) -> list[SupervisedEnv]:
         """Those whose answer is there, or is made in this process when it is asked for."""
         asked = {member.backend: member for member in self.members if member.backend.waiting_for}
         if not asked:
-            time.sleep(_POLL_S)
+            time.sleep(wait_s)
             return []
         backends = list(asked)
         if isinstance(backends[0], LocalEnv):
             return list(asked.values())
         with self._timer("env_wait"):
-            return [asked[backend] for backend in backends[0].answered(backends, _POLL_S)]
+            return [asked[backend] for backend in backends[0].answered(backends, wait_s)]
 
     def _supervise(self) -> None:
         for member in self.members:

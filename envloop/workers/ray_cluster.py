@@ -59,6 +59,14 @@ class RayCluster:
         alive = sum(bool(node["Alive"]) for node in self._ray.nodes())
         return f"{self._head} ({alive} machine{'s' if alive != 1 else ''})"
 
+    def publish(self, value: Any) -> Any:
+        """Puts `value` where every machine can read it; the reference to it, or None while the object store is full."""
+        errors = self._ray.exceptions
+        try:
+            return self._ray.put(value)
+        except (errors.ObjectStoreFullError, errors.OutOfDiskError, errors.RaySystemError):
+            return None
+
     def close(self) -> None:
         """Leaves the cluster; ends it where it is the run's own. May be called twice."""
         if self._closed.is_set():

@@ -1,73 +1,87 @@
 """An environment in a Ray actor, asked as one in a process of its own is."""
 
 import contextlib
-import dataclasses
 import time
-import traceback
 from collections.abc import Sequence
 from typing import Any
 
-import gymnasium as gym
-
-from envloop.config import EnvConfig
-from envloop.errors import SimulatorError, TaskError
-from envloop.make import AnyEnvConfig, describe, make_env
+from envloop.errors import SimulatorError
+from envloop.make import AnyEnvConfig
+from envloop.workers.actor import EnvActor
+from envloop.workers.driver import PolicyMaker
 from envloop.workers.fleet import FleetConfig
-from envloop.workers.messages import Crashed, Lost, Ready, Refused, Reply
-from envloop.workers.own_server import OwnServer
+from envloop.workers.messages import Lost, Ready, Reply
 from envloop.workers.process import checked, patience_s
 from envloop.workers.ray_cluster import RayCluster, import_ray
-from envloop.workers.worker import answer
 
 _STARTS = 3  # that one wait tries
 
 
-class EnvActor:
-    """The environment, and its simulator where the fleet has a command for that, in a worker process of Ray's."""
+class RayFleet:
+    """Makes the environments of a run on a cluster, so many to an actor; called with the configuration of each.
 
-    def __init__(self) -> None:
-        self._env: gym.Env | None = None
-        self._server: OwnServer | None = None
+    With a `policy` they can be asked to drive.
+    """
 
-    def make(self, config: AnyEnvConfig, fleet: FleetConfig) -> Reply:
-        """Makes the environment."""
-        try:
-            if fleet.server_command and isinstance(config, EnvConfig):
-                self._server = OwnServer(fleet, config.simulator.start_timeout_s)
-                simulator = dataclasses.replace(config.simulator, endpoint=self._server.endpoint)
-                config = dataclasses.replace(config, simulator=simulator)
-            self._env = make_env(config)
-            return Ready(describe(self._env))
-        except SimulatorError as error:
-            return Lost(str(error))
-        except TaskError as error:
-            return Refused(str(error))
-        except Exception:
-            return Crashed(traceback.format_exc())
+    def __init__(self, fleet: FleetConfig, cluster: RayCluster, policy: PolicyMaker | None = None) -> None:
+        self._fleet = fleet
+        self._cluster = cluster
+        self._policy = policy
+        self._shared = SharedActor(fleet)
 
-    def ask(self, name: str, *arguments: Any) -> Reply:
-        """The answer to what `ProcessEnv.ask` asks."""
-        assert self._env is not None
-        if name == "recover" and self._server is not None and not self._server.alive():
-            return Lost("The simulator's own server ended.")  # another actor starts another one
-        try:
-            return answer(self._env, name, *arguments)
-        except TaskError as error:
-            return Refused(str(error))
-        except Exception:
-            return Crashed(traceback.format_exc())
+    def __call__(self, config: AnyEnvConfig) -> "RayEnv":
+        if self._shared.places == self._fleet.environments_per_actor:
+            self._shared = SharedActor(self._fleet)
+        self._shared.places += 1
+        return RayEnv(self._fleet, self._cluster, config, self._shared, self._shared.places - 1, self._policy)
 
-    def close(self) -> None:
-        """Ends the environment and its simulator."""
-        env, self._env = self._env, None
-        if env is not None:
-            env.close()
-        if self._server is not None:
-            self._server.stop()
+
+class SharedActor:
+    """The actor of some environments, from one to the next that takes its place.
+
+    places: how many environments there are, set before the first one starts.
+    """
+
+    def __init__(self, fleet: FleetConfig) -> None:
+        self.places = 0
+        self._fleet = fleet
+        self._ray = import_ray()
+        self._handle: Any = None
+        self._users = 0  # of that handle
+
+    def join(self) -> Any:
+        """The actor, asked for where there is none."""
+        if self._handle is None:
+            fleet, count = self._fleet, self.places
+            self._users = 0
+            self._handle = (
+                self._ray.remote(EnvActor)
+                .options(
+                    num_cpus=fleet.cpus * count,
+                    num_gpus=fleet.gpus * count,
+                    resources={name: amount * count for name, amount in fleet.custom().items()},
+                    max_concurrency=count,
+                    max_restarts=0,
+                    max_task_retries=0,
+                )
+                .remote()
+            )
+        self._users += 1
+        return self._handle
+
+    def leave(self, handle: Any, at_once: bool) -> None:
+        """Kills the actor once all have left it, or at once: whoever else is in it loses it then."""
+        if handle is self._handle:
+            self._users -= 1
+            if self._users > 0 and not at_once:
+                return
+            self._handle = None
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
+            self._ray.kill(handle)
 
 
 class RayEnv:
-    """One actor, asked one thing at a time; the interface is that of `ProcessEnv`.
+    """One environment in an actor, asked one thing at a time; the interface is that of `ProcessEnv`.
 
     An actor that died with its process or its machine, or that hangs, shows as a `SimulatorError` of `receive` and in
     `overdue`; `end` and `start` put another in its place, wherever the cluster has room.
@@ -75,12 +89,23 @@ class RayEnv:
 
     phase = ""  # the actor times itself
 
-    def __init__(self, fleet: FleetConfig, cluster: RayCluster, config: AnyEnvConfig) -> None:
+    def __init__(
+        self,
+        fleet: FleetConfig,
+        cluster: RayCluster,
+        config: AnyEnvConfig,
+        shared: SharedActor,
+        number: int,
+        policy: PolicyMaker | None = None,
+    ) -> None:
         self.config = config
         self.ready: Ready | None = None
         self.waiting_for = ""
         self._fleet = fleet
         self._cluster = cluster
+        self._shared = shared
+        self._number = number  # within the actor
+        self._policy = policy
         self._ray = import_ray()
         self._actor: Any = None
         self._answer: Any = None  # the reference to what was asked for
@@ -103,18 +128,18 @@ class RayEnv:
 
     def start(self) -> None:
         """Asks the cluster for an actor; its answer will be `Ready`, `Lost` or `Refused`."""
-        fleet = self._fleet
-        actor = self._ray.remote(EnvActor).options(
-            num_cpus=fleet.cpus, num_gpus=fleet.gpus, resources=fleet.custom(), max_restarts=0, max_task_retries=0
-        )
-        self._actor = actor.remote()
-        self._expect("start", self._actor.make.remote(self.config, fleet))
+        self._actor = self._shared.join()
+        made = self._actor.make.remote(self._number, self.config, self._fleet, self._policy)
+        self._expect("start", made, patience_s("start", self.config))
 
     def ask(self, name: str, *arguments: Any) -> None:
         """Sends a request, whose answer `receive` returns. Raises SimulatorError when there is no actor."""
         if self._actor is None:
             raise SimulatorError("The environment's actor is not started.")
-        self._expect(name, self._actor.ask.remote(name, *arguments))
+        patience = patience_s("step" if name == "drive" else name, self.config)
+        if name == "drive":
+            patience *= arguments[0].steps
+        self._expect(name, self._actor.ask.remote(self._number, name, *arguments), patience)
 
     def receive(self) -> Reply:
         """The answer, which must be there or on its way; raises what `ProcessEnv.receive` does."""
@@ -161,14 +186,15 @@ class RayEnv:
         if self.waiting_for == "start":
             return (
                 f"The cluster gave the environment no actor in time, or that did not get ready: it asks for "
-                f"{self._fleet.cpus:g} CPUs, {self._fleet.gpus:g} GPUs and {self._fleet.resources or 'nothing else'}."
+                f"{self._fleet.cpus:g} CPUs, {self._fleet.gpus:g} GPUs and {self._fleet.resources or 'nothing else'}"
+                + (f", {count} to an actor." if (count := self._shared.places) > 1 else ".")
             )
         return f"The environment's actor does not answer ({self.waiting_for})."
 
     def hang_up(self) -> None:
         """Asks the actor to end."""
         if self._actor is not None and not self._cluster.lost:
-            self._answer = self._actor.close.remote()
+            self._answer = self._actor.close.remote(self._number)
         self.waiting_for, self._deadline = "", float("inf")
 
     def end(self, grace_s: float = 0.0) -> None:
@@ -180,12 +206,11 @@ class RayEnv:
             return
         if grace_s and closing is not None:
             self._ray.wait([closing], timeout=grace_s)
-        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
-            self._ray.kill(actor)
+        self._shared.leave(actor, at_once=not grace_s)
 
-    def _expect(self, name: str, reference: Any) -> None:
+    def _expect(self, name: str, reference: Any, patience: float) -> None:
         self.waiting_for, self._answer = name, reference
-        self._deadline = time.monotonic() + patience_s(name, self.config)
+        self._deadline = time.monotonic() + patience
 
 
 def _sentence(error: Exception) -> str:

@@ -12,7 +12,9 @@ from envloop.description import EnvDescription
 from envloop.errors import SimulatorError
 from envloop.make import AnyEnvConfig
 from envloop.workers.backend import Backend
-from envloop.workers.messages import Began, Lost, Observation, Ready, Recovered, Reply, Stepped
+from envloop.workers.chunks import unpacked
+from envloop.workers.driver import Drive
+from envloop.workers.messages import Began, Driven, Lost, Observation, Ready, Recovered, Reply, Stepped
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,7 @@ class Transition:
     terminated: bool
     truncated: bool
     info: dict[str, Any]
+    intended: NDArray[np.float32] | None = None  # of a policy that acted beside the environment, before noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ class EnvLost:
 
     environment: int
     error: str
+
+
+Event = EpisodeBegan | Transition | EpisodeTorn
 
 
 class SupervisedEnv:
@@ -105,20 +111,26 @@ class SupervisedEnv:
         self._action = action
         self._ask("step", action)
 
-    def handle(self, reply: Reply) -> EpisodeBegan | Transition | EpisodeTorn | None:
-        """Goes on from an answer; the event that it is to the pool's user, if any."""
+    def drive(self, request: Drive, weights: Any) -> None:
+        """Asks for steps that it acts in itself."""
+        self._ask("drive", request, weights)
+
+    def handle(self, reply: Reply) -> list[Event]:
+        """Goes on from an answer; the events that it is to the pool's user."""
         if isinstance(reply, Stepped):
-            return self._stepped(reply)
+            return [self._stepped(reply)]
+        if isinstance(reply, Driven):
+            return self._driven(reply)
         if isinstance(reply, Began):
             self.observation = reply.observation
-            return EpisodeBegan(self.index, reply.observation, reply.info)
+            return [EpisodeBegan(self.index, reply.observation, reply.info)]
         if isinstance(reply, Lost):
             self._lost(reply.error)
         elif isinstance(reply, Ready | Recovered) and self.error:
             torn = EpisodeTorn(self.index, self.error, time.monotonic() - self._lost_at)
             self.error, self._reported = "", False
-            return torn
-        return None
+            return [torn]
+        return []
 
     def take_loss(self) -> EnvLost | None:
         """That it was lost, once for every loss."""
@@ -181,6 +193,31 @@ class SupervisedEnv:
         self._failures = 0
         self.observation = None if reply.terminated or reply.truncated else reply.observation
         return transition
+
+    def _driven(self, reply: Driven) -> list[Event]:
+        before = self.observation
+        assert before is not None
+        transitions: list[Event] = []
+        for number, after in enumerate(unpacked(before, reply.observations), start=1):
+            last = number == len(reply.rewards)
+            transitions.append(
+                Transition(
+                    self.index,
+                    before,
+                    reply.actions[number - 1],
+                    reply.rewards[number - 1],
+                    after,
+                    last and reply.terminated,
+                    last and reply.truncated,
+                    reply.infos[number - 1],
+                    reply.intended[number - 1],
+                )
+            )
+            self._failures, before = 0, after
+        self.observation = None if reply.terminated or reply.truncated else before
+        if reply.lost:
+            self._lost(reply.lost)
+        return transitions
 
     def _lost(self, error: str) -> None:
         """The simulator was lost: brings it back, or starts all anew where that did not help."""

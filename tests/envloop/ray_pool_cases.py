@@ -5,8 +5,8 @@ Cases of test_ray_pool.py: Ray forks, which a process with JAX's threads must no
 
 import sys
 import time
-from functools import partial
 
+import id_frames
 import numpy as np
 import psutil
 import pytest
@@ -18,7 +18,7 @@ from envloop.errors import TaskError
 from envloop.workers.fleet import FleetConfig
 from envloop.workers.pool import EnvPool
 from envloop.workers.ray_cluster import RayCluster
-from envloop.workers.ray_env import RayEnv
+from envloop.workers.ray_env import RayFleet
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"
@@ -45,7 +45,7 @@ def fleet(cluster):
 
 
 def pool_of(connected, fleet, *configs):
-    return EnvPool(configs, kind=partial(RayEnv, fleet, connected))
+    return EnvPool(configs, kind=RayFleet(fleet, connected))
 
 
 @pytest.fixture
@@ -108,6 +108,45 @@ def test_a_killed_node_is_a_lost_node(cluster, pool):
     assert all("actor" in loss.error for loss in lost)
     assert transitions
     assert len(actors(late)) == 2
+
+
+def test_two_environments_of_an_actor_act_for_themselves_and_are_lost_with_it(cluster, fleet):
+    """Every number follows from the ids in the frames; the parameters come through the object store."""
+    connected, told = fleet
+    fleet = FleetConfig("ray", told.address, environments_per_actor=2, max_lag_updates=1)
+    pool = EnvPool([id_frames.CONFIG] * 2, kind=RayFleet(fleet, connected, id_frames.Policy))
+    (node,) = [node for node in cluster.list_all_nodes() if actors(node)]
+    (actor,) = actors(node)
+    driven, torn, lost, killed, version = {0: [], 1: []}, [], [], False, 0
+    deadline = time.monotonic() + BACK_S
+    try:
+        while len(torn) < 2 or min(map(len, driven.values())) < 60:
+            assert time.monotonic() < deadline, (driven, torn)
+            for environment in pool.idle():
+                pool.reset(environment, seed=0)
+            for environment in pool.waiting():
+                version += 1
+                weights = connected.publish({"version": np.array([version])})
+                pool.drive(environment, episode=0, steps=7, explore=False, version=version, weights=weights)
+            if not killed and min(map(len, driven.values())) >= 30:
+                actor.kill()
+                killed = True
+            answers = pool.receive()
+            torn += answers.torn
+            lost += answers.lost
+            for made in answers.transitions:
+                driven[made.environment].append(made)
+    finally:
+        pool.close()
+    assert {loss.environment for loss in lost} == {back.environment for back in torn} == {0, 1}
+    for made in driven[0] + driven[1]:
+        identity, first = made.observation["vector"].astype(int).tolist()
+        assert id_frames.ids_of(made.observation["image"]).tolist() == [max(first, identity - j) for j in (3, 2, 1, 0)]
+        assert made.next_observation["vector"].tolist() == [identity + 1, first]
+        assert made.terminated == id_frames.terminates(identity + 1)
+        assert made.truncated == id_frames.truncates(identity + 1)
+        assert made.reward == identity / 2.0
+        np.testing.assert_array_equal(made.action, made.intended)
 
 
 def test_what_cannot_be_made_is_said_in_a_sentence(fleet):

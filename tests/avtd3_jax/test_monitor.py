@@ -250,7 +250,7 @@ def test_watched_environments_answer_what_the_environments_answer():
     ]
     transitions = [SimpleNamespace(environment=i, info=info, next_observation=None) for i, info in enumerate(infos)]
     answers = SimpleNamespace(transitions=transitions)
-    inner = SimpleNamespace(receive=lambda: answers)
+    inner = SimpleNamespace(receive=lambda wait=True: answers)
     page = _Heard()
     assert WatchedEnvironments(inner, description, page, 2.0).receive() is answers
     assert page.pictures == [("0", b"jpeg", {"speed_kmh": 36.0})]
@@ -264,12 +264,12 @@ def test_without_pictures_of_its_own_an_environment_shows_what_is_observed():
     seen = {"image": np.full((4, 84, 84), 128, np.uint8), "vector": np.zeros(3, np.float32)}
     answers = SimpleNamespace(transitions=[SimpleNamespace(environment=0, info={}, next_observation=seen)] * 3)
     page = _Heard()
-    WatchedEnvironments(SimpleNamespace(receive=lambda: answers), description, page, 2.0).receive()
+    WatchedEnvironments(SimpleNamespace(receive=lambda wait=True: answers), description, page, 2.0).receive()
     assert len(page.pictures) == 1, "not more often than was asked for"
     assert page.pictures[0][1].startswith(b"\xff\xd8")
     vector = SimpleNamespace(environment=1, info={}, next_observation=np.zeros(3, np.float32))
     WatchedEnvironments(
-        SimpleNamespace(receive=lambda: SimpleNamespace(transitions=[vector])), description, page, 2.0
+        SimpleNamespace(receive=lambda wait=True: SimpleNamespace(transitions=[vector])), description, page, 2.0
     ).receive()
     assert len(page.pictures) == 1
 

@@ -86,7 +86,7 @@ def pairs_gflops(seconds: float) -> float:
     for number, total in enumerate(totals):
         emitter.store(builder.load(total, typ=emitter.vector), emitter.at(memory, number * lanes))
     emitter.finish()
-    code = engine.compiled(module)
+    code = engine.loaded(engine.machine_code(module))
     run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(code.get_function_address("peak"))
 
     def one_core(end: float) -> int:

@@ -74,9 +74,11 @@ def step(
 def _target(sizes: tuple[int, ...], arrays: int, registers: Registers) -> str:
     """Name of the registered call for leaves of `sizes`, `arrays` of which move with each: 3, or 4 with a target."""
     name = f"avtd3_adam_{registers.lanes}_lanes_{arrays}_arrays_{'_'.join(map(str, sizes))}"
-    module = ir.Module("adam")
-    handler.define(module, name, _chunk(module, name + "_chunk", sizes, arrays, registers), CHUNKS)
-    engine.register(module, [name])
+
+    def build(module: ir.Module) -> None:
+        handler.define(module, name, _chunk(module, name + "_chunk", sizes, arrays, registers), CHUNKS)
+
+    engine.register([name], build)
     return name
 
 

@@ -48,12 +48,17 @@ def _targets(layers: tuple[Layer, ...], dtype: Dtype, registers: Registers) -> T
     shape = "_".join(f"{x.height}x{x.width}x{x.channels}k{x.kernel}s{x.stride}f{x.features}" for x in layers)
     kind = f"{dtype}_{registers.lanes}_lanes" + "_of_pairs" * registers.bfloat16
     names = Targets(*(f"avtd3_conv_{part}_{kind}_{shape}" for part in ("forward", "features", "backward")))
-    module = ir.Module("conv_stack")
-    stack = STACKS[dtype](module, layers, registers)
-    handler.define(module, names.forward, stack.forward(names.forward + "_chunk", keep=True), ResultAxis(len(layers)))
-    handler.define(module, names.features, stack.forward(names.features + "_chunk", keep=False), ResultAxis(1))
-    handler.define(module, names.backward, stack.backward(names.backward + "_chunk"), ResultAxis(2 * len(layers)))
-    engine.register(module, (names.forward, names.features, names.backward))
+
+    def build(module: ir.Module) -> None:
+        stack = STACKS[dtype](module, layers, registers)
+        forward, features = (
+            stack.forward(f"{name}_chunk", keep=keep) for name, keep in ((names.forward, True), (names.features, False))
+        )
+        handler.define(module, names.forward, forward, ResultAxis(len(layers)))
+        handler.define(module, names.features, features, ResultAxis(1))
+        handler.define(module, names.backward, stack.backward(names.backward + "_chunk"), ResultAxis(2 * len(layers)))
+
+    engine.register((names.forward, names.features, names.backward), build)
     return names
 
 

@@ -41,16 +41,18 @@ def targets(size: Size) -> Targets:
 def _targets(size: Size, registers: Registers) -> Targets:
     kind = f"{registers.lanes}_lanes" + "_of_pairs" * registers.bfloat16 + "_" + "x".join(map(str, size))
     names = Targets(*(f"avtd3_dense_{part}_{kind}" for part in ("forward", "input_gradient", "kernel_gradient")))
-    module = ir.Module("dense")
-    products = _Products(module, size, registers)
-    columns = VECTORS * registers.lanes
-    for name, chunk, count in (
-        (names.forward, products.forward, size[2] // columns),
-        (names.input_gradient, products.input_gradient, size[1] // columns),
-        (names.kernel_gradient, products.kernel_gradient, size[1] // columns),
-    ):
-        handler.define(module, name, chunk(name + "_chunk"), count)
-    engine.register(module, (names.forward, names.input_gradient, names.kernel_gradient))
+
+    def build(module: ir.Module) -> None:
+        products = _Products(module, size, registers)
+        columns = VECTORS * registers.lanes
+        for name, chunk, count in (
+            (names.forward, products.forward, size[2] // columns),
+            (names.input_gradient, products.input_gradient, size[1] // columns),
+            (names.kernel_gradient, products.kernel_gradient, size[1] // columns),
+        ):
+            handler.define(module, name, chunk(name + "_chunk"), count)
+
+    engine.register((names.forward, names.input_gradient, names.kernel_gradient), build)
     return names
 
 

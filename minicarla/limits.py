@@ -61,10 +61,9 @@ MAX_RADAR_POINTS_PER_SECOND = 100_000
 MAX_ATTACHMENT_DEPTH = 16  # a sensor on a car on a trailer on ...
 MAX_COMMANDS_AFTER_SPAWN = 256  # in all `then` of one command of a batch
 MAX_COMMAND_DEPTH = 8  # SpawnActor(...).then(SpawnActor(...).then(...))
-# Pairs of bodies that one step of the physics resolves, and places along their ways at which it compares them: enough
-# for hundreds of cars in traffic, not for a thousand inside one another.
+# Pairs of bodies that one step of the physics resolves: enough for hundreds of cars in traffic, not for a thousand
+# inside one another.
 MAX_CONTACT_PAIRS = 4096
-MAX_SWEEP_TESTS = 50_000
 
 # --- Numbers and texts ---
 MAX_MAGNITUDE = 1e9  # of any number: what is packed as a float32 must stay far from its end

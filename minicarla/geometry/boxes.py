@@ -41,20 +41,16 @@ class Box:
         dx, dy = x - self.x, y - self.y
         return abs(dx * self.cos + dy * self.sin) <= self.ex and abs(dy * self.cos - dx * self.sin) <= self.ey
 
-    def half_width(self, nx: float, ny: float) -> float:
-        """Half of the footprint's extent along the unit vector (nx, ny)."""
-        return self.ex * abs(nx * self.cos + ny * self.sin) + self.ey * abs(ny * self.cos - nx * self.sin)
 
-
-def penetration(a: Box, b: Box, shift_x: float = 0.0, shift_y: float = 0.0) -> tuple[float, float, float] | None:
-    """How far two boxes overlap, with `a` moved by the shift.
+def penetration(a: Box, b: Box) -> tuple[float, float, float] | None:
+    """How far two boxes overlap.
 
     Returns:
       (depth, nx, ny): the shortest way out in the ground plane and its unit normal, from b to a; None if apart.
     """
     if a.low > b.high or b.low > a.high:
         return None
-    dx, dy = a.x + shift_x - b.x, a.y + shift_y - b.y
+    dx, dy = a.x - b.x, a.y - b.y
     a_cos, a_sin, b_cos, b_sin = a.cos, a.sin, b.cos, b.sin
     cos = abs(a_cos * b_cos + a_sin * b_sin)
     sin = abs(a_cos * b_sin - a_sin * b_cos)
@@ -82,6 +78,45 @@ def penetration(a: Box, b: Box, shift_x: float = 0.0, shift_y: float = 0.0) -> t
             return None
         best, nx, ny, sign = depth, -b_sin, b_cos, along
     return (best, nx, ny) if sign >= 0.0 else (best, -nx, -ny)
+
+
+def first_touch(a: Box, b: Box, dx: float, dy: float) -> tuple[float, float, float] | None:
+    """How two boxes have met on the way (dx, dy) that `a` has just gone beside `b`, in a straight line.
+
+    The boxes overlap while their shadows on each of four axes do. They meet when the last two shadows do, and touch
+    across that axis (Ericson 2005, Real-Time Collision Detection, sec. 5.5.8).
+
+    Returns:
+      (depth, nx, ny): the unit normal of the first touch, from b to a, and how far they have gone on along it. If they
+      overlapped from the beginning, what `penetration` says; None if they never met.
+    """
+    if a.low > b.high or b.low > a.high:
+        return None
+    x, y = a.x - b.x, a.y - b.y
+    a_cos, a_sin, b_cos, b_sin = a.cos, a.sin, b.cos, b.sin
+    cos = abs(a_cos * b_cos + a_sin * b_sin)
+    sin = abs(a_cos * b_sin - a_sin * b_cos)
+    met, left, touch = 0.0, 1.0, None  # parts of the way
+    for nx, ny, reach in (
+        (a_cos, a_sin, a.ex + b.ex * cos + b.ey * sin),
+        (-a_sin, a_cos, a.ey + b.ex * sin + b.ey * cos),
+        (b_cos, b_sin, b.ex + a.ex * cos + a.ey * sin),
+        (-b_sin, b_cos, b.ey + a.ex * sin + a.ey * cos),
+    ):
+        end, travel = x * nx + y * ny, dx * nx + dy * ny
+        begin = end - travel
+        if (begin >= reach and end >= reach) or (begin <= -reach and end <= -reach):
+            return None
+        if abs(begin) >= reach:
+            sign = math.copysign(1.0, begin)
+            entry = (abs(begin) - reach) / abs(travel)
+            if touch is None or entry > met:
+                met, touch = entry, (reach - sign * end, sign * nx, sign * ny)
+        if abs(end) > reach:
+            left = min(left, abs(math.copysign(reach, end) - begin) / abs(travel))
+    if touch is None:
+        return penetration(a, b)
+    return touch if met < left else None
 
 
 def contact_point(a: Box, b: Box, nx: float, ny: float) -> tuple[float, float]:

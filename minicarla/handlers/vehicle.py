@@ -71,7 +71,7 @@ def get_physics_control(sim: Simulation, client: RpcConnection, actor_id: int) -
 
 @methods.void
 def apply_physics_control(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
-    """`Vehicle.apply_physics_control`: simplified: mass, drag, steering, grip and gears act, the engine does not."""
+    """`Vehicle.apply_physics_control`: simplified: mass, drag, steering, tyres and gears act, the engine does not."""
     physics_control.apply(sim.state.find_vehicle(actor_id), control)
 
 

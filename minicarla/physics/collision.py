@@ -1,7 +1,7 @@
 """Collisions between vehicles, walkers and the static town: spatial hash, separating axes, impulses.
 
-Fast pairs are swept: they are tested at several times within the step, close enough that neither can pass the other's
-middle unseen, and the normal of the first touch is kept. So nothing tunnels, however long the step.
+Pairs are swept along the step, and part where they first touched. So nothing tunnels, however long the step, and who
+hits a corner is stopped by the side that it ran into.
 """
 
 import math
@@ -10,9 +10,9 @@ from copy import copy
 from dataclasses import dataclass, field
 from itertools import islice
 
-from minicarla.geometry.boxes import Box, contact_point, penetration, ray_entry
+from minicarla.geometry.boxes import Box, contact_point, first_touch, penetration, ray_entry
 from minicarla.geometry.types import OrientedBox
-from minicarla.limits import MAX_CONTACT_PAIRS, MAX_SWEEP_TESTS
+from minicarla.limits import MAX_CONTACT_PAIRS
 from minicarla.physics.motion import Motion
 
 RESTITUTION = 0.1  # cars crumple; crash tests give 0.1-0.3 at town speeds, estimated at the lower end
@@ -122,15 +122,13 @@ class CollisionWorld:
             pairs.append((_mover(movers, bodies, i), _mover(movers, bodies, j)))
         for i, index in islice(self._close_statics(bodies, dt), MAX_CONTACT_PAIRS):
             pairs.append((_mover(movers, bodies, i), self._static[index]))
-        tests_left = MAX_SWEEP_TESTS
         contacts: dict[tuple[int, int | None, int | None], Contact] = {}
         changed = False
         for number in range(MAX_PASSES):
             touched = False
             for a, b in pairs:
                 if number == 0:
-                    touch, tests = _first_touch(a, b, dt, tests_left)
-                    tests_left -= tests
+                    touch = first_touch(a.box, b.box, (a.vx - b.vx) * dt, (a.vy - b.vy) * dt)
                 else:
                     touch = penetration(a.box, b.box)
                 if touch is not None:
@@ -323,30 +321,6 @@ def _close_pairs(bodies: Sequence[Body], dt: float) -> Iterator[tuple[int, int]]
                 dx, dy = a.x - b.x, a.y - b.y
                 if dx * dx + dy * dy <= limit * limit:
                     yield i, j
-
-
-def _first_touch(a: _Mover, b: _Mover, dt: float, most_tests: int) -> tuple[tuple[float, float, float] | None, int]:
-    """Depth and normal (from b to a) of the first overlap within the step that has just been made, or None.
-
-    The normal is that of the moment of touch; the depth is how far along it the boxes are into one another by now. Also
-    the number of places compared; a way that would need more than `most_tests` is judged by its end alone.
-    """
-    dx, dy = (a.vx - b.vx) * dt, (a.vy - b.vy) * dt
-    box_a, box_b = a.box, b.box
-    spacing = 0.5 * min(box_a.ex, box_a.ey, box_b.ex, box_b.ey)
-    samples = math.ceil(math.hypot(dx, dy) / max(spacing, 0.05))
-    if samples > most_tests:
-        samples = 0
-    for sample in range(samples - 1, 0, -1):
-        back = sample / samples
-        touch = penetration(box_a, box_b, -dx * back, -dy * back)
-        if touch is not None:
-            _, nx, ny = touch
-            apart = (box_a.x - box_b.x) * nx + (box_a.y - box_b.y) * ny
-            depth = box_a.half_width(nx, ny) + box_b.half_width(nx, ny) - apart
-            if depth > 0.0:
-                return (depth, nx, ny), samples - sample
-    return penetration(box_a, box_b), samples
 
 
 def _resolve(a: _Mover, b: _Mover, depth: float, nx: float, ny: float) -> Contact | None:

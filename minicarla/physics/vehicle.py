@@ -236,10 +236,11 @@ def longitudinal(
     speed = abs(forward)
     drive = 0.0
     if throttle > 0.0 and not control.hand_brake:
-        drive = (
-            min(params.launch_accel * control.hand_gear, params.power / (params.mass * speed + 1e-6), params.grip)
-            * throttle
-        )
+        drive = min(params.launch_accel * control.hand_gear, params.grip)
+        momentum = params.mass * speed + params.slip_loss + 1e-6
+        if momentum > 0.0:
+            drive = min(drive, params.power / momentum)
+        drive *= throttle
         if control.reverse:
             drive = -drive
     braking = min(brake * params.brake_decel + (1.0 - throttle) * params.engine_drag * speed, params.brake_decel)

@@ -33,6 +33,7 @@ class VehicleParams:
       drag_area: C_d * A, m^2.
       engine_drag: deceleration per speed when the throttle is closed, 1/s.
       steering_curve: (km/h, part of max_steer) points, rising speed.
+      slip_loss: what softer tyres than usual take of the power, kg m/s; see `tyre_slip`.
     """
 
     blueprint_id: str
@@ -53,6 +54,7 @@ class VehicleParams:
     engine_drag: float
     wheel_radius: float
     steering_curve: tuple[tuple[float, float], ...] = STEERING_CURVE
+    slip_loss: float = 0.0
     aero: float = field(init=False)  # 1/m: deceleration per speed squared
     gyration_sq: float = field(init=False)  # m^2: yaw inertia per mass
 

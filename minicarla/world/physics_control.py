@@ -1,9 +1,10 @@
 """`carla.VehiclePhysicsControl` and `carla.VehicleTelemetryData` of minicarla's vehicles.
 
 Of what a client sets these have an effect: mass, drag coefficient, steering curve, and of the wheels the largest
-steering angle of the front ones, the mean tyre friction and the radius. Gears, final ratio and largest engine speed say
-which gear is in and how fast the engine turns. The rest (torque curve, damping, brake torques, stiffness) is kept and
-given back, but the drive here has no engine. Defaults are CARLA's; wheel positions are in cm, as CARLA's.
+steering angle of the front ones, the mean tyre friction and longitudinal stiffness, and the radius. Gears, final ratio
+and largest engine speed say which gear is in and how fast the engine turns. The rest (torque curve, damping, brake
+torques, lateral stiffness) is kept and given back, but the drive here has no engine. Defaults are CARLA's; wheel
+positions are in cm, as CARLA's.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from typing import Any
 from minicarla.geometry.poses import attached_pose
 from minicarla.geometry.types import Pose
 from minicarla.limits import MAX_CURVE_POINTS, MAX_FRICTION, MAX_MASS_KG, MIN_MASS_KG
+from minicarla.physics import tyre_slip
 from minicarla.physics.gearbox import FINAL_RATIO, FORWARD_GEARS, MAX_RPM, Gears
 from minicarla.physics.vehicle import GRAVITY
 from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
@@ -26,7 +28,7 @@ FRONTAL_AREA_SHARE = 0.85  # of width times height; Gillespie, Fundamentals of V
 TANDEM_AXLE_M = 1.35  # behind the driven axle of a vehicle with six wheels: the usual distance
 _MAX_RPM, _FINAL_RATIO, _GEARS = 1, 9, 10
 _MASS, _DRAG, _STEERING_CURVE, _WHEELS, _LENGTH = 11, 12, 14, 15, 17
-_FRICTION, _MAX_STEER, _RADIUS = 0, 2, 3  # of a wheel
+_FRICTION, _MAX_STEER, _RADIUS, _LONG_STIFFNESS = 0, 2, 3, 8  # of a wheel
 _WHEEL_TELEMETRY = 11  # numbers
 _TORQUE_CURVE = [[0.0, 400.0], [1890.7, 500.0], [5729.6, 400.0]]
 
@@ -70,7 +72,7 @@ def _default(vehicle: Vehicle) -> Wire:
         front = forward > 0.0
         friction = [NOMINAL_FRICTION, 0.25, params.max_steer if front else 0.0, params.wheel_radius * 100.0]
         torque = [1500.0, 0.0 if front else 3000.0]
-        wheels.append([*friction, *torque, 2.0, 17.0, 1000.0, [0.0, 0.0, 0.0]])
+        wheels.append([*friction, *torque, 2.0, 17.0, tyre_slip.STIFFNESS, [0.0, 0.0, 0.0]])
     gears = [list(gear) for gear in FORWARD_GEARS]
     engine = [_TORQUE_CURVE, MAX_RPM, 1.0, 0.15, 2.0, 0.35, True, 0.5, 10.0, FINAL_RATIO, gears]
     drag = params.drag_area / _frontal_area(params)
@@ -132,17 +134,18 @@ def apply(vehicle: Vehicle, control: Any) -> None:
         raise ArgumentError(str(error)) from None
     vehicle.physics_control = fields
     vehicle.regear(gears)
-    vehicle.tune(
-        dataclasses.replace(
-            base,
-            mass=mass,
-            drag_area=drag * _frontal_area(base),
-            grip=_grip(vehicle, base),
-            max_steer=max_steer,
-            wheel_radius=radius,
-            steering_curve=tuple((speed, factor) for speed, factor in curve),
-        )
+    stiffness = sum(wheel[_LONG_STIFFNESS] for wheel in wheels) / count
+    params = dataclasses.replace(
+        base,
+        mass=mass,
+        drag_area=drag * _frontal_area(base),
+        grip=_grip(vehicle, base),
+        max_steer=max_steer,
+        wheel_radius=radius,
+        steering_curve=tuple((speed, factor) for speed, factor in curve),
+        launch_accel=tyre_slip.launch_accel(base, stiffness),
     )
+    vehicle.tune(dataclasses.replace(params, slip_loss=tyre_slip.slip_loss(params, stiffness)))
 
 
 def set_trigger_friction(vehicle: Vehicle, friction: float | None) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from minicarla.geometry.boxes import Box, contact_point, penetration, ray_entry
+from minicarla.geometry.boxes import Box, contact_point, first_touch, penetration, ray_entry
 from minicarla.geometry.types import OrientedBox
 
 place = st.floats(-6.0, 6.0)
@@ -16,6 +16,13 @@ half = st.floats(0.2, 4.0)
 
 def box(x: float, y: float, yaw: float, ex: float, ey: float, z: float = 0.0, ez: float = 1.0) -> Box:
     return Box.of(OrientedBox(x, y, z, yaw, ex, ey, ez))
+
+
+way = st.floats(-12.0, 12.0)
+
+
+def moved(item: Box, dx: float, dy: float) -> Box:
+    return Box(item.x + dx, item.y + dy, math.atan2(item.sin, item.cos), item.ex, item.ey, item.low, item.high)
 
 
 boxes = st.builds(box, place, place, angle, half, half)
@@ -71,9 +78,9 @@ def test_moving_out_by_the_depth_is_just_enough(a: Box, b: Box) -> None:
     assert touch is not None
     depth, nx, ny = touch
     assert math.hypot(nx, ny) == pytest.approx(1.0)
-    assert penetration(a, b, nx * (depth + 1e-6), ny * (depth + 1e-6)) is None
+    assert penetration(moved(a, nx * (depth + 1e-6), ny * (depth + 1e-6)), b) is None
     if depth > 1e-3:
-        assert penetration(a, b, 0.9 * depth * nx, 0.9 * depth * ny) is not None
+        assert penetration(moved(a, 0.9 * depth * nx, 0.9 * depth * ny), b) is not None
 
 
 @settings(deadline=None)
@@ -94,9 +101,33 @@ def test_boxes_above_one_another_do_not_touch() -> None:
     assert penetration(box(0, 0, 0, 2, 1), box(0, 0, 0, 2, 1, z=5.0)) is None
 
 
-def test_a_shift_moves_the_first_box() -> None:
-    assert penetration(box(0, 0, 0, 2, 1), box(10, 0, 0, 2, 1)) is None
-    assert penetration(box(0, 0, 0, 2, 1), box(10, 0, 0, 2, 1), 7.0, 0.0) is not None
+@settings(max_examples=60, deadline=None)
+@given(a=boxes, b=boxes, dx=way, dy=way)
+def test_the_first_touch_is_where_small_steps_find_it(a: Box, b: Box, dx: float, dy: float) -> None:
+    assume(math.hypot(dx, dy) > 0.1)
+    parts = [part / 100 for part in range(101)]
+    overlapped = [penetration(moved(a, (part - 1.0) * dx, (part - 1.0) * dy), b) for part in parts]
+    first = next((number for number, touch in enumerate(overlapped) if touch is not None), None)
+    touch = first_touch(a, b, dx, dy)
+    if first is None:
+        return  # or they have met between two of the steps
+    if first == 0:
+        assert touch == pytest.approx(penetration(a, b))
+        return
+    assert touch is not None
+    found = overlapped[first]
+    assert found is not None
+    depth, nx, ny = touch
+    fall = -(dx * nx + dy * ny)  # m along the normal on the whole way
+    assert fall > 0.0
+    assert depth == pytest.approx((1.0 - parts[first]) * fall, abs=0.02 * fall)
+    back = (depth + 1e-6) / fall
+    assert penetration(moved(a, -back * dx, -back * dy), b) is None
+
+
+def test_a_corner_is_met_by_the_side_that_runs_into_it() -> None:
+    # 0.1 m of its side overlap the corner, and 0.3 m of its front: yet it came from the left.
+    assert first_touch(box(0.3, 0, 0, 2, 1), box(4, 1.9, 0, 2, 1), 0.5, 0.0) == pytest.approx((0.3, -1.0, 0.0))
 
 
 def test_contact_of_two_faces_is_the_middle_of_what_they_share() -> None:

@@ -239,6 +239,16 @@ class TestSeparation:
         assert coast(CollisionWorld([WALL]), [body], 1.0)
         assert body.state.x < 20.0
 
+    @pytest.mark.parametrize("phase", [0.1 * number for number in range(6)])
+    @pytest.mark.parametrize("overlap", [0.05, 0.3, 0.5])
+    def test_a_corner_is_run_into_not_slid_along(self, overlap: float, phase: float) -> None:
+        house = OrientedBox(20.0, -5.0 - MODEL3.extent[1] + overlap, 1.5, 0.0, 5.0, 5.0, 1.5)
+        body = car(1, x=10.0 + phase, vx=12.0)
+        contacts = coast(CollisionWorld([house]), [body], 0.5)
+        assert contacts[0].normal == (-1.0, 0.0, 0.0)
+        assert body.state.vx < 8.0  # it spins about the corner
+        assert body.state.yaw_rate < 0.0
+
     @pytest.mark.parametrize(("dx", "dy"), [(1, 0), (0, 1), (1, 1), (1, -1), (-1, 0), (0, -1), (-1, -1), (-1, 1)])
     def test_pairs_are_found_across_cells_in_every_direction(self, dx: int, dy: int) -> None:
         a = car(1, x=8.0 - 0.3 * dx, y=8.0 - 0.3 * dy, vx=dx, vy=dy)

@@ -175,6 +175,19 @@ def test_the_report_opens_from_disk_alone(opened, report_file):
     assert "agent.gamma" not in settings, "only what differs from the defaults"
 
 
+def test_a_run_that_has_only_begun_has_a_report_without_empty_frames(report_file, browser, tmp_path):
+    run = tmp_path / "begun <b>&"
+    run.mkdir()
+    (run / "config.json").write_bytes((report_file.parent / "config.json").read_bytes())
+    assert report([str(run)]) == 0
+    begun = Opened(browser, (run / "report.html").as_uri())
+    assert begun.page.inner_text("#about thead") == "begun <b>&"
+    assert "no evaluations yet" in begun.page.inner_text("#evaluations")
+    assert begun.page.locator("#evaluations .panel:visible, #evaluations select:visible").count() == 0
+    assert begun.complaints == []
+    begun.page.close()
+
+
 def test_every_plot_of_the_report_has_points(opened):
     page = opened.page
     for i in range(page.locator(".curve").count()):

@@ -17,6 +17,7 @@ import msgpack
 
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings.schema import MonitorConfig
+from avtd3_jax.training.logs import to_json
 
 _FLUSH_S = 0.5  # between two messages of points
 _WAITING = 1000  # messages kept while the page is busy; pictures are not kept
@@ -98,7 +99,7 @@ class Station(Silence):
     def _send(self, *message: Any, keep: bool = True) -> None:
         if self._link is None:
             return
-        data = msgpack.packb(message)
+        data = msgpack.packb(to_json(message))  # of an environment's facts any may be NaN, or a number of numpy's
         if keep:
             self._waiting.append(data)
         try:

@@ -36,15 +36,16 @@ def read_scalars(folder: Path) -> dict[str, Curve]:
     """
     curves: dict[str, Curve] = {}
     before_s = 0.0  # that the run's earlier parts took
-    for path in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: (path.stat().st_mtime_ns, path.name)):
+    for path in sorted(folder.glob("events.out.tfevents.*"), key=lambda path: (_begun(path), path.name)):
         began = last = None
         for event in _events(path):
-            began = event.wall_time if began is None else began
-            last = event.wall_time
+            if event.wall_time:  # the mark of a resumed run has none
+                began = event.wall_time if began is None else began
+                last = event.wall_time
             if event.session_log.status == SessionLog.START:
                 for curve in curves.values():
                     curve.cut(event.step)
-            hours = (before_s + event.wall_time - began) / 3600.0
+            hours = (before_s + event.wall_time - (began or 0.0)) / 3600.0
             for value in event.summary.value:
                 if value.HasField("simple_value"):
                     curve = curves.setdefault(value.tag, Curve())
@@ -54,6 +55,12 @@ def read_scalars(folder: Path) -> dict[str, Curve]:
         if began is not None and last is not None:
             before_s += last - began
     return curves
+
+
+def _begun(path: Path) -> float:
+    """When a file was begun, seconds: a copy of it has another time in its folder."""
+    first = next(_events(path), None)
+    return first.wall_time if first is not None else 0.0
 
 
 def _events(path: Path) -> Iterator[Event]:

@@ -13,6 +13,7 @@ from avtd3_jax.report.palette import run_style
 from avtd3_jax.report.run_data import Run
 
 MOST_POINTS = 300  # of a curve; more are averaged
+_MOST_CURVES = 20  # of a plot that have so many; of more curves each has fewer
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def evaluated(name: str) -> Callable[[Run], Curve | None]:
     """A metric of the evaluations in training."""
 
     def of(run: Run) -> Curve | None:
-        lines = [line for line in run.curve if isinstance(line.get(name), int | float)]
+        lines = [line for line in run.curve if "step" in line and isinstance(line.get(name), int | float)]
         if not lines:
             return None
         hours = [float(line.get("wall_s", 0.0)) / 3600.0 for line in lines]
@@ -57,6 +58,7 @@ def logged(tag: str, smoothed: int = 1) -> Callable[[Run], Curve | None]:
     return of
 
 
+_MARKED, _FEW_MARKS = 60, 8  # points that are all marked; marks of a curve that has more
 _EPISODES = 20  # that a training curve is averaged over
 _GROUPS = ("encoder", "actor", "critic")
 
@@ -134,15 +136,14 @@ def _figure(panel: Panel, runs: Sequence[Run]) -> dict[str, Any] | None:
         curve = panel.of(run)
         if curve is None or not curve.steps:
             continue
-        thin, style = _thinned(curve), run_style(number)
-        marks = "lines+markers" if len(thin.steps) <= 60 else "lines"
+        thin, style = _thinned(curve, min(MOST_POINTS, MOST_POINTS * _MOST_CURVES // len(runs))), run_style(number)
         figure.add_scatter(
             x=thin.steps,
             y=[_short(value) for value in thin.values],
             name=run.name,
-            mode=marks,
+            mode="lines+markers",
             line={"color": style.colour, "dash": style.dash, "width": 2},
-            marker={"symbol": style.marker, "size": 6},
+            marker={"symbol": style.marker, "size": 6, "maxdisplayed": 0 if len(thin.steps) <= _MARKED else _FEW_MARKS},
             meta={"steps": thin.steps, "hours": [_short(hours) for hours in thin.hours]},
         )
     if not figure.data:
@@ -189,9 +190,9 @@ def _moving_mean(curve: Curve, window: int) -> Curve:
     return Curve(curve.steps, curve.hours, means)
 
 
-def _thinned(curve: Curve) -> Curve:
+def _thinned(curve: Curve, most: int) -> Curve:
     """Means over neighbouring points, at the place of each last one, where there are too many."""
-    size = math.ceil(len(curve.steps) / MOST_POINTS)
+    size = math.ceil(len(curve.steps) / most)
     if size <= 1:
         return curve
     parts = [slice(i, i + size) for i in range(0, len(curve.steps), size)]

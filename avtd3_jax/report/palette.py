@@ -34,5 +34,7 @@ _RUNS = (
 
 
 def run_style(number: int) -> Style:
-    """Of the run with this number; they begin anew after six."""
-    return _RUNS[number % len(_RUNS)]
+    """Of the run with this number. After six the colours come again with other dashes, and after 36 all begin anew."""
+    again, place = divmod(number, len(_RUNS))
+    other = _RUNS[(place + again) % len(_RUNS)]
+    return Style(_RUNS[place].colour, other.dash, other.marker)

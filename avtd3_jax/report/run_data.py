@@ -1,7 +1,8 @@
 """What a run directory tells, as far as it is there."""
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class Run:
     """A run directory.
 
     Attributes:
-      name: of the directory.
+      name: of the directory, with as many of those above it as tell it from other runs'.
       folder: the directory.
       config, provenance: what the run wrote; {} for none.
       curve: the lines of `evaluations.jsonl`.
@@ -56,8 +57,24 @@ class Run:
     episodes: int
 
 
-def read_run(folder: Path) -> Run:
-    """Raises InputError where the directory holds neither a run nor evaluations."""
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Raises InputError where a directory holds neither a run nor evaluations."""
+    return [_read_run(folder, name) for folder, name in zip(folders, names(folders), strict=True)]
+
+
+def names(folders: Sequence[Path]) -> list[str]:
+    """A name for each folder, never one twice: its own, with those above it where that is not enough."""
+    parts = [folder.resolve().parts for folder in folders]
+    found: list[str] = []
+    for own in parts:
+        depth = next((n for n in range(1, len(own)) if sum(other[-n:] == own[-n:] for other in parts) == 1), 1)
+        name = os.fsencode("/".join(own[-depth:])).decode(errors="replace")
+        before = sum(other == own for other in parts[: len(found)])
+        found.append(f"{name} ({before + 1})" if before else name)
+    return found
+
+
+def _read_run(folder: Path, name: str) -> Run:
     evaluations = _evaluations(folder / "evaluations")
     config = _json(folder / "config.json")
     if not config and not evaluations:
@@ -65,7 +82,7 @@ def read_run(folder: Path) -> Run:
             f"{folder} holds no run: give the directory that a training or an evaluation wrote, runs/NAME."
         )
     return Run(
-        name=folder.resolve().name,
+        name=name,
         folder=folder,
         config=config,
         provenance=_json(folder / "provenance.json"),
@@ -85,25 +102,36 @@ def _evaluations(folder: Path) -> list[Evaluation]:
     return sorted(found, key=lambda one: (one.step is None, one.step or 0, one.written))
 
 
+def parsed(text: str) -> Any:
+    """JSON, or what Python calls so: its NaN and Infinity become None, which a browser can read.
+
+    Raises:
+      ValueError: it is neither.
+    """
+    return json.loads(text, parse_constant=lambda name: None)
+
+
 def _json(path: Path) -> Mapping[str, Any]:
     """The object in a file; {} where there is none, or half a one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def _lines(path: Path) -> list[Mapping[str, Any]]:
-    """The whole lines of a file of JSON lines."""
+    """The whole objects in a file of JSON lines."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
-    found = []
+    found: list[Mapping[str, Any]] = []
     for line in text.splitlines():
         try:
-            found.append(json.loads(line))
+            read = parsed(line)
         except ValueError:  # half a line, from a killed run
             continue
+        if isinstance(read, dict):
+            found.append(read)
     return found

@@ -183,7 +183,8 @@ class _Points:
         with self._surviving():
             self._look_after()
             if purge_step is not None:
-                self._write(Event(step=purge_step, session_log=SessionLog(status=SessionLog.START)))
+                start = SessionLog(status=SessionLog.START)
+                self._write(Event(wall_time=time.time(), step=purge_step, session_log=start))
 
     def add(self, values: Any, step: int) -> None:
         with self._surviving():

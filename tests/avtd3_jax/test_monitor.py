@@ -79,7 +79,8 @@ def test_what_the_run_tells_can_be_read(served):
     for step in range(1, 5):
         page.point("run/steps_per_s", 10.0 * step, step)
     page.picture("0", PICTURE, {"speed_kmh": 30.0})
-    page.failure(PICTURE[:100], {"reason": "collision", "environment": 0, "time": 1.0})
+    numbers = {"return": float("nan"), "duration_s": np.float32(2.5), "length": np.int64(7)}
+    page.failure(PICTURE[:100], {"reason": "collision", "environment": 0, "time": 1.0, **numbers})
     page.event("environment 0 is lost")
     page._flush_at = 0.0
     page.point("episode/return", -3.0, 5)
@@ -92,6 +93,7 @@ def test_what_the_run_tells_can_be_read(served):
     assert get(f"{address}picture/0.jpg?{place['picture']}") == PICTURE
     (failure,) = state["failures"]
     assert failure["reason"] == "collision"
+    assert [failure[name] for name in numbers] == [None, 2.5, 7]
     assert get(f"{address}failure/{failure['id']}.jpg") == PICTURE[:100]
     assert [event["text"] for event in state["events"]] == ["environment 0 is lost"]
     curves = json.loads(get(f"{address}curves.json"))

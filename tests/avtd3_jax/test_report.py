@@ -1,22 +1,26 @@
 """What a report is made of: curves as they were, no more than 15 MB, and nothing that is not the run's."""
 
 import base64
+import itertools
 import json
 import os
 import re
 import shutil
+import struct
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from avtd3_jax.report.__main__ import main
-from avtd3_jax.report.content import LIMIT
+from avtd3_jax.report.content import LIMIT, in_script
 from avtd3_jax.report.event_files import read_scalars
-from avtd3_jax.report.figures import MOST_POINTS, _log_ticks
-from avtd3_jax.report.page import in_script, report_html
-from avtd3_jax.report.run_data import read_run
+from avtd3_jax.report.figures import MOST_POINTS, _log_ticks, sections
+from avtd3_jax.report.page import report_html, write_report
+from avtd3_jax.report.palette import run_style
+from avtd3_jax.report.run_data import names, read_runs
 from avtd3_jax.report.settings_table import changed_settings
 from avtd3_jax.settings.config_file import load
 from avtd3_jax.settings.run_config import file_values
@@ -60,7 +64,7 @@ def _steps(n: int) -> dict:
 
 def data_of(page: str) -> dict:
     (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
-    return json.loads(text)
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"no browser reads {name}"))
 
 
 def test_a_report_holds_the_run_and_asks_for_nothing_else(tmp_path):
@@ -103,6 +107,83 @@ def test_a_report_of_a_long_run_stays_below_its_limit_and_says_what_is_left_out(
     assert not data["evaluations"][-1]["episodes"][0]["track"], "the oldest evaluations give up their tracks"
 
 
+def test_thousands_of_failures_stay_below_the_limit_the_newest_first(tmp_path):
+    run = made_run(tmp_path / "a", evaluations=6, episodes=2)
+    for path in (run / "evaluations").glob("*.json"):
+        result = json.loads(path.read_text())
+        failed = {**result["episodes"][0], "route": "167.54,129.44 -> 129.15,133.43", "duration_s": 1 / 3}
+        write_json(path, result | {"episodes": [failed] * 4000, "summary": {"success": {"mean": 0.0}}})
+    page = report_html([run])
+    assert len(page.encode()) < LIMIT
+    data = data_of(page)
+    assert len(data["failures"]) + data["failures_left_out"] == 24_000
+    assert data["failures_left_out"] % 4000 == 0 < data["failures_left_out"]
+    assert [len(one["episodes"]) + one["left_out"] for one in data["evaluations"]] == [4000] * 6
+    left_out = [one["left_out"] for one in data["evaluations"]]
+    assert left_out == sorted(left_out), "the oldest"
+    assert all(one["summary"] for one in data["evaluations"])
+    assert {failure["step"] for failure in data["failures"]} == {
+        6000 - 1000 * i for i, left in enumerate(left_out) if not left
+    }
+
+
+def test_a_plot_of_many_runs_stays_below_the_limit_and_every_run_looks_different(tmp_path):
+    styles = [run_style(number) for number in range(36)]
+    assert len({(style.colour, style.dash, style.marker) for style in styles}) == 36
+    assert all(one != other for one, other in itertools.pairwise(style.dash for style in styles[:6]))
+    runs = [made_run(tmp_path / "a")] * 60
+    assert [run.name for run in read_runs(runs)][:3] == ["a", "a (2)", "a (3)"]
+    (returns,) = [figure["figure"] for figure in sections(read_runs(runs))[1]["figures"]]
+    assert {len(trace["x"]) for trace in returns["data"]} == {100}
+
+
+@pytest.mark.parametrize(
+    ("folders", "found"),
+    [
+        (["x/a", "x/b"], ["a", "b"]),
+        (["ours/seed-0", "theirs/seed-0", "other"], ["ours/seed-0", "theirs/seed-0", "other"]),
+        (["x/a", "x/a"], ["a", "a (2)"]),
+        ([os.fsdecode(b"x/bad\xff")], ["bad\N{REPLACEMENT CHARACTER}"]),
+    ],
+)
+def test_no_two_runs_of_a_report_have_one_name(folders, found):
+    assert names([Path(folder) for folder in folders]) == found
+
+
+def test_numbers_that_are_none_break_no_page(tmp_path):
+    run = made_run(tmp_path / "a")
+    for path in (run / "evaluations").glob("*.json"):
+        result = json.loads(path.read_text())
+        for episode in result["episodes"]:
+            episode |= {"return": float("nan"), "track": [[float("nan"), 1.0], [2.0, 3.0]], "route": None}
+        path.write_text(json.dumps(result | {"summary": {"return": {"mean": float("inf"), "low": None}}}))
+    clip = min((run / "evaluations" / "clips").glob("*.json"))
+    clip.write_text(json.dumps(_steps(5) | {"speed_kmh": [float("nan")] * 5}))
+    with (run / "evaluations.jsonl").open("ab") as file:
+        file.write(b'{"step": 3000, "success": NaN}\n12\n["x"]\n{"success": 1.0}\n\xff\n')
+    (run / "provenance.json").write_text('{"machine": {"system": "L"}, "device": {}}')
+    data = data_of(report_html([run]))
+    assert data["evaluations"][0]["episodes"][0]["track"] == [[2.0, 3.0]]
+    assert data["runs"][0]["rows"]["Machine"] == "L"
+    assert sum("cannot be read" in failure.get("why_no_clip", "") for failure in data["failures"]) == 1
+
+
+def test_two_processes_may_write_one_report_at_once(tmp_path, monkeypatch):
+    run, path = made_run(tmp_path / "a"), tmp_path / "report.html"
+    replace = Path.replace
+
+    def meanwhile(part: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", replace)
+        monkeypatch.setattr(os, "getpid", lambda: -1)
+        write_report([run], path)
+        return replace(part, target)
+
+    monkeypatch.setattr(Path, "replace", meanwhile)
+    write_report([run], path)
+    assert data_of(path.read_text())["failures"]
+    assert list(tmp_path.glob("*.part")) == []
+
+
 def test_runs_stand_side_by_side(tmp_path, capsys):
     runs = [made_run(tmp_path / "a"), made_run(tmp_path / "b", **{"agent.gamma": 0.96})]
     assert main([*map(str, runs), "--out", str(tmp_path / "both.html")]) == 0
@@ -140,7 +221,7 @@ def test_a_logarithmic_axis_has_few_plain_numbers(low, high, ticks):
 
 
 def test_only_what_differs_from_the_defaults_is_listed(tmp_path):
-    run = read_run(made_run(tmp_path / "a", scenario="2"))
+    (run,) = read_runs([made_run(tmp_path / "a", scenario="2")])
     rows = {row["key"]: row for row in changed_settings([run])}
     assert rows["scenario"] == {"key": "scenario", "default": "empty", "values": ["2"]}
     assert set(rows) == {"scenario"}
@@ -170,7 +251,7 @@ def test_half_written_files_of_a_killed_run_are_read_as_far_as_they_go(tmp_path)
     with (run / "evaluations.jsonl").open("a") as file:
         file.write('{"step": 30')
     (run / "evaluations" / "step-0009000_x.json").write_text("{")
-    read = read_run(run)
+    (read,) = read_runs([run])
     assert len(read.scalars["episode/return"].steps) == 1499
     assert len(read.curve) == 2
     assert len(read.evaluations) == 2
@@ -191,6 +272,33 @@ def test_a_resumed_run_has_each_step_once(tmp_path):
     assert curve.steps == list(range(9))
     assert curve.values == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 106.0, 107.0, 108.0]
     assert curve.hours == sorted(curve.hours)
+
+
+def test_a_part_in_which_nothing_was_logged_takes_no_time(tmp_path):
+    """A run that is resumed and killed at once: an older version gave the mark of its resuming no time."""
+    for step in (0, 1):
+        log = RunLog(tmp_path, resume_step=step or None)
+        log.scalars("run", {"x": 1.0}, step)
+        log.close()
+        (written,) = (tmp_path / "tensorboard").glob(f"events*.{os.getpid()}")
+        written.rename(f"{written}.{step}")
+        if not step:
+            mark = Event(step=1, session_log=SessionLog(status=SessionLog.START)).SerializeToString()
+            record = struct.pack("<QI", len(mark), 0) + mark + bytes(4)
+            (renamed,) = (tmp_path / "tensorboard").iterdir()
+            renamed.write_bytes(renamed.read_bytes() + record)
+    assert all(0.0 <= hours < 0.1 for hours in read_scalars(tmp_path / "tensorboard")["run/x"].hours)
+
+
+def test_a_copied_run_keeps_the_order_of_its_parts(tmp_path):
+    for number, age_s in enumerate((20.0, 10.0)):
+        log = RunLog(tmp_path)
+        log.scalars("run", {"x": float(number)}, number)
+        log.close()
+        (written,) = (tmp_path / "tensorboard").glob(f"events*.{os.getpid()}")
+        written = written.rename(f"{written}.{1 - number}")
+        os.utime(written, (time.time() + age_s,) * 2)
+    assert read_scalars(tmp_path / "tensorboard")["run/x"].values == [0.0, 1.0]
 
 
 def test_no_text_of_a_run_ends_the_script_that_holds_it(tmp_path):

@@ -43,7 +43,7 @@ function showPlaces(places) {
     if (card.picture !== place.picture) {
       card.picture = place.picture;
       card.querySelector("img").src = `/picture/${place.name}.jpg?${place.picture}`;
-      card.querySelector("p").textContent = place.speed_kmh === undefined ? "" : `${place.speed_kmh.toFixed(0)} km/h`;
+      card.querySelector("p").textContent = typeof place.speed_kmh === "number" ? `${place.speed_kmh.toFixed(0)} km/h` : "";
     }
   }
   if (!places.length && !parent.children.length) parent.append(element("p", { className: "note", textContent: "No pictures yet, or none that this environment gives." }));
@@ -56,7 +56,7 @@ function showFailures(failures) {
     parent.made ??= new Map();
     if (!parent.made.has(one.id)) {
       const image = one.pictured ? [element("img", { src: `/failure/${one.id}.jpg`, alt: `The end of the episode: ${words(one.reason)}` })] : [];
-      const done = one.route_completion === undefined ? "" : `, ${Math.round(100 * one.route_completion)} % of the route`;
+      const done = typeof one.route_completion !== "number" ? "" : `, ${Math.round(100 * one.route_completion)} % of the route`;
       const text = `${clock(one.time)}, step ${one.step}, environment ${one.environment}, ${one.route ?? ""}${done}`;
       parent.made.set(one.id, element("article", { className: "panel card" },
         element("h3", {}, element("span", { className: "tag", textContent: words(one.reason) })), ...image, element("p", { className: "readout", textContent: text })));

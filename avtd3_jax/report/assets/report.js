@@ -125,7 +125,8 @@ function tracksOf(evaluation) {
 
 function showEvaluation(index) {
   const evaluation = data.evaluations[index];
-  byId("evaluation-note").textContent = `Simulator: ${evaluation.simulator}.`;
+  const leftOut = evaluation.left_out ? ` Its ${evaluation.left_out} episodes have no room in this file.` : "";
+  byId("evaluation-note").textContent = `Simulator: ${evaluation.simulator}.${leftOut}`;
   const traces = tracksOf(evaluation);
   const driven = traces.some((trace) => trace.name !== "roads");
   const roads = traces.some((trace) => trace.name === "roads") ? "" : " The roads were not recorded.";
@@ -206,7 +207,8 @@ function showFailures() {
   const order = form.elements.order.value;
   if (order !== "newest") chosen.sort((a, b) => compare(a[order], b[order]));
   const shown = chosen.slice(0, page * PAGE);
-  byId("failure-count").textContent = `${chosen.length} of ${data.failures.length} failed episodes`;
+  const leftOut = data.failures_left_out ? `; ${data.failures_left_out} older ones have no room in this file` : "";
+  byId("failure-count").textContent = `${chosen.length} of ${data.failures.length} failed episodes${leftOut}`;
   byId("more").hidden = shown.length === chosen.length;
   const cards = shown.map((one) => (one.card ??= cardOf(one)));
   byId("gallery").replaceChildren(...cards);

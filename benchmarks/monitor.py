@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stderr
 from pathlib import Path
 from typing import Any, cast
 
@@ -92,7 +92,8 @@ def measured(scenario: str, seconds: float, pairs: int) -> dict[str, Any]:
         lookers = [psutil.Process(browser.pid), *filter(_is_page, psutil.Process().children())]
         windows = Windows(trainer, pool, lookers, seconds, pairs)
         watched = WatchedEnvironments(pool, pool.description, page, run.monitor.pictures_per_s)
-        trainer.run(watched, windows.over)
+        with redirect_stderr(None):  # no bar: how many steps there will be is what is measured
+            trainer.run(watched, windows.over)
         windows.look(True)  # a stopped process does not end
     return windows.result()
 
@@ -144,7 +145,9 @@ class Windows:
                 yield from _for(self._seconds)
                 rates[on] = (counters.step - steps) / (time.perf_counter() - began)
             self._rates.append(rates)
-            print(f"pair {number + 1} of {self._pairs}: {rates[True]:.1f} and {rates[False]:.1f} steps/s", flush=True)
+            left_s = 2 * (_WARM_UP_S + self._seconds) * (self._pairs - number - 1)
+            found = f"{rates[True]:.1f} and {rates[False]:.1f} steps/s"
+            print(f"pair {number + 1} of {self._pairs}: {found}; {left_s:.0f} s left", flush=True)
 
 
 def _for(seconds: float) -> Iterator[bool]:

@@ -181,7 +181,7 @@ def test_a_run_that_has_only_begun_has_a_report_without_empty_frames(report_file
     (run / "config.json").write_bytes((report_file.parent / "config.json").read_bytes())
     assert report([str(run)]) == 0
     begun = Opened(browser, (run / "report.html").as_uri())
-    assert begun.page.inner_text("#about thead") == "begun <b>&"
+    assert begun.page.inner_text("#about thead").strip() == "begun <b>&"
     assert "no evaluations yet" in begun.page.inner_text("#evaluations")
     assert begun.page.locator("#evaluations .panel:visible, #evaluations select:visible").count() == 0
     assert begun.complaints == []

@@ -1,10 +1,11 @@
 """Configuration files and what the command line changes in them: the one way by which every command reads settings.
 
 A file is Python with a function `get_config`, by the convention of ml_collections, or a run's own config.json. What it
-leaves out has the default.
+leaves out has the default. FILE.py:ARGUMENT calls `get_config` with that text.
 """
 
 import ast
+import inspect
 import json
 import re
 import runpy
@@ -32,7 +33,7 @@ def load(path: Path, changes: Changes | None = None) -> RunConfig:
     """The configuration of a file, with changes to it.
 
     Args:
-      path: of the file, or the name of one that comes with the package, such as town01.
+      path: of the file, or the name of one that comes with the package, such as town01; ":" and an argument may follow.
       changes: values of keys; a text from the command line is read as the key's type.
 
     Raises:
@@ -97,14 +98,7 @@ def split_options(arguments: Sequence[str]) -> tuple[list[str], dict[str, str | 
 
 def _read(path: Path) -> dict[str, Any]:
     """The nested plain values of a file, or of the shipped one of that name."""
-    shipped = {file.stem: file for file in _SHIPPED.glob("*.py")}
-    if not path.is_file():
-        if str(path) not in shipped:
-            raise ConfigError(
-                f"there is no file {path}: give a configuration file, such as configs/town01.py, or the name of one of "
-                f"the package's: {', '.join(sorted(shipped))}."
-            )
-        path = shipped[str(path)]
+    path, argument = _found(path)
     if path.suffix == ".json":
         try:
             values = json.loads(path.read_text())
@@ -114,7 +108,25 @@ def _read(path: Path) -> dict[str, Any]:
     function = runpy.run_path(str(path)).get("get_config")
     if not callable(function):
         raise ConfigError(f"{path} has no function get_config: let it return the configuration, see configs/town01.py.")
-    return _mapping(plain(function()), f"what get_config of {path} returns")
+    try:
+        inspect.signature(function).bind(*argument)
+    except TypeError as error:
+        form = f"{path.name} alone" if argument else f"{path.name}:ARGUMENT"
+        raise ConfigError(f"get_config of {path} cannot be called so ({error}): give --config {form}.") from error
+    return _mapping(plain(function(*argument)), f"what get_config of {path} returns")
+
+
+def _found(path: Path) -> tuple[Path, list[str]]:
+    """The file that is meant, and the argument for its `get_config`, if there is one."""
+    shipped = {file.stem: file for file in _SHIPPED.glob("*.py")}
+    name, colon, argument = str(path).rpartition(":")
+    for meant, given in ((str(path), []), (name, [argument] if colon else [])):
+        if Path(meant).is_file() or meant in shipped:
+            return (Path(meant) if Path(meant).is_file() else shipped[meant]), given
+    raise ConfigError(
+        f"there is no file {path}: give a configuration file, such as configs/town01.py, or the name of one of "
+        f"the package's: {', '.join(sorted(shipped))}."
+    )
 
 
 def _mapping(values: Any, what: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ _HEAD = """\
 <!-- Written by `python -m avtd3_jax.settings.reference` from the dataclasses; change them, not this page. -->
 
 Every setting is a key. `--config FILE` names a Python file with a function `get_config`, or the `config.json` of a run.
+`FILE:TEXT` calls `get_config` with that text.
 What the file leaves out has the default below. The command line sets any key on top of it:
 
 | option | |

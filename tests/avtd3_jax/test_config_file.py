@@ -74,6 +74,20 @@ def test_a_text_becomes_the_keys_type(argument, name, value):
     assert type(found[name]) is type(value)
 
 
+def test_get_config_may_take_an_argument(written):
+    path = written("""
+        def get_config(seed):
+            return {"seed": int(seed)}
+    """)
+    assert load(Path(f"{path}:7")).seed == 7
+    with pytest.raises(ConfigError, match=r"cannot be called so \(missing .*'seed'\): give --config mine.py:ARGUMENT"):
+        load(path)
+    with pytest.raises(ConfigError, match=r"too many positional arguments\): give --config town01.py alone"):
+        load(Path("town01:7"))
+    with pytest.raises(ConfigError, match=r"there is no file nowhere\.py:7"):
+        load(Path("nowhere.py:7"))
+
+
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [

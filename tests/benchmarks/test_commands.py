@@ -1,6 +1,7 @@
 """The benchmarks run as commands, and their rows are what they claim; sizes are small, so the figures mean nothing."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +50,19 @@ def test_small_sizes_run_too_and_write_nothing():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == before
+
+
+def test_the_live_pages_cost_is_measured_in_pairs(tmp_path):
+    command = [sys.executable, "-m", "benchmarks.monitor", "--scenarios", "empty", "--seconds", "0.5", "--pairs", "3"]
+    done = subprocess.run([*command, "--json", str(tmp_path / "x.json")], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads((tmp_path / "x.json").read_text())["rows"]
+    pairs = re.findall(r"pair \d of 3: ([\d.]+) and ([\d.]+) steps/s; (\d+) s left", done.stdout)
+    assert [int(left) for *_, left in pairs] == [6, 3, 0]
+    ratios = [float(shown) / float(hidden) for shown, hidden, _ in pairs]
+    assert row["x without"]["median"] == pytest.approx(sorted(ratios)[1], rel=0.05)
+    assert 0.3 < row["x without"]["median"] < 3.0
+    assert "step/s" not in done.stderr, "a bar to a number that nobody has counted"
 
 
 @pytest.mark.timeout(600)

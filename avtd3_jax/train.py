@@ -241,7 +241,10 @@ def _main(argv: list[str], changes: Mapping[str, str | bool]) -> int:
         )
         return 128 + stop.received
 
-    return run_command("train", work, "stopped at once; --resume goes on from the newest checkpoint there is.")
+    try:
+        return run_command("train", work, "stopped at once; --resume goes on from the newest checkpoint there is.")
+    finally:
+        stop.release()
 
 
 def main() -> None:

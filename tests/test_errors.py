@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 
 import psutil
 import pytest
@@ -99,3 +100,17 @@ def test_a_run_directory_that_cannot_be_made_is_a_sentence(tmp_path):
     assert done.stderr.splitlines()[-1].startswith(
         f"train: {tmp_path / 'file' / 'run'} cannot be written (Not a directory)"
     )
+
+
+def test_ctrl_c_while_the_process_ends_says_nothing():
+    """What is registered first ends last: a signal then found the handler of a run that was over."""
+    script = (
+        "import atexit, os, runpy, signal, sys\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])\n"
+        "sys.argv = ['avtd3_jax.train', '--config', 'nowhere']\n"
+        "runpy.run_module('avtd3_jax.train', run_name='__main__')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stderr.startswith("train: there is no file nowhere")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.returncode == -signal.SIGINT

@@ -6,14 +6,21 @@ from types import FrameType
 
 from tqdm import tqdm
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class StopSignal:
     """Remembers the first SIGINT or SIGTERM, so that the run can end in order; a second one ends it at once."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             signal.signal(number, self._handle)
+
+    def release(self) -> None:
+        """There is no run any more: a signal ends what is left of the process, without a word."""
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
 
     def __call__(self) -> bool:
         return self.received is not None

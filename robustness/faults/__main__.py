@@ -16,6 +16,7 @@ from avtd3_jax import runtime
 from reporting.machine import machine
 from reporting.publish import chosen, parser, publish
 from robustness.faults import rows
+from robustness.faults.endings import ENDINGS
 from robustness.faults.injections import FAULTS
 from robustness.faults.rows import Row
 
@@ -60,6 +61,8 @@ def _rows(times: int, kills: int, seed: int) -> dict[str, Callable[[Path], Row]]
         kind.name: lambda folder, kind=kind: rows.of_fault(kind(), times, folder, seed)  # type: ignore[misc]
         for kind in FAULTS
     }
+    for ending in ENDINGS:
+        made[ending.name] = lambda folder, ending=ending: rows.of_ending(ending(), times, folder, seed)  # type: ignore[misc]
     made["learner NaN"] = lambda folder: rows.of_nan(_NAN_RATES, folder, seed)
     made["trainer killed"] = lambda folder: rows.of_trainer_killed(kills, folder, seed)
     return made

@@ -5,7 +5,7 @@ import resource
 import shutil
 import signal
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import psutil
 
@@ -15,7 +15,10 @@ _SIM_TIMEOUT_S = 2.0  # `sim.timeout_s` of the trainings
 _LONGER_S = 1.5 * _SIM_TIMEOUT_S
 _BACK_S = 600.0  # on a machine that others keep busy
 _FIRST_FILES = 6  # descriptors that a training never closes: its terminal, its lock, its first imports'
-_ON_RAY = Needs(values={"num_envs": 2, "fleet.backend": "ray"})
+ON_RAY: dict[str, Any] = {"num_envs": 2, "fleet.backend": "ray"}
+APART = {**ON_RAY, "fleet.max_lag_updates": 64}  # each environment acts for itself
+_ON_RAY = Needs(values=ON_RAY)
+_LATE_S, _FULL_S = 20.0, 10.0
 _EMBEDDED, _WORKER, _TRAFFIC = "minicarla", "envloop.workers.worker", "envloop.client.traffic_process"
 
 
@@ -172,6 +175,30 @@ class RayNodeKilled(Fault):
         stage.ray_nodes.kill(rng.randrange(stage.environments))
 
 
+class RayNodeJoinsLate(Fault):
+    """The same, and for a while there is no room for the environment; here and below each acts for itself."""
+
+    name = f"Ray node killed (1 of 2), another joins {_LATE_S:g} s later; acting apart"
+    needs = Needs(values=APART, ray_nodes=True)
+    apart = 8000  # the other environment goes on
+
+    def inject(self, stage: Stage, rng: random.Random) -> None:
+        stage.ray_nodes.kill(rng.randrange(stage.environments), _LATE_S)
+
+
+class RayStoresFull(Fault):
+    """Every node's object store is full, and nothing can be spilled, for longer than Ray itself waits for room."""
+
+    name = f"Ray's object stores full for {_FULL_S:g} s; acting apart"
+    needs = Needs(values=APART, ray_nodes=True)
+    apart = 6000  # chunks that are small enough do not pass through a store
+    tears = False
+    costs = "episodes whose chunk found no room are counted with those under way"
+
+    def inject(self, stage: Stage, rng: random.Random) -> None:
+        stage.ray_nodes.fill(_FULL_S)
+
+
 class OutOfFileDescriptors(Fault):
     """No process of the training may open another file while its server is killed, for longer than a few attempts."""
 
@@ -241,6 +268,8 @@ FAULTS: tuple[type[Fault], ...] = (
     RayActorKilled,
     RayActorStopped,
     RayNodeKilled,
+    RayNodeJoinsLate,
+    RayStoresFull,
     OutOfFileDescriptors,
     OutOfFileDescriptorsAlone,
     ClockJump,

@@ -17,7 +17,8 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.settings.run_config import parse
 from envloop.env import action_space, observation_space
 from reporting.publish import Spread
-from robustness.faults.injections import Fault
+from robustness.faults.endings import Ending
+from robustness.faults.injections import APART, Fault
 from robustness.faults.ledger import Books, books
 from robustness.faults.shims import Skipped
 from robustness.faults.stage import Stage
@@ -26,6 +27,7 @@ from robustness.faults.training import Training, TrainingEnded
 
 _WARM_UP = 150  # steps before the first fault: learning has begun
 
+_EPISODES_OVER = 600  # steps after which some episode has ended
 _KILLED = "trainer killed (SIGKILL), --resume"
 
 Row = dict[str, Any]
@@ -78,6 +80,29 @@ def of_nan(learning_rates: Sequence[str], folder: Path, seed: int) -> Row:
             trouble.append(f"critic_lr {rate}: exit code {code}, told: {told}, {found}")
     lost = "; ".join(trouble) or "the episode under way; the last checkpoint is whole and finite"
     return _row("learner NaN: stops in plain words", len(learning_rates), survived, lost, [])
+
+
+def of_ending(ending: Ending, times: int, folder: Path, seed: int) -> Row:
+    """Trainings that a fault ends: each must say so, be saved, and leave no process."""
+    rng, survived, seconds, trouble, steps = random.Random(seed), 0, [], [], 0
+    for i in range(times):
+        workdir = folder / f"run{i}"
+        with Training(workdir, {**APART, "total_steps": 100_000, "seed": seed}) as training:
+            training.reach(_EPISODES_OVER + rng.randrange(_EPISODES_OVER))
+            training.family()
+            began = time.monotonic()
+            ending.bring(training)
+            code = training.finish()
+            seconds.append(time.monotonic() - began)
+            told, orphans = training.said(ending.words) and not training.said("Traceback"), training.orphans()
+        found = books(workdir, training.torn)
+        steps += found.steps
+        if code == ending.code and told and not orphans and found.finite and not found.missing:
+            survived += 1
+        else:
+            trouble.append(f"exit code {code}, told: {told}, left {orphans}, {found}")
+    lost = "; ".join(trouble) or f"the episodes under way; 0 of {steps} saved transitions, and no process is left"
+    return _row(ending.name, times, survived, lost, seconds)
 
 
 def of_trainer_killed(times: int, folder: Path, seed: int) -> Row:

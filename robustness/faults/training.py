@@ -67,14 +67,16 @@ class Training:
         *,
         resume: bool = False,
         environment: Mapping[str, str] | None = None,
+        base: Mapping[str, Any] = SMALL,
     ) -> None:
+        """`values` of the configuration, over those of `base`."""
         self.workdir = workdir
         self.step = 0
         self.lines: list[str] = []
         self.torn: list[Torn] = []
         self.progress: list[tuple[float, int]] = []  # (monotonic seconds, step)
         self._seen: dict[int, psutil.Process] = {}
-        config = [f"--config.{name}={value}" for name, value in {**SMALL, **values}.items()]
+        config = [f"--config.{name}={value}" for name, value in {**base, **values}.items()]
         command = [sys.executable, "-m", "avtd3_jax.train", "--config", CONFIG, "--workdir", str(workdir), *config]
         terminal, theirs = os.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 400, 0, 0))

@@ -61,6 +61,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--row-cpus", type=float, default=2.0, help="CPUs that a row asks for with --ray (default: 2)")
     run.add_argument("--row-gpus", type=float, default=0.0, help="GPUs, or a part of one, likewise (default: 0)")
     run.set_defaults(action=_run)
+    sweep = actions.add_parser(
+        "sweep", parents=[shared], help="draw settings, and stop the worse trainings early, on Ray"
+    )
+    sweep.add_argument("file", type=Path, help="what is swept: experiments/sweep.py describes it")
+    sweep.add_argument("--runs", type=Path, default=ROOT / "runs" / "experiments", help="folder of the run directories")
+    sweep.add_argument("--ray", metavar="ADDRESS", default="local", help="HOST:PORT, auto, or local (default)")
+    sweep.add_argument("--row-cpus", type=float, default=2.0, help="CPUs that a trial asks for (default: 2)")
+    sweep.add_argument("--row-gpus", type=float, default=0.0, help="GPUs, or a part of one, likewise (default: 0)")
+    sweep.set_defaults(action=_sweep)
     listing = actions.add_parser("list", parents=[shared], help="show the experiments, and which rows are there")
     listing.set_defaults(action=_list)
     figures = actions.add_parser("figures", parents=[shared], help="draw the figures")
@@ -84,6 +93,13 @@ def _run(args: argparse.Namespace) -> int:
     options = ["--output", str(args.output.absolute()), "--runs", str(args.runs.absolute())]
     options += [] if args.episodes is None else ["--episodes", str(args.episodes)]
     return 1 if on_ray.run(wanted, options, args.ray, args.row_cpus, args.row_gpus) else 0
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    from experiments import sweep
+
+    plan = sweep.read(args.file, args.runs, args.row_cpus, args.row_gpus)
+    return 1 if sweep.run(plan, args.output, args.ray) else 0
 
 
 def _list(args: argparse.Namespace) -> int:

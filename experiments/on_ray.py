@@ -41,13 +41,17 @@ def run(rows: Sequence[Row], options: Sequence[str], address: str, cpus: float, 
         row.config()  # a key that does not exist shows before work starts
     fleet = FleetConfig(backend="ray", address="" if address == LOCAL else address, cpus=cpus, gpus=gpus)
     fleet.validate()
-    room = min(len(rows), max(1, int((os.cpu_count() or 1) / max(cpus, 1.0))))
-    with closing(RayCluster(fleet, room)) as cluster, _Signals() as stopped:
+    with closing(RayCluster(fleet, room(len(rows), cpus))) as cluster, _Signals() as stopped:
         print(f"{len(rows)} rows on Ray at {cluster}", flush=True)
         ray = import_ray()
         task = ray.remote(make_row).options(num_cpus=cpus, num_gpus=gpus, max_retries=_RETRIES)
         under_way = {task.remote([*_words(row), *options]): row for row in rows}
         return _gather(ray, cluster, under_way, stopped)
+
+
+def room(tasks: int, cpus: float) -> int:
+    """How many of so many tasks a cluster of this machine's own takes at once."""
+    return min(tasks, max(1, int((os.cpu_count() or 1) / max(cpus, 1.0))))
 
 
 def _gather(ray: Any, cluster: RayCluster, under_way: Mapping[Any, Row], stopped: "_Signals") -> int:

@@ -38,8 +38,8 @@ def assemble(row: Row, folder: Path, evaluations: Mapping[str, Mapping[str, Any]
     }
     if row.variant.policy == "network":
         provenance = json.loads((folder / "provenance.json").read_text())
-        launches = _lines(folder / _LAUNCHES)
-        curve = _lines(folder / "evaluations.jsonl")
+        launches = lines(folder / _LAUNCHES)
+        curve = lines(folder / "evaluations.jsonl")
         found["config"] = _portable(json.loads((folder / "config.json").read_text()))
         # The training chose its own XLA flags, and tells them with its device.
         found["machine"] = {name: value for name, value in launches[-1].items() if name != "xla_flags"}
@@ -60,7 +60,7 @@ def assemble(row: Row, folder: Path, evaluations: Mapping[str, Mapping[str, Any]
 def first_all_successful(curve: list[dict[str, Any]]) -> dict[str, float] | None:
     """Environment steps and wall minutes at the first evaluation whose every episode was a success."""
     for point in curve:
-        if point["success"] == 1.0:
+        if point.get("success") == 1.0:
             return {"env_steps": point["step"], "wall_minutes": point["wall_s"] / 60.0}
     return None
 
@@ -89,8 +89,10 @@ def last_line(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; none where there is none."""
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
 def _portable(value: Any) -> Any:

@@ -30,8 +30,8 @@ from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.logs import PhaseTimer
 
-UPDATES, SEED = 100, 0
-SIZE = 16 if PRECISION == "float32" else 8  # XLA's convolutions in 64 bits are slow
+SEED = 0
+SIZE, UPDATES = (16, 100) if PRECISION == "float32" else (8, 20)  # XLA's convolutions in 64 bits are slow
 ACTION = ActionSpec(2)
 CASES = {"critic": (False, 1), "both": (True, 2)}  # encoder_grad: frames on the devices?, updates a dispatch
 
@@ -68,7 +68,7 @@ def metrics_apart(one: Learner, eight: Learner) -> float:
 
 
 def compare(one: Learner, eight: Learner, *, together: bool) -> tuple[float, float]:
-    """The largest distance of parameters and targets in 100 updates of the same batches, and that of mean metrics.
+    """The largest distance of parameters and targets in all updates of the same batches, and that of mean metrics.
 
     With `together` both begin every dispatch with the state of the first: what is seen is each dispatch's own error.
     """

@@ -37,7 +37,7 @@ def found(tmp_path_factory):
 
 
 @pytest.mark.parametrize("case", ["critic", "both"])
-def test_100_updates_on_eight_devices_are_those_of_one(found, case):
+def test_updates_on_eight_devices_are_those_of_one(found, case):
     """In 64 bits, where rounding cannot grow so far; "both" with frames on the devices, two updates a dispatch."""
     parameters, metrics = found("float64")[case]
     assert parameters <= 1e-10

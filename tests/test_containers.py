@@ -2,17 +2,49 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
 import yaml
 from test_documentation import check_options
 
+from avtd3_jax.settings.run_config import RunConfig
 from envloop.client.version_check import CARLA_VERSION
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def options_of(command: str) -> list[str]:
+    """Words of a training's command, without what the shell would put in."""
+    return [re.sub(r'"?\$[{\w@}[\]-]+"?', "1", word) for word in command.replace("\\\n", " ").split()]
+
+
+def test_the_kuberay_manifest_starts_a_training():
+    spec = yaml.safe_load((ROOT / "deploy" / "kuberay.yaml").read_text())["spec"]
+    words = shlex.split(spec["entrypoint"])
+    assert words[:3] == ["python", "-m", "avtd3_jax.train"]
+    check_options("avtd3_jax.train", words[3:])
+    (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
+    (container,) = workers["template"]["spec"]["containers"]
+    asked = dict(word.removeprefix("--config.").split("=") for word in words if word.startswith("--config."))
+    cpus = workers["replicas"] * int(container["resources"]["requests"]["cpu"])
+    assert int(asked["num_envs"]) * RunConfig().fleet.cpus <= cpus
+    constraints = (ROOT / "constraints.txt").read_text().splitlines()
+    assert f"ray=={spec['rayClusterSpec']['rayVersion']}" in constraints
+
+
+def test_the_slurm_script_is_one_and_starts_a_training():
+    script = ROOT / "deploy" / "slurm.sh"
+    assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
+    if shutil.which("shellcheck"):
+        found = subprocess.run(["shellcheck", str(script)], capture_output=True, text=True, check=False)
+        assert not found.stdout
+    (command,) = re.findall(r"python -m avtd3_jax\.train (.*?) &", script.read_text(), re.DOTALL)
+    check_options("avtd3_jax.train", options_of(command))
 
 
 def instructions() -> list[tuple[str, str]]:

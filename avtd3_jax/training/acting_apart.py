@@ -113,11 +113,10 @@ class ActingApart:
                 steps = min(steps, exploring - under_way)
             if steps < 1 or due > self._max_lag:
                 return
-            now, newest = time.monotonic(), None
-            if not explore:
-                newest = self._up_to_date(update)
-                if newest is None or update + due - newest.version > self._max_lag:
-                    return
+            newest = None if explore else self._up_to_date(update)
+            if not explore and (newest is None or update + due - newest.version > self._max_lag):
+                return
+            now = time.monotonic()
             envs.drive(
                 environment,
                 episode=episode,

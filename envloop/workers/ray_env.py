@@ -15,6 +15,7 @@ from envloop.workers.process import checked, patience_s
 from envloop.workers.ray_cluster import RayCluster, import_ray
 
 _STARTS = 3  # that one wait tries
+_SLOW_STEP_S = 2.0  # of those that are asked for together each may take so long, and one of them as long as alone
 
 
 class RayFleet:
@@ -138,7 +139,7 @@ class RayEnv:
             raise SimulatorError("The environment's actor is not started.")
         patience = patience_s("step" if name == "drive" else name, self.config)
         if name == "drive":
-            patience *= arguments[0].steps
+            patience += _SLOW_STEP_S * arguments[0].steps
         self._expect(name, self._actor.ask.remote(self._number, name, *arguments), patience)
 
     def receive(self) -> Reply:
@@ -171,6 +172,7 @@ class RayEnv:
             except SimulatorError:  # a machine that has just died still counts as room for a while
                 if not starting or starts == _STARTS:
                     raise
+                self.end()
             self.start()
             starts += 1
         if isinstance(reply, Lost):

@@ -16,15 +16,15 @@ FILE = """
 name = "noise"
 question = "How much noise?"
 config = "gym"
-trials = 3
+trials = 2
 metric = "return"
-grace_steps = 200
+grace_steps = 100
 reduction = 2
 
 [changes]
-total_steps = 800
+total_steps = 400
 exploration_steps = 100
-eval_every = 200
+eval_every = 100
 eval_episodes = 1
 batch_size = 16
 "agent.hidden" = [8]
@@ -49,21 +49,21 @@ def test_trials_are_drawn_trained_and_leave_rows(tmp_path):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stdout + done.stderr
     rows = [json.loads(path.read_text()) for path in (tmp_path / "results" / "noise").glob("*.json")]
-    assert len(rows) == 3
+    assert len(rows) == 2
     for row in rows:
         assert 0.05 <= row["changes"]["exploration.policy_noise"] <= 0.5
         assert row["config"]["replay"]["n_step"] == row["changes"]["replay.n_step"]
         assert row["training"]["env_steps"] == row["curve"][-1]["step"]
-    assert max(row["training"]["env_steps"] for row in rows) == 800
-    assert len({row["changes"]["exploration.policy_noise"] for row in rows}) == 3
+    assert max(row["training"]["env_steps"] for row in rows) == 400
+    assert len({row["changes"]["exploration.policy_noise"] for row in rows}) == 2
     assert f"{rows[0]['variant']}  " in done.stdout
 
 
 @pytest.mark.parametrize(
     ("old", "new", "error", "sentence"),
     [
-        ("trials = 3", "trials = 0", ConfigError, "sweep.trials is 0: it must be at least 1."),
-        ("trials = 3", "trails = 3", ConfigError, "sweep.trails is no key"),
+        ("trials = 2", "trials = 0", ConfigError, "sweep.trials is 0: it must be at least 1."),
+        ("trials = 2", "trails = 3", ConfigError, "sweep.trails is no key"),
         ("uniform = [0.05, 0.5]", "uniform = [0.05]", InputError, "give log or uniform of two numbers"),
         ("uniform = [0.05, 0.5]", "uniform = [-1.0, 0.5]", ConfigError, "policy_noise is -1.0: it must not be neg"),
         ('"replay.n_step"', '"replay.n_steps"', ConfigError, "n_steps"),

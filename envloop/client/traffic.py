@@ -32,9 +32,10 @@ _GRACE_S = 2.0  # what a command may take beyond its own time-out
 
 @dataclass(frozen=True)
 class Npc:
-    """One NPC vehicle and the half length of its body in metres."""
+    """One NPC vehicle, its id and the half length of its body in metres."""
 
     actor: carla.Vehicle
+    id: int
     half_length_m: float
     address: str  # of its simulator
 
@@ -129,14 +130,14 @@ class Traffic:
         if not self._ids:
             return
         with carla_calls(self._simulator.address):
-            found = [(actor, actor.bounding_box.extent.x) for actor in self._world.get_actors(self._ids)]
-        self.vehicles = [Npc(actor, half_length_m, self._simulator.address) for actor, half_length_m in found]
+            found = [(actor, actor.id, actor.bounding_box.extent.x) for actor in self._world.get_actors(self._ids)]
+        self.vehicles = [Npc(*each, self._simulator.address) for each in found]
 
     def near(self, x: float, y: float, range_m: float) -> list[Other]:
         """The vehicles within `range_m` of (x, y) metres in the last snapshot; no call to the server."""
         with carla_calls(self._simulator.address):
             snapshot = self._world.get_snapshot()
-            states = [(npc.half_length_m, snapshot.find(npc.actor.id)) for npc in self.vehicles]
+            states = [(npc.half_length_m, snapshot.find(npc.id)) for npc in self.vehicles]
         others = []
         for half_length_m, state in states:
             if state is None:  # the Traffic Manager removes cars that are stuck for long

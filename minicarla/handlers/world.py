@@ -158,7 +158,7 @@ def get_actor_definitions(sim: Simulation, client: RpcConnection) -> list[Wire]:
 @methods.value
 def get_weather_parameters(sim: Simulation, client: RpcConnection) -> Wire:
     """`World.get_weather`: 14 numbers in CARLA's order."""
-    return list(dataclasses.astuple(sim.state.weather))
+    return list(vars(sim.state.weather).values())  # a Traffic Manager asks at every tick
 
 
 @methods.void

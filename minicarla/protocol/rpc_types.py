@@ -42,7 +42,11 @@ def numbers(values: Any, count: int, what: str, limit: float = MAX_MAGNITUDE) ->
     """`count` finite floats within +-`limit`; ArgumentError otherwise."""
     if not isinstance(values, list | tuple) or len(values) < count:
         raise ArgumentError(f"{what} must be {count} numbers, not {shown(values)}")
-    return tuple([number(value, what, limit) for value in values[:count]])
+    wanted = values[:count]
+    for value in wanted:
+        if type(value) is not float or not -limit <= value <= limit:
+            return tuple([number(value, what, limit) for value in wanted])
+    return tuple(wanted)  # as most are, in half of the time
 
 
 def text(value: Any, what: str, longest: int | None = None) -> str:

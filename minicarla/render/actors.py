@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +32,11 @@ def axes(pose: Pose) -> tuple[tuple[float, float, float], tuple[float, float, fl
     CARLA's rotation: yaw clockwise from above, positive pitch lifts the nose, positive roll lowers the right side
     (`carla.Transform.get_forward_vector` and its siblings).
     """
-    pitch, yaw, roll = math.radians(pose.pitch), math.radians(pose.yaw), math.radians(pose.roll)
+    yaw = math.radians(pose.yaw)
+    if pose.pitch == pose.roll == 0.0:
+        cy, sy = math.cos(yaw), math.sin(yaw)
+        return (cy, sy, 0.0), (-sy, cy, 0.0), (0.0, 0.0, 1.0)
+    pitch, roll = math.radians(pose.pitch), math.radians(pose.roll)
     cp, sp, cy, sy, cr, sr = (
         math.cos(pitch),
         math.sin(pitch),
@@ -81,11 +85,12 @@ class MeshLibrary:
 class ActorArrays:
     """A actors, with the faces that they have in this tick's picture.
 
-    ids: [A] actor ids. mesh: [A] int64. to_world: [A, 3, 4] float64. radius: [A] float64, m. paint: [A, 3] float32.
-    first_face: [A] int64, picture id of each actor's first face. library_faces: [N] int64, place of each face in the
-    library.
+    kinds: mesh and paint of each actor. ids: [A] actor ids. mesh: [A] int64. to_world: [A, 3, 4] float64.
+    radius: [A] float64, m. paint: [A, 3] float32. first_face: [A] int64, picture id of each actor's first face.
+    library_faces: [N] int64, place of each face in the library.
     """
 
+    kinds: list[tuple[int, tuple[int, int, int]]]
     ids: tuple[int, ...]
     mesh: np.ndarray
     to_world: np.ndarray
@@ -95,20 +100,31 @@ class ActorArrays:
     library_faces: np.ndarray
 
 
-def pack_actors(actors: Sequence[VisualActor], library: MeshLibrary, first_face: int) -> ActorArrays:
-    """Arrays of the actors, in the order given; their faces are numbered from `first_face` on."""
-    mesh = np.array([library.index(actor) for actor in actors], np.int64)
+def pack_actors(
+    actors: Sequence[VisualActor], library: MeshLibrary, first_face: int, before: ActorArrays | None = None
+) -> ActorArrays:
+    """Arrays of the actors, in the order given; their faces are numbered from `first_face` on.
+
+    Args:
+      before: the arrays of the tick before; those that are the same are taken over.
+    """
+    kinds = [(library.index(actor), actor.colour) for actor in actors]
+    ids = tuple([actor.actor_id for actor in actors])
     to_world = np.array([_to_world(actor.pose) for actor in actors], np.float64).reshape(-1, 3, 4)
+    if before is not None and kinds == before.kinds:
+        return replace(before, ids=ids, to_world=to_world)
+    mesh = np.array([index for index, _ in kinds], np.int64)
     count = library.start[mesh + 1] - library.start[mesh]
     offset = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     # Faces first..first + count of each actor's mesh, one actor behind the other.
     library_faces = np.arange(offset[-1]) + np.repeat(library.start[mesh] - offset[:-1], count)
     return ActorArrays(
-        ids=tuple(actor.actor_id for actor in actors),
+        kinds=kinds,
+        ids=ids,
         mesh=mesh,
         to_world=to_world,
         radius=library.radius[mesh],
-        paint=np.array([actor.colour for actor in actors], np.float32).reshape(-1, 3),
+        paint=np.array([colour for _, colour in kinds], np.float32).reshape(-1, 3),
         first_face=offset[:-1] + first_face,
         library_faces=library_faces,
     )

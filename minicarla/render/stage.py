@@ -6,7 +6,7 @@ import numpy as np
 
 from minicarla.maps import Town
 from minicarla.render import shading
-from minicarla.render.actors import MeshLibrary, VisualActor, pack_actors
+from minicarla.render.actors import ActorArrays, MeshLibrary, VisualActor, pack_actors
 from minicarla.render.environment import EnvironmentObject, faces_of
 from minicarla.render.scene import build_scene, lit_colours, states_array
 from minicarla.render.sky import light_scalars, sky_dome, sky_picture
@@ -35,6 +35,7 @@ class Stage:
         self._dome = sky_dome()
         self._weather: Weather | None = None
         self._light_states: dict[str, int] = {}
+        self._placed: ActorArrays | None = None
         self._town_owners: tuple[dict[str, int], np.ndarray] | None = None
         self.update((), Weather(), {})
 
@@ -65,20 +66,31 @@ class Stage:
         self.planes[faces_of(things, self.scene.mesh), 3] = _BEHIND_EVERYTHING_M
 
     def _place(self, actors: Sequence[VisualActor]) -> None:
-        self.actors = placed = pack_actors(actors, self.library, self.static_count)
-        library = self.library
-        needed = self.static_count + len(placed.library_faces)
-        if needed > len(self.colours):
-            spare = needed + len(placed.library_faces)
-            self.colours = _grown(self.colours, spare)
-            self.materials, self.tags = _grown(self.materials, spare), _grown(self.tags, spare)
-        self.materials[self.static_count : needed] = library.materials[placed.library_faces]
-        self.tags[self.static_count : needed] = library.tags[placed.library_faces]
+        before, library = self._placed, self.library
+        self._placed = placed = pack_actors(actors, library, self.static_count, before)
+        if before is None or placed.library_faces is not before.library_faces:
+            self._give_faces(placed.library_faces)
         shading.light_actors(
             library.normals, library.colours, library.materials, library.start,
             placed.mesh, placed.to_world, placed.paint, placed.first_face,
             self._light.to_sun, self._light.direct, self._light.ambient, self.colours,
         )  # fmt: skip
+
+    def _give_faces(self, library_faces: np.ndarray) -> None:
+        """Materials and tags of the actors' faces, and room for their colours."""
+        needed = self.static_count + len(library_faces)
+        if needed > len(self.colours):
+            spare = needed + len(library_faces)
+            self.colours = _grown(self.colours, spare)
+            self.materials, self.tags = _grown(self.materials, spare), _grown(self.tags, spare)
+        self.materials[self.static_count : needed] = self.library.materials[library_faces]
+        self.tags[self.static_count : needed] = self.library.tags[library_faces]
+
+    @property
+    def actors(self) -> ActorArrays:
+        """Of this tick."""
+        assert self._placed is not None
+        return self._placed
 
     @property
     def face_count(self) -> int:

@@ -70,7 +70,7 @@ def test_a_car_on_the_other_level_of_a_bridge_is_nobodys_lead(tmp_path):
             simulator, place = env.simulator, carla.Transform(carla.Location(-1.75, 1.75, 0.3))
             parked = simulator.world.spawn_actor(simulator.world.get_blueprint_library().find(BLUEPRINT), place)
             simulator.tick()
-            env.npcs.append(Npc(parked, 2.4, simulator.address))
+            env.npcs.append(Npc(parked, parked.id, 2.4, simulator.address))
             act, gaps, ended = follower(env, 0), [], False
             while not ended:
                 _, _, terminated, truncated, info = env.step(act(None))

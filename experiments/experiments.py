@@ -136,7 +136,7 @@ _NAVIGATION = {
 }
 
 # Evaluations on the way do not change what is learned.
-_DRIVE = {"eval_every": 10_000, "eval_episodes": 10}
+_DRIVE = {"eval_every": 30_000, "eval_episodes": 10}
 _SUITES = ("town01-nav", "grid-nav", "rings-nav")
 
 EXPERIMENTS = (

@@ -6,7 +6,8 @@ The first row begins with an empty compile cache, the others find it. The render
 package and is there after any earlier start.
 
 The columns are moments, in seconds from the process's start:
-  imported: the command's modules are there.
+  settings imported: the command can read its configuration, and starts the simulator.
+  jax imported: JAX, Flax and the learner's modules are there.
   jax ready: JAX has its device.
   learner built: networks are initialised, and the updates begin to compile on a thread.
   simulator ready: the environment is open, on a thread too.
@@ -22,7 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -89,36 +91,54 @@ def train_and_mark(batch: int) -> None:
         setattr(home, function, outer)
 
     from avtd3_jax import train
-    from avtd3_jax.agent.td3 import TD3
     from avtd3_jax.settings.config_file import load
     from avtd3_jax.settings.run_config import file_values
-    from avtd3_jax.training import learner, trainer
 
-    mark("imported")
+    mark("settings imported")
     values = file_values(load(OF_RECORD))
     values |= {"exploration_steps": _EXPLORATION, "total_steps": _EXPLORATION + 2, "batch_size": batch, "eval_every": 0}
-    marked(train.runtime, "setup", "jax ready")
-    marked(train, "build_learner", "learner built")
     marked(train, "EnvPool", "simulator ready")
-    marked(TD3, "compile", "updates compiled")
-    act, settle = trainer.Trainer._act, learner.Learner.settle
 
-    def marked_act(self: trainer.Trainer, observations: Any) -> Any:
+    inner = train._opening
+
+    @contextmanager
+    def opening(*args: Any) -> Iterator[Any]:
+        with inner(*args) as found:
+            from avtd3_jax import session  # the command's next step
+
+            mark("jax imported")
+            marked(session.runtime, "setup", "jax ready")
+            marked(session, "build_learner", "learner built")
+            _mark_the_loop(marked, mark)
+            yield found
+
+    train._opening = opening  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as folder:
+        train.train(values, Path(folder) / "run", resume=False, stop=train.StopSignal())
+    print(json.dumps(dict(sorted(found.items(), key=lambda moment: moment[1]))))
+
+
+def _mark_the_loop(marked: Callable[[Any, str, str], None], mark: Callable[[str], None]) -> None:
+    from avtd3_jax.agent.td3 import TD3
+    from avtd3_jax.training.learner import Learner
+    from avtd3_jax.training.trainer import Trainer
+
+    marked(TD3, "compile", "updates compiled")
+    act, settle = Trainer._act, Learner.settle
+
+    def marked_act(self: Trainer, observations: Any) -> Any:
         mark("first step")
         if self.counters.step == _EXPLORATION + 1:
             mark("first update due")
         return act(self, observations)
 
-    def marked_settle(self: learner.Learner) -> None:
+    def marked_settle(self: Learner) -> None:
         done = self._in_flight is not None
         settle(self)
         if done:
             mark("first update done")
 
-    trainer.Trainer._act, learner.Learner.settle = marked_act, marked_settle  # type: ignore[method-assign]
-    with tempfile.TemporaryDirectory() as folder:
-        train.train(values, Path(folder) / "run", resume=False, stop=train.StopSignal())
-    print(json.dumps(dict(sorted(found.items(), key=lambda moment: moment[1]))))
+    Trainer._act, Learner.settle = marked_act, marked_settle  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

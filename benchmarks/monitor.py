@@ -24,7 +24,8 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.monitor.station import live_page, url
 from avtd3_jax.monitor.watched import WatchedEnvironments
 from avtd3_jax.training.build import build_learner, build_parts, build_trainer
-from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.logs import RunLog
+from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.trainer import Trainer
 from benchmarks.training_row import NoCheckpoints, configured
 from envloop.env import CarlaEnv

@@ -24,7 +24,8 @@ from avtd3_jax.settings.config_file import load
 from avtd3_jax.settings.run_config import RunConfig
 from avtd3_jax.training.build import build_learner, build_parts, build_trainer
 from avtd3_jax.training.learner import Learner
-from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.logs import RunLog
+from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.trainer import Trainer
 from benchmarks.common import OF_RECORD, since_start
 from benchmarks.train import OURS

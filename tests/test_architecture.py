@@ -1,6 +1,8 @@
 """The rules that the house stands on, read off the sources."""
 
 import ast
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -20,7 +22,7 @@ def sources(folder: str) -> list[Path]:
 LEARNER, WORLD, SERVER = (sources(package) for package in PACKAGES)
 # The commands, what they share, and a run's configuration as a whole.
 COMMANDS = {"__main__.py", "train.py", "evaluate.py", "explain.py", "drive.py", "export.py"}
-MEETING_PLACES = {*COMMANDS, "commands.py", "evaluation", "settings"}
+MEETING_PLACES = {*COMMANDS, "session.py", "commands.py", "evaluation", "settings"}
 LEARNING = {"jax", "jaxlib", "flax", "optax", "orbax", "chex", "avtd3_jax"}
 
 
@@ -130,6 +132,20 @@ def test_cycles_are_found(tmp_path, monkeypatch, files):
     assert len(cycles(import_graph(paths))) == 1
     (tmp_path / "a" / "b.py").write_text("import numpy")
     assert cycles(import_graph(paths)) == []
+
+
+def test_a_training_starts_its_simulator_before_jax_is_imported():
+    """Its settings are read, and bad ones refused, without it."""
+    script = (
+        "import sys; from pathlib import Path; import avtd3_jax.train, envloop.workers.local\n"
+        "from avtd3_jax.settings.config_file import load\n"
+        "load(Path('configs/town01_drive.py'), {'agent.encoder': 'resnet18'}).environments()\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = set(done.stdout.split())
+    assert "envloop" in found
+    assert not found & {"jax", "jaxlib", "flax", "optax", "orbax", "tensorboardX", "carla", "matplotlib"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "envloop" / "task").glob("*.py")), ids=lambda p: p.name)

@@ -1,11 +1,12 @@
 """TD3's hyperparameters."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-from avtd3_jax.agent import precision
-from avtd3_jax.encoders import image_encoder, torchvision_weights
+from avtd3_jax import encoders
 from avtd3_jax.errors import ConfigError
+
+Asked = Literal["float32", "bfloat16", "auto"]
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,14 @@ class TD3Config:
     critic_layer_norm: bool = field(default=False, metadata={"before": False})
     auxiliary_weight: float = field(default=0.0, metadata={"before": 0.0})
     imitation_weight: float = field(default=0.0, metadata={"before": 0.0})
-    compute_dtype: Literal["float32", "bfloat16", "auto"] = "float32"
+    compute_dtype: Asked = "float32"
 
     def __post_init__(self) -> None:
         def require(valid: bool, sentence: str) -> None:
             if not valid:
                 raise ConfigError(sentence)
 
-        image_encoder(self.encoder)
-        if self.encoder_weights:
-            torchvision_weights.check(self.encoder, self.encoder_weights)
+        encoders.check(self.encoder, self.encoder_weights)
         require(
             self.encoder_grad in ("critic", "both", "actor"),
             f"encoder_grad is {self.encoder_grad!r}: 'critic', 'both' or 'actor'.",
@@ -87,7 +86,7 @@ class TD3Config:
             "auxiliary_weight, or another encoder_grad.",
         )
         require(
-            self.compute_dtype in precision.ASKED,
+            self.compute_dtype in get_args(Asked),
             f"compute_dtype is {self.compute_dtype!r}: 'float32', 'bfloat16' or 'auto'.",
         )
         require(0.0 <= self.gamma < 1.0, f"gamma is {self.gamma}: it must be in [0, 1).")

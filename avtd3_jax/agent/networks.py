@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from avtd3_jax.cpu import dense
-from avtd3_jax.encoders import image_encoder
 from avtd3_jax.encoders.initializers import kaiming_normal
+from avtd3_jax.encoders.registry import image_encoder
 from avtd3_jax.errors import InputError
 
 # Variance 1 / (3 * fan_in), as torch.nn.Linear: outputs start well inside tanh's linear part.

@@ -1,16 +1,12 @@
 """Which type the networks multiply in, on the device at hand."""
 
-from typing import Literal, get_args
-
 import jax
 import jax.numpy as jnp
 
+from avtd3_jax.agent.config import Asked
 from avtd3_jax.cpu.code.emitter import registers
-from avtd3_jax.encoders import image_encoder
 from avtd3_jax.encoders.conv_stack import ConvStack
-
-Asked = Literal["float32", "bfloat16", "auto"]
-ASKED = get_args(Asked)
+from avtd3_jax.encoders.registry import image_encoder
 
 
 def compute_dtype(asked: Asked, encoder: str, image: tuple[int, int, int] | None) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from avtd3_jax.agent.interface import Agent, Params
 from avtd3_jax.agent.spaces import PRIVILEGED
-from avtd3_jax.encoders import image_encoder
+from avtd3_jax.encoders.registry import image_encoder
 from avtd3_jax.errors import InputError
 
 FloatArray = NDArray[np.float32]

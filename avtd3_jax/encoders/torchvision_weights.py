@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from avtd3_jax.encoders import ENCODERS, image_encoder
+from avtd3_jax.encoders import check
+from avtd3_jax.encoders.registry import image_encoder
 from avtd3_jax.errors import ConfigError
 
 _EPSILON = 1e-5  # of torchvision's BatchNorm
@@ -27,16 +28,6 @@ _CLASSIFIERS = ("fc.", "classifier.")
 _RGB = 3
 
 Tensors = Mapping[str, NDArray[Any]]
-
-
-def check(encoder: str, path: str) -> None:
-    """Raises ConfigError where there can be no weights for `encoder`; the file is looked at by `load` alone."""
-    if not image_encoder(encoder).torchvision:
-        able = [name for name, other in ENCODERS.items() if other.torchvision]
-        raise ConfigError(
-            f"encoder_weights is {path!r}, but there are no ImageNet weights for the encoder {encoder!r}: leave it "
-            f"empty, or choose {' or '.join(able)}."
-        )
 
 
 def load(encoder: str, path: str, stack: int) -> dict[str, dict[str, NDArray[np.float32]]]:

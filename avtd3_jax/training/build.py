@@ -23,8 +23,9 @@ from avtd3_jax.settings.run_config import RunConfig
 from avtd3_jax.training.acting_apart import ActingApart
 from avtd3_jax.training.interfaces import EnvDescription, Updates
 from avtd3_jax.training.learner import Learner
-from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.logs import RunLog
 from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.telemetry import Telemetry
 from avtd3_jax.training.trainer import Policy, Trainer
 

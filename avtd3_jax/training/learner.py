@@ -13,7 +13,7 @@ from avtd3_jax.agent.placement import on_one_device
 from avtd3_jax.agent.spaces import Observation
 from avtd3_jax.replay.batch import Batch, make_batch
 from avtd3_jax.replay.prefetch import Prefetcher
-from avtd3_jax.training.logs import PhaseTimer
+from avtd3_jax.training.phases import PhaseTimer
 
 
 class Learner:

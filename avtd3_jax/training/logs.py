@@ -1,4 +1,4 @@
-"""What a run leaves to read: TensorBoard scalars and images, JSON lines of episodes and evaluations, phase timings."""
+"""What a run leaves to read: TensorBoard scalars and images, JSON lines of episodes and evaluations."""
 
 import contextlib
 import json
@@ -7,12 +7,10 @@ import os
 import socket
 import time
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
@@ -40,40 +38,6 @@ def write_json(path: Path, value: Any) -> None:
     part = path.with_suffix(path.suffix + ".part")
     part.write_text(json.dumps(to_json(value), indent=2) + "\n")
     part.replace(path)
-
-
-class PhaseTimer:
-    """Mean wall time of each named phase since the last `collect`; the phases are named in a profile's trace too."""
-
-    def __init__(self) -> None:
-        self._total: dict[str, float] = defaultdict(float)
-        self._count: dict[str, int] = defaultdict(int)
-
-    @contextlib.contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            with jax.profiler.TraceAnnotation(phase):
-                yield
-        finally:
-            self.add(phase, time.perf_counter() - start)
-
-    def add(self, phase: str, seconds: float) -> None:
-        """Counts a call that was timed elsewhere."""
-        self._total[phase] += seconds
-        self._count[phase] += 1
-
-    def collect(self) -> dict[str, float]:
-        """Milliseconds per call of each phase; starts anew."""
-        counts = dict(self._count)
-        return {name: 1e3 * total / counts[name] for name, total in self.totals().items()}
-
-    def totals(self) -> dict[str, float]:
-        """Seconds in each phase since the last call of this or of `collect`; starts anew."""
-        totals = dict(self._total)
-        self._total.clear()
-        self._count.clear()
-        return totals
 
 
 class RunLog:

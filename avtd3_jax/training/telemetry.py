@@ -15,8 +15,9 @@ from avtd3_jax.analysis.profiling import ProfileWindow
 from avtd3_jax.console import Progress
 from avtd3_jax.settings.schema import ScheduleConfig
 from avtd3_jax.training.interfaces import Updates
-from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.logs import RunLog
 from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.phases import PhaseTimer
 
 
 class Counts(Protocol):

@@ -21,8 +21,9 @@ from avtd3_jax.training.acting_apart import RAN_AWAY, ActingApart
 from avtd3_jax.training.episodes import RunningEpisode
 from avtd3_jax.training.exploration import EpisodeNoise
 from avtd3_jax.training.interfaces import Answers, Environments, EpisodeTorn, InfoKeys, Transition, Updates
-from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.logs import RunLog
 from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.telemetry import Telemetry
 
 _RECENT_EPISODES = 20  # over which the progress bar's success is taken

@@ -28,7 +28,7 @@ from avtd3_jax.errors import ConfigError
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.training.learner import Learner
-from avtd3_jax.training.logs import PhaseTimer
+from avtd3_jax.training.phases import PhaseTimer
 
 SEED = 0
 SIZE, UPDATES = (16, 100) if PRECISION == "float32" else (8, 20)  # XLA's convolutions in 64 bits are slow

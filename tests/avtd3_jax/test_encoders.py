@@ -11,7 +11,8 @@ from learner_cases import make_learner, on_host, once, random_batch
 from avtd3_jax.agent.networks import Encoder
 from avtd3_jax.agent.spaces import ObsSpec
 from avtd3_jax.agent.td3 import TD3Config
-from avtd3_jax.encoders import ENCODERS, image_encoder
+from avtd3_jax.encoders import NAMES, PRETRAINED
+from avtd3_jax.encoders.registry import ENCODERS, image_encoder
 
 SMALL = ObsSpec(image=(4, 48, 48), vector=5)
 
@@ -28,6 +29,11 @@ OF_RECORD = {
 
 def test_the_table_is_of_all_encoders():
     assert OF_RECORD.keys() == ENCODERS.keys()
+
+
+def test_the_names_that_settings_know_are_those_of_the_encoders():
+    assert tuple(ENCODERS) == NAMES
+    assert tuple(name for name, encoder in ENCODERS.items() if encoder.torchvision) == PRETRAINED
 
 
 @pytest.mark.parametrize("name", ENCODERS)

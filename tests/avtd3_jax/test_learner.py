@@ -8,7 +8,7 @@ from learner_cases import BOTH, make_learner, random_batch, same_bits
 
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.training.learner import Learner
-from avtd3_jax.training.logs import PhaseTimer
+from avtd3_jax.training.phases import PhaseTimer
 
 
 def make_loop(learner, batch_size=8, **options):

@@ -10,7 +10,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avtd3_jax.training import logs
-from avtd3_jax.training.logs import PhaseTimer, RunLog, to_json, write_json
+from avtd3_jax.training.logs import RunLog, to_json, write_json
+from avtd3_jax.training.phases import PhaseTimer
 
 
 def test_json_is_plain_and_strict(tmp_path):

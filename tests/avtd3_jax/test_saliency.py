@@ -8,7 +8,7 @@ from learner_cases import BOTH, VECTOR, make_learner
 from avtd3_jax.agent.spaces import ObsSpec
 from avtd3_jax.analysis.pictures import first_layer_sheet, heat_panel, panel_height
 from avtd3_jax.analysis.saliency import GradCam
-from avtd3_jax.encoders import image_encoder
+from avtd3_jax.encoders.registry import image_encoder
 
 
 def dense(x, layer):

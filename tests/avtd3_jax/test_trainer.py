@@ -14,8 +14,9 @@ from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.schema import ExplorationConfig, ScheduleConfig
 from avtd3_jax.training.learner import Learner
-from avtd3_jax.training.logs import PhaseTimer, RunLog
+from avtd3_jax.training.logs import RunLog
 from avtd3_jax.training.monitors import Monitors
+from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.telemetry import Telemetry
 from avtd3_jax.training.trainer import Trainer
 

@@ -17,7 +17,7 @@ runtime.setup("cpu")
 import jax
 import numpy as np
 from learner_cases import BOTH, VECTOR, make_learner, random_batch
-from avtd3_jax.encoders import ENCODERS
+from avtd3_jax.encoders.registry import ENCODERS
 from avtd3_jax.agent.spaces import ObsSpec
 
 assert jax.config.jax_enable_x64 == (sys.argv[1] == "1")

@@ -29,7 +29,8 @@ class Fault:
     tears: whether the episode under way loses its simulator by it.
     may_miss: whether it can meet what nobody waits for, such as a picture of a tick between two episodes.
     costs: what else is lost, in words; "" for nothing.
-    apart: steps that a training makes at most from one of them to the next, its recovery included.
+    apart: steps that a training makes at most from one of them to the next, its recovery included. None where that
+      cannot be said, for others go on meanwhile: such a training has no last step, and is told to end.
     """
 
     name: ClassVar[str]
@@ -37,7 +38,7 @@ class Fault:
     tears: ClassVar[bool] = True
     may_miss: ClassVar[bool] = False
     costs: ClassVar[str] = ""
-    apart: ClassVar[int] = 100
+    apart: ClassVar[int | None] = 100
 
     def inject(self, stage: Stage, rng: random.Random) -> None:
         """Does it."""
@@ -147,7 +148,7 @@ class RayActorKilled(Fault):
 
     name = "Ray actor killed (1 of 2)"
     needs = _ON_RAY
-    apart = 1500  # the other environment goes on
+    apart = None
 
     def inject(self, stage: Stage, rng: random.Random) -> None:
         _actor(stage, rng).kill()
@@ -158,7 +159,7 @@ class RayActorStopped(Fault):
 
     name = "Ray actor stopped (1 of 2)"
     needs = _ON_RAY
-    apart = 3000  # the other environment goes on
+    apart = None
 
     def inject(self, stage: Stage, rng: random.Random) -> None:
         _actor(stage, rng).send_signal(signal.SIGSTOP)
@@ -169,7 +170,7 @@ class RayNodeKilled(Fault):
 
     name = "Ray node killed (1 of 2)"
     needs = Needs(values=_ON_RAY.values, ray_nodes=True)
-    apart = 3000  # the other environment goes on
+    apart = None
 
     def inject(self, stage: Stage, rng: random.Random) -> None:
         stage.ray_nodes.kill(rng.randrange(stage.environments))
@@ -180,7 +181,7 @@ class RayNodeJoinsLate(Fault):
 
     name = f"Ray node killed (1 of 2), another joins {_LATE_S:g} s later; acting apart"
     needs = Needs(values=APART, ray_nodes=True)
-    apart = 8000  # the other environment goes on
+    apart = None
 
     def inject(self, stage: Stage, rng: random.Random) -> None:
         stage.ray_nodes.kill(rng.randrange(stage.environments), _LATE_S)
@@ -191,7 +192,7 @@ class RayStoresFull(Fault):
 
     name = f"Ray's object stores full for {_FULL_S:g} s; acting apart"
     needs = Needs(values=APART, ray_nodes=True)
-    apart = 6000  # chunks that are small enough do not pass through a store
+    apart = None
     tears = False
     costs = "episodes whose chunk found no room are counted with those under way"
 

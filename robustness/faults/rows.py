@@ -3,6 +3,7 @@
 import contextlib
 import random
 import shutil
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from robustness.faults.training import Training, TrainingEnded
 
 _WARM_UP = 150  # steps before the first fault: learning has begun
 
+_ENDLESS, _UNKNOWN_APART = 1_000_000, 100
 _EPISODES_OVER = 600  # steps after which some episode has ended
 _KILLED = "trainer killed (SIGKILL), --resume"
 
@@ -37,15 +39,19 @@ def of_fault(fault: Fault, times: int, folder: Path, seed: int) -> Row:
     """One training that meets `fault` `times` times and then has to reach its last step."""
     rng, recoveries, workdir = random.Random(seed), [], folder / "run"
     injected, trouble = 0, ""
-    total = _WARM_UP + (times + 1) * fault.apart
+    total = _ENDLESS if fault.apart is None else _WARM_UP + (times + 1) * fault.apart
     try:
         with Stage(fault.needs, workdir, total_steps=total, seed=seed) as stage:
             try:
                 for i in range(times):
-                    stage.training.reach(_WARM_UP + i * fault.apart + rng.randrange(fault.apart // 2))
+                    if fault.apart is None:
+                        stage.training.reach(max(_WARM_UP, stage.training.step) + rng.randrange(_UNKNOWN_APART))
+                    else:
+                        stage.training.reach(_WARM_UP + i * fault.apart + rng.randrange(fault.apart // 2))
                     injected += 1
                     recoveries.append(strike(stage, fault, rng))
-                if code := stage.training.finish():
+                code, wanted = _ended(stage.training, told_to=fault.apart is None)
+                if code != wanted:
                     trouble = f"ended with {code}: {stage.training.last_words()}"
             except TrainingEnded as error:
                 trouble = str(error)
@@ -54,7 +60,7 @@ def of_fault(fault: Fault, times: int, folder: Path, seed: int) -> Row:
         return {"fault": fault.name, "injected": 0, "survived": f"skipped: {why}"}
     if not trouble:
         found = books(workdir, torn)
-        if found.missing or not found.finite or found.steps != total:
+        if found.missing or not found.finite or (fault.apart is not None and found.steps != total):
             trouble = f"the books do not balance: {found}"
         elif not list((workdir / "tensorboard").glob("events.*")):
             trouble = "TensorBoard has no file"
@@ -62,6 +68,15 @@ def of_fault(fault: Fault, times: int, folder: Path, seed: int) -> Row:
     if trouble:
         return _row(fault.name, injected, survived, trouble, recoveries)
     return _row(fault.name, injected, survived, _lost(found, fault.costs), recoveries)
+
+
+def _ended(training: Training, told_to: bool) -> tuple[int, int]:
+    """The exit code of a training at its end, which it may have to be told to come to; and what it should be."""
+    if not told_to:
+        return training.finish(), 0
+    training.reach(max(training.step, _EPISODES_OVER))  # so that there is a whole episode to save
+    training.process.send_signal(signal.SIGINT)
+    return training.finish(), 128 + signal.SIGINT
 
 
 def of_nan(learning_rates: Sequence[str], folder: Path, seed: int) -> Row:

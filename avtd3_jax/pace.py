@@ -69,10 +69,12 @@ class Pace:
 
         They are None where nothing is known.
         """
-        rate = self.rate
-        if rate is None:
-            return None, False
-        work_s = (self._total - count) / rate
+        work_s = 0.0
+        if count < self._total:
+            rate = self.rate
+            if rate is None:
+                return None, False
+            work_s = (self._total - count) / rate
         to_come = 0
         if self._every:
             to_come = math.ceil((self._total - (self._interrupted_at or 0)) / self._every)

@@ -57,6 +57,15 @@ def test_a_run_without_evaluations_is_known_when_it_learns():
     assert pace.left_s(20) == (80.0, True)
 
 
+@pytest.mark.parametrize("every", [0, 1])
+def test_when_all_is_done_nothing_is_left(every):
+    """One item, as an evaluation of one episode has it, tells no rate."""
+    pace = Pace(Clock(), 1, interrupted_every=every)
+    with pace.interruption(1):
+        pass
+    assert pace.left_s(1) == (0.0, True)
+
+
 def test_a_resumed_run_counts_only_what_is_to_come():
     *told, (_, end, _) = training(began_at=5_000)
     _, now, (left_s, is_all) = told[-50]

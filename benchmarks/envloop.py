@@ -3,8 +3,9 @@
 python -m benchmarks.envloop [--cores 1] [--steps 1000] [--repetitions 3] [--rows PART ...] [--against DIR]
     [--json FILE]
 
-Each row is a process of its own, with its server and its Traffic Manager. "floor steps/s" is what one core would reach
-with a server that costs nothing: the client and its Traffic Manager are CARLA's own library, whatever the server.
+Each row is a process of its own, with its server and its Traffic Manager. A step is a tick of 0.05 s. "floor steps/s" is
+what one core would reach with a server that costs nothing. Of a bare client's row that is the stock client and its
+Traffic Manager alone: CARLA's own library, whatever the server. CarlaEnv's rows have its own share too.
 --against DIR lets the packages of another checkout, for example `git worktree add DIR COMMIT`, take turns with ours,
 every other time in the reverse order: "x COMMIT's" is our steps/s over theirs, in the same turn.
 """
@@ -30,6 +31,7 @@ from reporting.machine import ROOT, commit, machine
 from reporting.publish import Spread, chosen, parser, publish
 
 _CAMERAS: tuple[tuple[int, int] | None, ...] = (None, (256, 144), (800, 600))
+_BARE_TRAFFIC = (20, 100)
 _CROWDS = (("0", 0), ("1", 0), ("2", 0), ("0", 50), ("2", 250))  # scenario, walkers
 
 
@@ -64,6 +66,8 @@ def everything() -> dict[str, dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for size in _CAMERAS:
         rows[f"bare client, {'no camera' if size is None else f'{size[0]}x{size[1]} camera'}"] = {"camera": size}
+    for vehicles in _BARE_TRAFFIC:
+        rows[f"bare client, {vehicles} NPC vehicles"] = {"camera": None, "vehicles": vehicles}
     for scenario, walkers in _CROWDS:
         crowd = f"{DENSITIES[scenario].vehicles} NPC vehicles{f' and {walkers} walkers' if walkers else ''}"
         rows[f"CarlaEnv, {crowd}"] = {"scenario": scenario, "walkers": walkers}

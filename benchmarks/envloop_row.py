@@ -19,9 +19,11 @@ from avtd3_jax.settings.config_file import load
 from benchmarks.common import OF_RECORD
 from envloop.baselines.route_follower import RouteFollower
 from envloop.client.simulator import Simulator
+from envloop.client.traffic import Traffic
 from envloop.config import SimulatorConfig
 from envloop.env import CarlaEnv
 
+CLEARANCE_M = 10.0  # around the car
 READY = "ready"  # as in `benchmarks.turns`, which the commits before may lack
 
 
@@ -33,7 +35,7 @@ def main() -> None:
         if "scenario" in wanted:
             driven = stack.enter_context(closing(_Environment(wanted["scenario"], wanted["walkers"])))
         else:
-            driven = _Client(stack, wanted["camera"])
+            driven = _Client(stack, wanted["camera"], wanted.get("vehicles", 0))
         driven.drive(wanted["steps"])  # what does not count
         turns = []
         for _ in range(wanted["repetitions"]):
@@ -82,11 +84,18 @@ def _used(process: psutil.Process) -> float:
 
 
 class _Client(_Driven):
-    """The stock client alone: control, tick, wait for the picture of that tick."""
+    """The stock client alone: control, tick, wait for the picture of that tick.
 
-    def __init__(self, stack: ExitStack, camera: tuple[int, int] | None) -> None:
+    With vehicles a stock Traffic Manager drives them, and makes the ticks, as in CarlaEnv.
+    """
+
+    def __init__(self, stack: ExitStack, camera: tuple[int, int] | None, vehicles: int) -> None:
         self.simulator = stack.enter_context(Simulator(SimulatorConfig()))
         self._car, self._pictures = stack.enter_context(_spawned(self.simulator.world, camera))
+        if vehicles:
+            place = self.simulator.map.get_spawn_points()[0].location
+            traffic = stack.enter_context(closing(Traffic(self.simulator)))
+            traffic.spawn(vehicles, 0, (place.x, place.y), CLEARANCE_M, 0.0, vehicles)
 
     def drive(self, steps: int) -> float:
         began = time.perf_counter()

@@ -3,8 +3,8 @@
 python -m benchmarks.envloop [--cores 1] [--steps 1000] [--repetitions 3] [--rows PART ...] [--against DIR]
     [--json FILE]
 
-Each row is a process of its own, with its server and its Traffic Manager. A step is a tick of 0.05 s. "floor steps/s" is
-what one core would reach with a server that costs nothing. Of a bare client's row that is the stock client and its
+Each row is a process of its own, with its server and its Traffic Manager. A step is a tick of 0.05 s. "floor steps/s"
+is what one core would reach with a server that costs nothing. Of a bare client's row that is the stock client and its
 Traffic Manager alone: CARLA's own library, whatever the server. CarlaEnv's rows have its own share too.
 --against DIR lets the packages of another checkout, for example `git worktree add DIR COMMIT`, take turns with ours,
 every other time in the reverse order: "x COMMIT's" is our steps/s over theirs, in the same turn.

@@ -16,6 +16,7 @@ from typing import Literal
 Verdict = Literal["passed", "failed", "skipped"]
 
 _GRACE_S = 20.0  # between Ctrl-C and the end of a script that tidies up behind itself
+_PRESSES = 4  # of Ctrl-C in that time
 _MISSING = re.compile(r"No module named '?([\w.]+)'?|cannot import (pygame|numpy|PIL|matplotlib)\b")
 _NEWER = re.compile(r"module 'carla' has no attribute '(\w+)'")
 # An exception's last line: its type, perhaps within modules, and what it says.
@@ -50,8 +51,7 @@ def run(command: Sequence[str], folder: Path, environment: dict[str, str], limit
         try:
             stopped = not _ended(process, limit_s)
             if stopped:
-                os.killpg(process.pid, signal.SIGINT)
-                _ended(process, _GRACE_S)
+                _press_ctrl_c(process)
         finally:
             _kill_group(process)
         seconds = time.monotonic() - began
@@ -71,6 +71,14 @@ def _ctrl_c_is_heard() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _press_ctrl_c(process: subprocess.Popen[bytes]) -> None:
+    """As often as it takes: a script's bare `except` may swallow one."""
+    for _ in range(_PRESSES):
+        os.killpg(process.pid, signal.SIGINT)
+        if _ended(process, _GRACE_S / _PRESSES):
+            return
 
 
 def _ended(process: subprocess.Popen[bytes], within_s: float) -> bool:

@@ -54,6 +54,12 @@ def test_what_runs_until_it_is_stopped_has_passed_if_it_is_made_for_that(tmp_pat
     assert "not done after 1 s" in ran(RUNS_ON, tmp_path, limit_s=1.0, endless=False).reason
 
 
+def test_ctrl_c_is_pressed_again_where_a_script_has_swallowed_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(child, "_GRACE_S", 8.0)
+    swallows = f"import time\ntry:\n  while True: time.sleep(0.05)\nexcept: pass\n{RUNS_ON}"
+    assert ran(swallows, tmp_path, limit_s=3.0, endless=True).verdict == "passed"
+
+
 def test_an_inherited_deafness_to_ctrl_c_ends_at_the_child(tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

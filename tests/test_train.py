@@ -18,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.checkpoints.orbax_items import read_item
+from envloop.free_ports import free_ports
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -256,11 +257,13 @@ def test_a_finished_run_resumes_and_is_not_overwritten(trained):
         ({"overlap": True, "updates_per_dispatch": 2}, {"replay__device_resident": True, "replay__gather_threads": 2}),
     ],
 )
-def test_one_seed_is_one_run_and_evaluations_do_not_disturb_it(tmp_path, values, of_the_second):
+def test_one_seed_is_one_run_and_neither_evaluations_nor_a_live_page_disturb_it(tmp_path, values, of_the_second):
     runs = [tmp_path / name for name in ("a", "b")]
-    for workdir, more in zip(runs, ({"eval_every": 0}, {"eval_every": 70, **of_the_second}), strict=True):
+    watched = {"eval_every": 70, "monitor__port": free_ports(), "monitor__pictures_per_s": 10.0}
+    for workdir, more in zip(runs, ({"eval_every": 0}, {**watched, **of_the_second}), strict=True):
         done = run(command(workdir, seed=3, **values, **more))
         assert done.returncode == 0, done.stderr
+    assert "monitor    http://127.0.0.1:" in done.stdout
     told = next(line for line in done.stdout.splitlines() if line.startswith("replay"))
     assert ("on the device" in told) == bool(of_the_second)
     assert len(list((runs[1] / "evaluations").iterdir())) >= 3

@@ -34,7 +34,7 @@ MEASUREMENTS = {
     ),
     "replay": Measurement("--capacity 1000000", "--filled 2000 --capacity 4000", 2),
     "checkpoint": Measurement("", "--capacity 4000 --repetitions 2", 5),
-    "envloop": Measurement("--repetitions 5", "--steps 50 --repetitions 1 --rows 'no camera' '20 NPC vehicles'", 3),
+    "envloop": Measurement("--steps 500", "--steps 50 --repetitions 1 --rows 'no camera' '20 NPC vehicles'", 3),
     "first_update": Measurement("", "--repetitions 1 --batch 8", 1),
     "train": Measurement("", "--scenarios empty --batches 8 --envs 1 --seconds 0.5 --repetitions 1", 17),
     "scaling": Measurement("", "--quick", 5),

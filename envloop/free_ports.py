@@ -1,13 +1,12 @@
 """Free TCP ports for servers."""
 
 import contextlib
-import random
+import secrets
 import socket
 from pathlib import Path
 
 _LOWEST = 10_000
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_chance = random.SystemRandom()
 
 
 def free_ports(count: int = 1) -> int:
@@ -18,7 +17,7 @@ def free_ports(count: int = 1) -> int:
     """
     end = _first_ephemeral() - count
     while True:
-        first = _chance.randint(_LOWEST, end)
+        first = _LOWEST + secrets.randbelow(end - _LOWEST)
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + count):
                 stack.enter_context(socket.socket()).bind(("", port))

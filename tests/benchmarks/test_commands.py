@@ -70,9 +70,13 @@ def test_moments_until_the_first_update_come_in_their_order(tmp_path):
     rows = rows_of(tmp_path, "benchmarks.first_update", "--repetitions", "1", "--batch", "8")
     assert [row.pop("start") for row in rows] == ["first, nothing compiled", "second"]
     for row in rows:
-        moments = [row[f"{name} s"]["median"] for name in ("imported", "first step", "first update due")]
+        moments = [
+            row[f"{name} s"]["median"]
+            for name in ("settings imported", "jax imported", "first step", "first update due")
+        ]
         moments.append(row["first update done s"]["median"])
-        assert 0 < moments[0] < moments[1] < moments[2] < moments[3]
+        assert moments[0] > 0
+        assert moments == sorted(moments)
 
 
 @pytest.mark.timeout(300)

@@ -24,5 +24,5 @@ def test_a_row_with_a_taken_port_is_passed_over(monkeypatch: pytest.MonkeyPatch)
         taken.bind(("127.0.0.1", free + 1))
         taken.listen()
         drawn = iter([free, free + 1, free + 2])
-        monkeypatch.setattr(module._chance, "randint", lambda low, high: next(drawn))
+        monkeypatch.setattr(module.secrets, "randbelow", lambda end: next(drawn) - module._LOWEST)
         assert free_ports(2) == free + 2

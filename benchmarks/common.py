@@ -1,11 +1,10 @@
 """Repeated timing."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from reporting.publish import Spread
 
@@ -27,5 +26,10 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def since_start() -> float:
-    """Seconds since this process began."""
-    return time.time() - psutil.Process().create_time()
+    """Seconds since this process began, to a hundredth.
+
+    By the clock that the kernel counts starts with (proc(5)). psutil adds that count to the time of boot, which is
+    known in whole seconds, and so is up to a second off.
+    """
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -22,15 +22,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from benchmarks.common import OF_RECORD
+from benchmarks.common import OF_RECORD, since_start
 from reporting.machine import machine
 from reporting.publish import Spread, parser, publish
 
@@ -72,11 +69,10 @@ def marks(batch: int, cache: Path) -> dict[str, float]:
 
 def train_and_mark(batch: int) -> None:
     """A run of the training command that ends with its first update; prints its moments."""
-    born = psutil.Process().create_time()
     found: dict[str, float] = {}
 
     def mark(name: str) -> None:
-        found.setdefault(f"{name} s", time.time() - born)
+        found.setdefault(f"{name} s", since_start())
 
     def marked(home: Any, function: str, name: str) -> None:
         """Lets `home.function` mark when it has returned for the first time."""

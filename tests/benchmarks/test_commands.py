@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ def test_the_live_pages_cost_is_measured_in_pairs(tmp_path):
     assert row["x without"]["median"] == pytest.approx(sorted(ratios)[1], rel=0.05)
     assert 0.3 < row["x without"]["median"] < 3.0
     assert "step/s" not in done.stderr, "a bar to a number that nobody has counted"
+
+
+def test_the_age_of_a_process_is_counted_from_its_start():
+    """What the starter sees of the whole is a little more than what the process says when it ends."""
+    script = "import time; time.sleep(0.5); from benchmarks.common import since_start; print(since_start())"
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    whole = time.perf_counter() - began
+    assert 0.5 < float(done.stdout) < whole + 0.02, "one hundredth is what the kernel counts in"
 
 
 @pytest.mark.timeout(600)

@@ -135,9 +135,25 @@ _NAVIGATION = {
     "env.route": "random",
 }
 
-# Evaluations on the way do not change what is learned.
-_DRIVE = {"eval_every": 30_000, "eval_episodes": 10}
 _SUITES = ("town01-nav", "grid-nav", "rings-nav")
+
+
+def _of_the_driver(
+    name: str, question: str, variants: tuple[Variant, ...], tasks: tuple[Task, ...], figures: tuple[Figure, ...]
+) -> Experiment:
+    """Trainings of configs/town01_drive.py; evaluations on the way do not change what is learned."""
+    return Experiment(
+        name=name,
+        question=question,
+        variants=variants,
+        tasks=tasks,
+        seeds=(0, 1, 2),
+        changes={"eval_every": 30_000, "eval_episodes": 10},
+        config="town01_drive",
+        figures=figures,
+        every_metric=True,
+    )
+
 
 EXPERIMENTS = (
     Experiment(
@@ -192,19 +208,16 @@ EXPERIMENTS = (
         changes={**_BEFORE_3_STEPS, **_TRAFFIC},
         every_metric=True,
     ),
-    Experiment(
+    _of_the_driver(
         name="drive",
         question="Trained in mixed traffic and weather, does one policy drive any route by the rules, empty or "
         "crowded, in its town and in others? Beside a driver that the simulator tells everything, and one that is told "
         "the gap alone",
         variants=(_TD3, _EXPERT, _PID),
         tasks=tuple(_suite(name, density) for name in _SUITES for density in MIXED_SCENARIOS),
-        seeds=(0, 1, 2),
-        changes=_DRIVE,
-        config="town01_drive",
-        every_metric=True,
+        figures=("curves", "success", "tracks"),
     ),
-    Experiment(
+    _of_the_driver(
         name="drive-comparison",
         question="The same against DDPG with the same everything, and against who sees no others",
         variants=(_TD3, _DDPG, *_UNTRAINED_IN_TRAFFIC),
@@ -212,13 +225,9 @@ EXPERIMENTS = (
             *(_suite("town01-nav", density) for density in MIXED_SCENARIOS),
             *(_route_0(density) for density in ("0", "1", "2")),
         ),
-        seeds=(0, 1, 2),
-        changes=_DRIVE,
-        config="town01_drive",
         figures=("curves", "success"),
-        every_metric=True,
     ),
-    Experiment(
+    _of_the_driver(
         name="drive-camera",
         question="What is the camera worth? The same trained without it, and given a grey picture or weathers that it "
         "was not trained in",
@@ -228,11 +237,7 @@ EXPERIMENTS = (
             _suite("town01-nav", "regular", "env.picture=blank"),
             _suite("town01-nav", "regular", "env.weather=WetSunset,SoftRainSunset"),
         ),
-        seeds=(0, 1, 2),
-        changes=_DRIVE,
-        config="town01_drive",
         figures=("curves", "success"),
-        every_metric=True,
     ),
     Experiment(
         name="ablations",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from avtd3_jax.errors import NonFiniteError
@@ -155,7 +156,7 @@ class ActingApart:
         if self._newest is not None and self._newest.version == update:
             return self._newest
         values = self._parameters()
-        if not all(np.isfinite(leaf).all() for leaf in _leaves(values)):
+        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(values)):
             raise NonFiniteError(RAN_AWAY.format("parameters are"))
         reference = self._publish(values)
         if reference is not None:
@@ -170,7 +171,3 @@ class ActingApart:
 
     def _note(self, name: str, value: float) -> None:
         self._seen.setdefault(name, []).append(value)
-
-
-def _leaves(tree: Any) -> list[np.ndarray]:
-    return [leaf for value in tree.values() for leaf in _leaves(value)] if isinstance(tree, Mapping) else [tree]

@@ -416,7 +416,7 @@ class CarlaEnv(gym.Env):
         if self._observes("vector"):
             route_task, config = self.route_task, self.config.vector
             observation["vector"] = vector_observation(
-                episode.ego, episode.projection, route_task.route, config, self._action
+                episode.ego, episode.projection, route_task.route, config, self._action, route_task.turns
             )
         if self.config.privileged:
             scene, s = self.road_scene(), episode.projection.s

@@ -229,9 +229,13 @@ EXPERIMENTS = (
     ),
     _of_the_driver(
         name="drive-camera",
-        question="What is the camera worth? The same trained without it, and given a grey picture or weathers that it "
-        "was not trained in",
-        variants=(_TD3, Variant("vector", {"env.observation": "vector", "agent.random_shift": 0})),
+        question="What is the camera worth? The same trained without it, with no more than the picture and a "
+        "navigator's command, and given a grey picture or weathers that it was not trained in",
+        variants=(
+            _TD3,
+            Variant("vector", {"env.observation": "vector", "agent.random_shift": 0}),
+            Variant("command", {"env.vector.guidance": "command"}),
+        ),
         tasks=(
             _suite("town01-nav", "regular"),
             _suite("town01-nav", "regular", "env.picture=blank"),

@@ -4,6 +4,7 @@ import math
 
 import carla
 import numpy as np
+from numpy.typing import NDArray
 
 from envloop.client.planning.errors import NoWayOfThatLength, PlannerError
 from envloop.client.planning.planner import Plan, Planner
@@ -11,6 +12,7 @@ from envloop.config import SHORTEST_ROUTE_M, EnvConfig
 from envloop.errors import TaskError
 from envloop.seeding import EpisodeStream, generator
 from envloop.suites import SHARED_MAX, load_suite, suite_names
+from envloop.task.commands import turns
 from envloop.task.episode import RouteTask
 from envloop.task.lane_invasion import RouteLane
 from envloop.task.route import FloatArray, Route, SpeedProfile
@@ -86,6 +88,7 @@ class RouteSelector:
             profile=SpeedProfile(route, config.speed),
             limit_s=time_limit_s(route.length, config.termination, of_record=of_record),
             lane=_lane(plan, route),
+            turns=turns(route, plan.in_junction[_nearest(plan, route)]),
         )
 
 
@@ -105,8 +108,13 @@ def _text(place: FloatArray) -> str:
 
 def _lane(plan: Plan, route: Route) -> RouteLane:
     """What the lane is like at each of the route's points; junctions and changes of lane have no markings."""
-    steps = np.hypot(*np.diff(plan.points[:, :2], axis=0).T)
-    nearest = np.searchsorted(np.concatenate([[0.0], np.cumsum(steps)]), route.arc_length - 0.5 * steps.mean())
-    nearest = np.minimum(nearest, len(plan.points) - 1)
+    nearest = _nearest(plan, route)
     marked = ~(plan.in_junction | plan.in_change)
     return RouteLane(tuple((plan.lane_width_m[nearest] / 2.0).tolist()), tuple(marked[nearest].tolist()))
+
+
+def _nearest(plan: Plan, route: Route) -> NDArray[np.int64]:
+    """[M] for each of the route's points, the plan's point beside it."""
+    steps = np.hypot(*np.diff(plan.points[:, :2], axis=0).T)
+    nearest = np.searchsorted(np.concatenate([[0.0], np.cumsum(steps)]), route.arc_length - 0.5 * steps.mean())
+    return np.minimum(nearest, len(plan.points) - 1)

@@ -5,6 +5,7 @@ from typing import Any
 
 from envloop.config import EnvConfig, StartNoise
 from envloop.seeding import EpisodeStream, generator
+from envloop.task.commands import Turn
 from envloop.task.lane_invasion import BoundingBox, RouteLane, over_marking
 from envloop.task.metrics import EpisodeMetrics, Event, TickFacts, jerk
 from envloop.task.observation import EgoState, heading_error_deg
@@ -40,6 +41,7 @@ class RouteTask:
     profile: SpeedProfile
     limit_s: float
     lane: RouteLane
+    turns: tuple[Turn, ...] = ()
 
     def is_off_lane(self, projection: Projection) -> bool:
         """Whether the car's centre is outside the route's lane."""

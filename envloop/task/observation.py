@@ -1,6 +1,7 @@
 """What the policy sees: four grey 84x84 frames and a vector of plain numbers."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envloop.errors import TaskError
+from envloop.task.commands import COMMANDS, Turn, command_at, one_hot
 from envloop.task.route import Projection, Route, wrap_degrees
 
 FRAME_SIZE = 84
@@ -63,6 +65,8 @@ class VectorConfig:
       speed_scale: speed, m/s, that is shown as 1.
       lateral_scale: distance from the route, m, that is shown as 1.
       point_scale: distance of a point, m, that is shown as 1.
+      guidance: "points" of the route ahead, or the "command" of a navigator (`task.commands`), as NoCrash has it: the
+        vector is then the speed and a one-hot of `COMMANDS`, and where the lane and the route are is for the camera.
       actuators: append the last action (steer, accel) and the measured acceleration along and across the car, each
         / `ACCEL_SCALE`: pedals and wheel follow an action late, and what they do now is not in the rest.
     """
@@ -72,6 +76,7 @@ class VectorConfig:
     speed_scale: float = 10.0
     lateral_scale: float = 1.5
     point_scale: float = 25.0
+    guidance: str = field(default="points", metadata={"before": "points"})
     actuators: bool = field(default=False, metadata={"before": False})
 
     def __post_init__(self) -> None:
@@ -80,11 +85,17 @@ class VectorConfig:
         for name in ("spacing_m", "speed_scale", "lateral_scale", "point_scale"):
             if not getattr(self, name) > 0.0:
                 raise TaskError(f"vector.{name} is {getattr(self, name):g}; it must be positive.")
+        if self.guidance not in ("points", "command"):
+            raise TaskError(f"vector.guidance is {self.guidance!r}; choose 'points' or 'command'.")
 
     @property
     def size(self) -> int:
-        """Length of the vector: 23 for 10 points, 53 for 25, and 4 more with the actuators."""
-        return 3 + 2 * self.points + (4 if self.actuators else 0)
+        """Length of the vector: 23 for 10 points, 53 for 25, 5 for the command, and 4 more with the actuators."""
+        return self._guided + (4 if self.actuators else 0)
+
+    @property
+    def _guided(self) -> int:
+        return 3 + 2 * self.points if self.guidance == "points" else 1 + len(COMMANDS)
 
 
 def heading_error_deg(ego: EgoState, projection: Projection) -> float:
@@ -98,28 +109,39 @@ def vector_observation(
     route: Route,
     config: VectorConfig,
     action: tuple[float, float] = (0.0, 0.0),
+    turns: Sequence[Turn] = (),
 ) -> NDArray[np.float32]:
-    """[config.size] float32: speed, signed lateral deviation, heading error / pi, then the points ahead in the ego
-    frame; with the config's actuators also the last action and the acceleration along and across the car.
+    """[config.size] float32: the speed and where the route leads, all divided by the config's scales.
 
-    Points are (x forward, y right) pairs in m, nearest first. All are divided by the config's scales.
+    With guidance by points: speed, signed lateral deviation, heading error / pi, then the points ahead in the ego
+    frame, (x forward, y right) pairs, nearest first. By command: speed, then the one-hot of the next of `turns`. With
+    the config's actuators also the last action and the acceleration along and across the car.
     """
     vector = np.empty(config.size, dtype=np.float32)
     vector[0] = ego.speed_mps / config.speed_scale
-    vector[1] = projection.lateral / config.lateral_scale
-    vector[2] = heading_error_deg(ego, projection) / 180.0
-    yaw_rad = math.radians(ego.yaw_deg)
-    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
-    ahead = route.points_ahead(projection.s, config.points, config.spacing_m)  # [points, 2]
-    dx, dy = ahead[:, 0] - ego.x, ahead[:, 1] - ego.y
-    end = 3 + 2 * config.points
-    vector[3:end:2] = (dx * cos + dy * sin) / config.point_scale
-    vector[4:end:2] = (dy * cos - dx * sin) / config.point_scale
+    end = len(vector) - (4 if config.actuators else 0)
+    if config.guidance == "command":
+        vector[1:end] = one_hot(command_at(turns, projection.s))
+    else:
+        vector[1] = projection.lateral / config.lateral_scale
+        vector[2] = heading_error_deg(ego, projection) / 180.0
+        vector[3:end:2], vector[4:end:2] = _points_ahead(ego, projection, route, config)
     if config.actuators:
         felt = ego.forward_accel / ACCEL_SCALE, ego.lateral_accel / ACCEL_SCALE
         # A launched car's first acceleration is the launch's, and an impact's has no bound.
         vector[end:] = (*action, *(min(max(part, -1.0), 1.0) for part in felt))
     return vector
+
+
+def _points_ahead(
+    ego: EgoState, projection: Projection, route: Route, config: VectorConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """[points] x forward, [points] y right, / point_scale."""
+    yaw_rad = math.radians(ego.yaw_deg)
+    cos, sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    ahead = route.points_ahead(projection.s, config.points, config.spacing_m)  # [points, 2]
+    dx, dy = ahead[:, 0] - ego.x, ahead[:, 1] - ego.y
+    return (dx * cos + dy * sin) / config.point_scale, (dy * cos - dx * sin) / config.point_scale
 
 
 def grey_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:

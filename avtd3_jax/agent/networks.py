@@ -1,14 +1,15 @@
 """Encoder, actor and critics as Flax modules: float32 parameters, compute in float32 or bfloat16."""
 
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from avtd3_jax.cpu import dense
+from avtd3_jax.cpu import dense, mlp
+from avtd3_jax.cpu.conv import Dtype
 from avtd3_jax.encoders.initializers import kaiming_normal
 from avtd3_jax.encoders.registry import image_encoder
 from avtd3_jax.errors import InputError
@@ -109,6 +110,19 @@ class MLP(nn.Module):
         return nn.Dense(self.outputs, kernel_init=output_init, dtype=self.dtype)(x).astype(jnp.float32)
 
 
+def _own_layers(module: nn.Module, x: jax.Array, hidden: tuple[int, ...], outputs: int, dtype: Any) -> Any:
+    """(kernel, bias) of every layer of `module`'s "mlp", where `avtd3_jax.cpu.mlp` has kernels for it; else None."""
+    if module.is_initializing() or not mlp.supports(x.shape[0], hidden, outputs, dtype):
+        return None
+    params = module.variables["params"]["mlp"]
+    layers = [params[f"Dense_{number}"] for number in range(len(hidden) + 1)]
+    return tuple((layer["kernel"], layer["bias"]) for layer in layers)
+
+
+def _name(dtype: Any) -> Dtype:
+    return cast(Dtype, jnp.dtype(dtype).name)
+
+
 class Actor(nn.Module):
     """Deterministic policy: tanh of an MLP."""
 
@@ -123,6 +137,10 @@ class Actor(nn.Module):
     @nn.compact
     def logits(self, features: jax.Array) -> jax.Array:
         """[B, F] -> [B, A] float32, the action before its tanh."""
+        layers = _own_layers(self, features, self.hidden, self.action_size, self.dtype)
+        if layers is not None:
+            one = jax.tree.map(lambda leaf: leaf[None], layers)
+            return mlp.mlp(features.astype(self.dtype), one, _name(self.dtype))[0]
         return MLP(self.action_size, self.hidden, self.dtype, name="mlp")(features)
 
 
@@ -141,6 +159,11 @@ class CriticEnsemble(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array, action: jax.Array, privileged: jax.Array | None = None) -> jax.Array:
         """[B, F], [B, A] and [B, K] (or None) -> [num_critics, B] float32."""
+        parts = [features, action] if privileged is None else [features, action, privileged]
+        x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
+        layers = None if self.layer_norm else _own_layers(self, x, self.hidden, 1, self.dtype)
+        if layers is not None:
+            return mlp.mlp(x, layers, _name(self.dtype))[..., 0]
         ensemble = nn.vmap(
             MLP,
             variable_axes={"params": 0},
@@ -149,6 +172,4 @@ class CriticEnsemble(nn.Module):
             out_axes=0,
             axis_size=self.num_critics,
         )
-        parts = [features, action] if privileged is None else [features, action, privileged]
-        x = jnp.concatenate([part.astype(self.dtype) for part in parts], axis=-1)
         return ensemble(1, self.hidden, self.dtype, self.layer_norm, name="mlp")(x)[..., 0]

@@ -8,11 +8,11 @@ import pytest
 from learner_cases import BOTH, VECTOR, filled_replay, make_learner, random_batch
 
 from avtd3_jax.agent.fused_updates import FusedUpdates
-from avtd3_jax.cpu import fused_adam
+from avtd3_jax.cpu import fused_adam, mlp
 from avtd3_jax.cpu.conv import conv_stack
 from avtd3_jax.replay.device_replay import DeviceReplay
 
-OWN = re.compile(r"@(avtd3_(?:conv|adam)\w+)")
+OWN = re.compile(r"@(avtd3_(?:conv|adam|mlp)\w+)")
 
 
 def calls(traced, platform):
@@ -24,19 +24,24 @@ def kinds(found):
     return {name.split("_")[1] for name in found}
 
 
+def host_batch(obs_spec=BOTH, seed=0):
+    """Large enough for the kernels of dense layers."""
+    return random_batch(obs_spec, mlp.operation.FEWEST, seed)
+
+
 def device_batch():
     """Sampled from a replay whose frames lie on the device."""
-    return DeviceReplay(filled_replay()).sample(8)
+    return DeviceReplay(filled_replay()).sample(mlp.operation.FEWEST)
 
 
-@pytest.mark.parametrize("batch", [random_batch, device_batch], ids=["host", "device-resident"])
+@pytest.mark.parametrize("batch", [host_batch, device_batch], ids=["host", "device-resident"])
 @pytest.mark.parametrize("update_actor", [False, True])
 def test_an_update_lowered_for_cuda_holds_no_cpu_kernel(update_actor, batch):
     learner = make_learner()
     update = jax.jit(learner.traced_update, static_argnames="update_actor", donate_argnums=0)
     traced = update.trace(learner.init(0), batch(), update_actor=update_actor)
     assert calls(traced, "cuda") == []
-    assert kinds(calls(traced, "cpu")) == {"conv", "adam"}
+    assert kinds(calls(traced, "cpu")) == {"conv", "mlp", "adam"}
 
 
 def test_several_updates_at_once_lowered_for_cuda_hold_no_cpu_kernel_and_scan():
@@ -70,10 +75,11 @@ def test_a_cpu_program_holds_no_trace_of_the_choice(update_actor):
 
 
 def reference_update(monkeypatch, obs_spec):
-    """State and metrics after four updates by optax and XLA's convolutions."""
+    """State and metrics after four updates by optax and XLA."""
     with monkeypatch.context() as patch:
         patch.setattr(fused_adam, "supports", lambda _: False)
         patch.setattr("avtd3_jax.encoders.conv_stack.conv.supports", lambda *_: False)
+        patch.setattr("avtd3_jax.agent.networks.mlp.supports", lambda *_: False)
         return four_updates(obs_spec)
 
 
@@ -82,7 +88,7 @@ def four_updates(obs_spec):
     state = learner.init(0)
     metrics = []
     for number in range(4):
-        state, packed = learner.step(state, random_batch(obs_spec, seed=number), number)
+        state, packed = learner.step(state, host_batch(obs_spec, seed=number), number)
         metrics.append(np.asarray(packed))
     return state, np.concatenate(metrics)
 

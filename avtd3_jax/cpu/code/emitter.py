@@ -164,6 +164,43 @@ class Emitter:
         bits = builder.add(bits, builder.add(odd, self.bits(0x7FFF)))
         return builder.trunc(builder.lshr(bits, self.bits(16)), short)
 
+    def paired(self, first: ir.Value, second: ir.Value) -> ir.Value:
+        """Words of two vectors of i16."""
+        words, builder = ir.VectorType(I32, self.registers.lanes), self.builder
+        return builder.or_(builder.zext(first, words), builder.shl(builder.zext(second, words), self.bits(16)))
+
+    def neighbours(self, pointer: ir.Value) -> ir.Value:
+        """Two vectors of floats, rounded, as one of words: neighbours are pairs."""
+        lanes = self.registers.lanes
+        low, high = (self.rounded(self.load(self.at(pointer, half * lanes))) for half in range(2))
+        mask = ir.Constant(ir.VectorType(I32, 2 * lanes), list(range(2 * lanes)))
+        return self.builder.bitcast(self.builder.shuffle_vector(low, high, mask), ir.VectorType(I32, lanes))
+
+    def transposed(self, rows: list[ir.Value]) -> list[ir.Value]:
+        """As many vectors as they have lanes, transposed: perfect shuffles, log2(lanes) times."""
+        lanes, half = self.registers.lanes, self.registers.lanes // 2
+        low, high = (
+            ir.Constant(ir.VectorType(I32, lanes), [lane // 2 + lanes * (lane % 2) + start for lane in range(lanes)])
+            for start in (0, half)
+        )
+        for _ in range(lanes.bit_length() - 1):
+            rows = [
+                self.builder.shuffle_vector(rows[number], rows[number + half], mask)
+                for number in range(half)
+                for mask in (low, high)
+            ]
+        return rows
+
+    def total(self, value: ir.Value) -> ir.Value:
+        """The sum of a vector's floats: halves are added to each other until one is left."""
+        lanes = self.registers.lanes
+        distance = lanes // 2
+        while distance:
+            mask = ir.Constant(ir.VectorType(I32, lanes), [(lane + distance) % lanes for lane in range(lanes)])
+            value = self.builder.fadd(value, self.builder.shuffle_vector(value, value, mask))
+            distance //= 2
+        return self.builder.extract_element(value, I32(0))
+
     def zero(self) -> ir.Value:
         """A vector of zeros."""
         return ir.Constant(self.vector, [0.0] * self.registers.lanes)

@@ -7,6 +7,7 @@ whichever thread comes first, and always in the same way: results do not depend 
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -84,12 +85,15 @@ def external(module: ir.Module, name: str, result: ir.Type, *arguments: ir.Type)
     return known or ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def define(module: ir.Module, name: str, chunk: ir.Function, chunks: ResultAxis | int) -> None:
+def define(
+    module: ir.Module, name: str, chunk: ir.Function, chunks: ResultAxis | int, barriers: Sequence[int] = ()
+) -> None:
     """XLA_FFI_Error* name(XLA_FFI_CallFrame*): calls `chunk(args, results, number, chunks, batch)` for every chunk.
 
-    The batch is the first axis of the first operand.
+    The batch is the first axis of the first operand. No chunk from a number in `barriers` on begins before all chunks
+    before that number are done.
     """
-    work = _worker(module, name + "_work", chunk)
+    work = _worker(module, name + "_work", chunk, barriers)
     task = _task(module, name + "_task", work)
     function = ir.Function(module, ir.FunctionType(POINTER, [POINTER]), name)
     (frame,) = function.args
@@ -121,18 +125,23 @@ def define(module: ir.Module, name: str, chunk: ir.Function, chunks: ResultAxis 
         builder.store(value, field(builder, state, offset))
     _schedule(builder, module, frame, helpers, task, state)
     builder.call(work, [state])
-    waiting, finished = function.append_basic_block("waiting"), function.append_basic_block("finished")
+    _wait(builder, module, state, count)
+    _release(builder, module, state)
+    builder.ret(POINTER(None))
+
+
+def _wait(builder: ir.IRBuilder, module: ir.Module, state: ir.Value, count: ir.Value) -> None:
+    """Until so many chunks are done: other threads have taken them."""
+    waiting, finished = (builder.function.append_basic_block(block) for block in ("waiting", "finished"))
     builder.branch(waiting)
     builder.position_at_end(waiting)
     done = builder.load_atomic(field(builder, state, DONE), "acquire", 8, typ=I64)
     builder.call(external(module, "sched_yield", I32), [])
     builder.cbranch(builder.icmp_signed("<", done, count), waiting, finished)
     builder.position_at_end(finished)
-    _release(builder, module, state)
-    builder.ret(POINTER(None))
 
 
-def _worker(module: ir.Module, name: str, chunk: ir.Function) -> ir.Function:
+def _worker(module: ir.Module, name: str, chunk: ir.Function, barriers: Sequence[int]) -> ir.Function:
     """void name(state): computes chunks until none is left."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [POINTER]), name)
     (state,) = function.args
@@ -144,6 +153,9 @@ def _worker(module: ir.Module, name: str, chunk: ir.Function) -> ir.Function:
     number = builder.atomic_rmw("add", field(builder, state, NEXT), I64(1), "monotonic")
     builder.cbranch(builder.icmp_signed("<", number, chunks), compute, end)
     builder.position_at_end(compute)
+    for barrier in barriers:
+        with builder.if_then(builder.icmp_signed(">=", number, I64(barrier))):
+            _wait(builder, module, state, I64(barrier))
     operands = [read(builder, state, offset) for offset in (ARGS, RESULTS)]
     builder.call(chunk, [*operands, number, chunks, read(builder, state, BATCH, I64)])
     builder.atomic_rmw("add", field(builder, state, DONE), I64(1), "release")

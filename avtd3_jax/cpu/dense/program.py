@@ -11,7 +11,7 @@ from functools import cache
 from llvmlite import ir
 
 from avtd3_jax.cpu.code import engine, handler
-from avtd3_jax.cpu.code.emitter import I16, I32, Emitter, Registers, registers
+from avtd3_jax.cpu.code.emitter import I16, Emitter, Registers, registers
 from avtd3_jax.cpu.conv.kernels import VECTORS, Tile
 
 Size = tuple[int, int, int]  # batch, inputs, outputs
@@ -98,7 +98,7 @@ class _Products:
                     for row in range(2)
                 )
                 target = emitter.at(panel, (pair, self.columns), half * lanes)
-                emitter.builder.store(self._pairs(emitter, first, second), target, align=4)
+                emitter.builder.store(emitter.paired(first, second), target, align=4)
         y = emitter.at(y, (chunk, self.columns))
         self._multiply(emitter, (x, self.inputs // 2, 1), panel, self.inputs // 2, self.batch, (y, self.outputs))
         return self._end(emitter)
@@ -112,8 +112,7 @@ class _Products:
         with emitter.loop(self.outputs, 2 * lanes) as output:
             for half in range(VECTORS):
                 rows = [
-                    self._neighbours(
-                        emitter,
+                    emitter.neighbours(
                         emitter.at(
                             kernel,
                             (chunk, self.columns * self.outputs),
@@ -123,7 +122,7 @@ class _Products:
                     )
                     for row in range(lanes)
                 ]
-                for number, words in enumerate(self._transposed(emitter, rows)):
+                for number, words in enumerate(emitter.transposed(rows)):
                     # Half as many words as outputs, each `columns` wide.
                     target = emitter.at(panel, (output, self.columns // 2), number * self.columns, half * lanes)
                     emitter.builder.store(words, target, align=4)
@@ -157,7 +156,7 @@ class _Products:
                     for row in range(2)
                 )
                 target = emitter.at(panel, (pair, self.columns), half * lanes)
-                builder.store(self._pairs(emitter, first, second), target, align=4)
+                builder.store(emitter.paired(first, second), target, align=4)
         with emitter.loop(self.outputs // self.columns) as part:
             right = emitter.at(dy, (part, pairs * self.columns))
             target = emitter.at(dkernel, (chunk, self.columns * self.outputs), (part, self.columns))
@@ -202,34 +201,6 @@ class _Products:
                             emitter.builder.store(narrow, emitter.at(target, *place, size=2), align=2)
                         else:
                             emitter.store(value, emitter.at(target, *place))
-
-    def _pairs(self, emitter: Emitter, first: ir.Value, second: ir.Value) -> ir.Value:
-        """Words of two vectors of i16."""
-        words = ir.VectorType(I32, self.registers.lanes)
-        builder = emitter.builder
-        return builder.or_(builder.zext(first, words), builder.shl(builder.zext(second, words), emitter.bits(16)))
-
-    def _neighbours(self, emitter: Emitter, pointer: ir.Value) -> ir.Value:
-        """Two vectors of floats, rounded, as one of words: neighbours are pairs."""
-        lanes = self.registers.lanes
-        low, high = (emitter.rounded(emitter.load(emitter.at(pointer, half * lanes))) for half in range(2))
-        mask = ir.Constant(ir.VectorType(I32, 2 * lanes), list(range(2 * lanes)))
-        return emitter.builder.bitcast(emitter.builder.shuffle_vector(low, high, mask), ir.VectorType(I32, lanes))
-
-    def _transposed(self, emitter: Emitter, rows: list[ir.Value]) -> list[ir.Value]:
-        """As many vectors of words as they have lanes, transposed: perfect shuffles, log2(lanes) times."""
-        lanes, half = self.registers.lanes, self.registers.lanes // 2
-        low, high = (
-            ir.Constant(ir.VectorType(I32, lanes), [lane // 2 + lanes * (lane % 2) + start for lane in range(lanes)])
-            for start in (0, half)
-        )
-        for _ in range(lanes.bit_length() - 1):
-            rows = [
-                emitter.builder.shuffle_vector(rows[number], rows[number + half], mask)
-                for number in range(half)
-                for mask in (low, high)
-            ]
-        return rows
 
     @staticmethod
     def _end(emitter: Emitter) -> ir.Function:

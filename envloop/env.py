@@ -217,8 +217,11 @@ class CarlaEnv(gym.Env):
 
     def road_scene(self) -> RoadScene:
         """What is around the ego and on its route in the last snapshot, as the simulator knows it."""
-        ego = self.episode.ego
-        return self._ensure_scene().lookout.look(ego.x, ego.y)
+        return self._look(self.episode, self.episode.ego)
+
+    def _look(self, episode: Episode, ego: EgoState) -> RoadScene:
+        """The scene around `ego`, with the stop signs at which it has yet to stop."""
+        return replace(self._ensure_scene().lookout.look(ego.x, ego.y), stop_signs=episode.stop_signs)
 
     @property
     def npcs(self) -> list[Npc]:
@@ -357,7 +360,8 @@ class CarlaEnv(gym.Env):
         self._light = ""
         self._ego.collisions(frame)  # what the teleport touched belongs to no episode
         box = BoundingBox(self._ego.half_length_m, self._ego.half_width_m)
-        self._episode = Episode(self.config, self.route_task, box, start, self._ego.state())
+        signs = self._ensure_scene().lookout.stop_signs
+        self._episode = Episode(self.config, self.route_task, box, start, self._ego.state(), signs)
         self._action = (0.0, 0.0)
         return self._observation(self._stack.reset), self._info({})
 
@@ -381,7 +385,7 @@ class CarlaEnv(gym.Env):
         may_wait = ego.speed_mps < _WAITING_MPS
         met: list[Obstacle] = []
         if may_wait or self.config.rules:
-            scene = self._ensure_scene().lookout.look(ego.x, ego.y)
+            scene = self._look(episode, ego)
             met = self._obstacles(ego, episode.projection.s, scene)
         person_m = min((each.gap_m for each in met if each.kind in PEOPLE), default=math.inf)
         return Measurements(

@@ -1,6 +1,8 @@
 """Reads from the client what is around the ego: vehicles, people, and the lights and junctions of a route."""
 
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import carla
@@ -21,6 +23,7 @@ _ZONE_MAX_M = 20.0  # from the middle of a light's zone to its junction
 _STEP_M = 0.5
 _HELD_RANGE_M = 25.0  # vehicles look so far ahead for their own light
 _HELD_BESIDE_M = 1.8
+_INNER, _SAMPLES = 0.8, 5  # of a stop sign's box, in which its lanes are looked for
 
 _STATES: dict[carla.TrafficLightState, LightState] = {
     carla.TrafficLightState.Red: "red",
@@ -61,6 +64,8 @@ class Lookout:
         with carla_calls(self._address):
             lights = self._world.get_actors().filter("traffic.traffic_light*")
             self._lights = [_light(actor) for actor in lights]
+            signs = self._world.get_actors().filter("traffic.stop")
+            self._signs = [_sign(actor, self._map) for actor in signs]
 
     def begin(self, route: Route) -> None:
         """Finds those who take part in the episode, and what is on its route."""
@@ -74,6 +79,7 @@ class Lookout:
             self._route = route
             lines = ((s, light.actor) for light in self._lights for s in _passes(light.places, route))
             self._lines = sorted(lines, key=lambda line: line[0])
+            self.stop_signs = tuple(sorted(s for places in self._signs for s in _passes(places, route)))
             self._crossings: tuple[Crossing, ...] | None = None  # not until somebody looks: it takes a while
 
     def look(self, x: float, y: float) -> RoadScene:
@@ -88,7 +94,7 @@ class Lookout:
             users = self._users(snapshot, x, y)
         stops = np.concatenate(held) if held else np.empty((0, 4))
         near = (user for user in users if math.hypot(user.x - x, user.y - y) <= _RANGE_M)
-        return RoadScene(tuple(_with_light(user, stops) for user in near), lines, self._crossings)
+        return RoadScene(tuple(_with_light(user, stops) for user in near), lines, self.stop_signs, self._crossings)
 
     def _users(self, snapshot: carla.WorldSnapshot, x: float, y: float) -> list[RoadUser]:
         """Everybody within range of (x, y), and some who are not.
@@ -115,11 +121,28 @@ def _body(actor: carla.Actor) -> _Body:
 
 
 def _light(actor: carla.TrafficLight) -> _Light:
-    places = []
-    for waypoint in actor.get_stop_waypoints():
-        pose = _before_junction(waypoint).transform
-        places.append((pose.location.x, pose.location.y, pose.location.z, math.radians(pose.rotation.yaw)))
-    return _Light(actor, np.array(places).reshape(-1, 4))
+    return _Light(actor, _places(actor.get_stop_waypoints()))
+
+
+def _sign(actor: carla.TrafficSign, carla_map: carla.Map) -> NDArray[np.float64]:
+    """[N, 4] the places x, y, z (m), yaw (rad) at which a stop sign holds up traffic, one in each lane of its box."""
+    box, pose = actor.trigger_volume, actor.get_transform()
+    centre, extent = box.location, box.extent
+    shares = np.linspace(-_INNER, _INNER, _SAMPLES)
+    lanes: dict[tuple[int, int], carla.Waypoint] = {}
+    for along, across in itertools.product(shares * extent.x, shares * extent.y):
+        point = pose.transform(carla.Location(centre.x + along, centre.y + across, centre.z))
+        waypoint = carla_map.get_waypoint(point, project_to_road=False)
+        if waypoint is not None:
+            lanes.setdefault((waypoint.road_id, waypoint.lane_id), waypoint)
+    return _places(lanes.values())
+
+
+def _places(waypoints: Iterable[carla.Waypoint]) -> NDArray[np.float64]:
+    """[N, 4] x, y, z (m), yaw (rad) of where the lanes at these waypoints end in front of a junction."""
+    poses = [_before_junction(waypoint).transform for waypoint in waypoints]
+    rows = [(p.location.x, p.location.y, p.location.z, math.radians(p.rotation.yaw)) for p in poses]
+    return np.array(rows).reshape(-1, 4)
 
 
 def _before_junction(waypoint: carla.Waypoint) -> carla.Waypoint:

@@ -1,5 +1,6 @@
 """Bookkeeping of one episode as plain data: where it starts, what each tick adds, what each decision is worth."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from envloop.task.metrics import EpisodeMetrics, Event, TickFacts, jerk
 from envloop.task.observation import EgoState, heading_error_deg
 from envloop.task.reward import StepFacts, is_waiting, reward_terms
 from envloop.task.route import Lead, Projection, Route, SpeedProfile
+from envloop.task.stop_signs import StopSigns
 from envloop.task.termination import RUNNING, BlockedTimer, Outcome, outcome
 
 _RUN_UP_M = 10.0  # a random start leaves at least this much to drive before the goal
@@ -105,8 +107,15 @@ class Episode:
     """One episode: `begin_decision`, `tick` once or more until it returns an end, `end_decision`; all of it pure."""
 
     def __init__(
-        self, config: EnvConfig, route_task: RouteTask, box: BoundingBox, start: InitialState, ego: EgoState
+        self,
+        config: EnvConfig,
+        route_task: RouteTask,
+        box: BoundingBox,
+        start: InitialState,
+        ego: EgoState,
+        stop_signs: Sequence[float] = (),
     ) -> None:
+        """`stop_signs`: arc lengths of the lines in front of the route's stop signs, m, in order."""
         self._config = config
         self._route_task = route_task
         self._box = box
@@ -121,6 +130,7 @@ class Episode:
         self._blocked = BlockedTimer(config.termination, self.projection.s)
         self._collided = False
         self._at_red = False
+        self._stop_signs = StopSigns(stop_signs, self.projection.s + box.half_length_m)
         self._held = False
         self._ran_red = False
         self._nearest = NO_LEAD
@@ -188,6 +198,11 @@ class Episode:
         return terms
 
     @property
+    def stop_signs(self) -> tuple[float, ...]:
+        """Arc lengths, m, of the lines ahead at which the car has yet to stop."""
+        return self._stop_signs.due
+
+    @property
     def route_completion(self) -> float:
         """Share of the route from the episode's start that has been reached, 0..1."""
         return self._metrics.route_completion
@@ -232,6 +247,8 @@ class Episode:
             self._metrics.event("red_light")
             self._ran_red = True
         self._at_red = measured.at_red
+        for _ in range(self._stop_signs.run(self.projection.s + self._box.half_length_m, measured.ego.speed_mps)):
+            self._metrics.event("stop_sign")
 
 
 def collision_kind(type_id: str) -> Event:

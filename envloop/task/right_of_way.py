@@ -96,6 +96,7 @@ def obstacles(
     """
     front = s + HALF_LENGTH_M
     found = _red_lights(front, ego.speed_mps, scene, caution)
+    found += [Obstacle(max(gap, 0.0), 0.0, "stop sign", stands=True) for gap in _to_signs(front, scene, caution)]
     z = route.point_at(s)[2]
     users = [user for user in scene.users if abs(user.z - z) < 2.0 * LEVEL_M]
     if users:
@@ -118,6 +119,11 @@ def _red_lights(front: float, speed: float, scene: RoadScene, caution: Caution) 
         if speed * speed <= 2.0 * max(room, 0.1) * braking:
             found.append(Obstacle(max(gap, 0.0), 0.0, line.state, stands=True))
     return found
+
+
+def _to_signs(front: float, scene: RoadScene, caution: Caution) -> list[float]:
+    """Metres to where the ego stands in front of each stop sign ahead."""
+    return [s - front - caution.before_line_m for s in scene.stop_signs if s - front > -caution.past_line_m]
 
 
 def _plan(s: float, speed: float, legal_mps: Callable[[float], float]) -> FloatArray:

@@ -61,9 +61,11 @@ class RoadScene:
     Attributes:
       users: vehicles and people near the ego.
       stop_lines: of the whole route, in order.
+      stop_signs: arc lengths, m, of the lines in front of the route's stop signs, in order.
       crossings: of the whole route, in order.
     """
 
     users: tuple[RoadUser, ...] = ()
     stop_lines: tuple[StopLine, ...] = ()
+    stop_signs: tuple[float, ...] = ()
     crossings: tuple[Crossing, ...] = ()

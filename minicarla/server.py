@@ -10,6 +10,7 @@ from collections.abc import Callable
 import psutil
 
 from minicarla import heap, limits
+from minicarla.handlers import step_batch
 from minicarla.handlers.registry import METHODS
 from minicarla.maps import Town, TownLibrary
 from minicarla.protocol.rpc import RpcConnection
@@ -44,7 +45,12 @@ class Server:
         self.loop = loop
         recordings = recordings or RecordingFolder(default_folder(), is_shared=False)
         self.simulation = Simulation(town, towns or TownLibrary(), seed, loop, recordings)
+        step_batch.compile_loops(self.simulation)
         self._clients: dict[RpcConnection, None] = {}  # the oldest first
+
+    def answer(self, client: RpcConnection, request: bytes) -> bytes | None:
+        """Part of `rpc.Service`."""
+        return step_batch.answer(self.simulation, client, request)
 
     def connected(self, client: RpcConnection) -> bool:
         """Part of `rpc.Service`."""

@@ -54,6 +54,7 @@ class Simulation:
         self._reads_map = False
         self.has_clients = False
         self.clock = Clock(loop, self)
+        tick.compile_loops(self.state, self._snapshots)
 
     @property
     def frame(self) -> int:

@@ -4,10 +4,23 @@ Separating axis theorem for boxes: Gottschalk, Lin, Manocha 1996, OBBTree, sec. 
 """
 
 import math
+from typing import Protocol
+
+from numba.extending import register_jitable
 
 from minicarla.geometry.types import OrientedBox
 
 _EDGE_TOLERANCE = 0.05  # sine of the angle (about 3 deg) below which two faces touch along an edge, not at a corner
+
+
+class Moved(Protocol):
+    """Where a body is: m, deg."""
+
+    x: float
+    y: float
+    z: float
+    pitch: float
+    yaw: float
 
 
 class Box:
@@ -20,6 +33,11 @@ class Box:
         self.cos, self.sin = math.cos(yaw_rad), math.sin(yaw_rad)
         self.ex, self.ey = ex, ey
         self.low, self.high = low, high
+
+    @classmethod
+    def empty(cls) -> "Box":
+        """At the origin, without size."""
+        return cls(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     @classmethod
     def of(cls, box: OrientedBox) -> "Box":
@@ -42,6 +60,20 @@ class Box:
         return abs(dx * self.cos + dy * self.sin) <= self.ex and abs(dy * self.cos - dx * self.sin) <= self.ey
 
 
+@register_jitable
+def place_box(box: Box, state: "Moved", ex: float, ey: float, ez: float, offset: float, height: float) -> None:
+    """Make it the box of a body: half sizes, and the centre ahead of and above the body's origin, m."""
+    if state.pitch != 0.0:  # on a slope its ends reach further up and down
+        ez += ex * abs(math.sin(math.radians(state.pitch)))
+    yaw_rad = math.radians(state.yaw)
+    box.cos, box.sin = math.cos(yaw_rad), math.sin(yaw_rad)
+    box.ex, box.ey = ex, ey
+    box.low, box.high = state.z + height - ez, state.z + height + ez
+    box.x = state.x + offset * box.cos
+    box.y = state.y + offset * box.sin
+
+
+@register_jitable
 def penetration(a: Box, b: Box) -> tuple[float, float, float] | None:
     """How far two boxes overlap.
 
@@ -80,6 +112,7 @@ def penetration(a: Box, b: Box) -> tuple[float, float, float] | None:
     return (best, nx, ny) if sign >= 0.0 else (best, -nx, -ny)
 
 
+@register_jitable
 def first_touch(a: Box, b: Box, dx: float, dy: float) -> tuple[float, float, float] | None:
     """How two boxes have met on the way (dx, dy) that `a` has just gone beside `b`, in a straight line.
 

@@ -3,6 +3,8 @@
 import math
 from operator import mul
 
+from numba.extending import register_jitable
+
 from minicarla.geometry.types import Pose
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
@@ -47,6 +49,7 @@ def relative_pose(parent: Pose, world: Pose) -> Pose:
     return Pose(c * dx + s * dy, c * dy - s * dx, world.z - parent.z, world.pitch, yaw_deg, world.roll)
 
 
+@register_jitable
 def wrap_degrees(angle: float) -> float:
     """The same angle in [-180, 180)."""
     return (angle + 180.0) % 360.0 - 180.0

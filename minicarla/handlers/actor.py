@@ -4,6 +4,7 @@ import asyncio
 
 from minicarla.limits import MAX_SPEED, MAX_SPIN_DEG_S
 from minicarla.physics.vehicle import apply_impulse, set_velocity
+from minicarla.physics.walkers import carry
 from minicarla.protocol import rpc_types
 from minicarla.protocol.rpc import Aside, Methods, RpcConnection, RpcError
 from minicarla.protocol.rpc_types import Description, Wire
@@ -85,7 +86,7 @@ def set_actor_transform(sim: Simulation, client: RpcConnection, actor_id: int, t
     if actor.parent is None:
         actor.move_to(rpc_types.pose(transform))
     else:
-        actor.offset = rpc_types.pose(transform)
+        sim.state.put_attached(actor, rpc_types.pose(transform))
 
 
 @methods.void
@@ -101,7 +102,7 @@ def set_actor_location(sim: Simulation, client: RpcConnection, actor_id: int, lo
 def set_walker_state(sim: Simulation, client: RpcConnection, actor_id: int, transform: Wire, speed: float) -> None:
     """`command.ApplyWalkerState`: what the client's crowd moves its walkers by. The place is that of the feet."""
     walker = sim.state.find_walker(actor_id)
-    walker.carry(*rpc_types.pose_numbers(transform), _walking_speed(speed))
+    carry(walker.state, walker.control, *rpc_types.pose_numbers(transform), _walking_speed(speed))
 
 
 def _walking_speed(value: float) -> float:
@@ -163,8 +164,8 @@ def add_actor_force(sim: Simulation, client: RpcConnection, actor_id: int, force
     """`Actor.add_force`, N, for the coming tick."""
     vehicle = sim.state.find_vehicle(actor_id)
     x, y, z = rpc_types.vector(force, "force")
-    fx, fy, fz = vehicle.force
-    vehicle.force = (fx + x, fy + y, fz + z)
+    force = vehicle.drive.force
+    force[:] = (force[0] + x, force[1] + y, force[2] + z)
 
 
 @methods.void
@@ -188,7 +189,7 @@ def add_actor_force_at_location(
     vehicle = sim.state.find_vehicle(actor_id)
     fx, fy, _ = rpc_types.vector(force, "force")
     x, y = parts.lever(vehicle, *rpc_types.location(location)[:2])
-    vehicle.torque += x * fy - y * fx
+    vehicle.drive.torque += x * fy - y * fx
 
 
 @methods.void
@@ -200,7 +201,7 @@ def add_actor_angular_impulse(sim: Simulation, client: RpcConnection, actor_id: 
 @methods.void
 def add_actor_torque(sim: Simulation, client: RpcConnection, actor_id: int, torque: Wire) -> None:
     """`Actor.add_torque`: simplified: N m, for the coming tick; vehicles only turn about the vertical axis."""
-    sim.state.find_vehicle(actor_id).torque += rpc_types.vector(torque, "torque")[2]
+    sim.state.find_vehicle(actor_id).drive.torque += rpc_types.vector(torque, "torque")[2]
 
 
 @methods.void
@@ -221,7 +222,7 @@ def set_actor_collisions(sim: Simulation, client: RpcConnection, actor_id: int, 
     """`Actor.set_collisions`."""
     actor = sim.state.find(actor_id)
     if isinstance(actor, Vehicle | Walker | Prop):
-        actor.collides = bool(enabled)
+        actor.solid.collides = bool(enabled)
 
 
 @methods.void
@@ -240,4 +241,4 @@ def apply_control_to_walker(sim: Simulation, client: RpcConnection, actor_id: in
     c = walker.control
     c.dx, c.dy, c.dz = rpc_types.vector(direction, "direction")
     c.speed = _walking_speed(speed)
-    walker.jump = bool(jump)
+    c.jump = bool(jump)

@@ -23,20 +23,22 @@ def apply_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: i
     c.steer = min(max(steer, -1.0), 1.0)
     c.brake = min(max(brake, 0.0), 1.0)
     c.hand_brake, c.reverse = bool(hand_brake), bool(reverse)
-    vehicle.manual_gear = bool(manual_gear)
-    if vehicle.manual_gear:
-        vehicle.gear = int(rpc_types.number(gear, "gear"))
-    vehicle.ackermann = None
-    vehicle.control_is_new = True
+    drive = vehicle.drive
+    drive.manual_gear = bool(manual_gear)
+    if manual_gear:
+        drive.gear = int(rpc_types.number(gear, "gear"))
+    drive.by_ackermann = False
+    drive.control_is_new = True
 
 
 @methods.void
 def apply_ackermann_control_to_vehicle(sim: Simulation, client: RpcConnection, actor_id: int, control: Wire) -> None:
     """`Vehicle.apply_ackermann_control`: holds until a `VehicleControl` is applied."""
     vehicle = sim.state.find_vehicle(actor_id)
-    vehicle.manual_gear = False
+    vehicle.drive.manual_gear = False
     target = AckermannTarget(*rpc_types.numbers(control, 4, "ackermann control"))
-    if vehicle.ackermann is None:
+    if vehicle.ackermann is None or not vehicle.drive.by_ackermann:
+        vehicle.drive.by_ackermann = True
         vehicle.ackermann = AckermannController(vehicle.ackermann_settings, target)
     else:
         vehicle.ackermann.target = target

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from minicarla.physics.vehicle import Control, VehicleState
+from minicarla.physics.rows import Control, VehicleState
 from minicarla.physics.vehicle_params import VehicleParams
 
 # speed kp, ki, kd, acceleration kp, ki, kd: CARLA's defaults

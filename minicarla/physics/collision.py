@@ -5,23 +5,24 @@ hits a corner is stopped by the side that it ran into.
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from itertools import islice
 
-from minicarla.geometry.boxes import Box, contact_point, first_touch, penetration, ray_entry
+import numpy as np
+
+from minicarla.geometry.boxes import Box, contact_point, first_touch, penetration, place_box, ray_entry
+from minicarla.geometry.cells import grid_of, members_within
 from minicarla.geometry.types import OrientedBox
 from minicarla.limits import MAX_CONTACT_PAIRS
-from minicarla.physics.motion import Motion
+from minicarla.physics.broad_phase import CELL, any_touches, find_pairs, find_static_pairs, records_of
+from minicarla.physics.rows import Motion
 
 RESTITUTION = 0.1  # cars crumple; crash tests give 0.1-0.3 at town speeds, estimated at the lower end
 RESTITUTION_SPEED = 1.0  # m/s of approach below which nothing bounces: bodies that lean on one another must not jitter
 SLIDING_FRICTION = 0.4  # between bodies, estimated
 GAP = 0.001  # m left between bodies that were pushed apart
 MAX_PASSES = 4  # over the touching pairs of one step: what is pushed may push the next
-CELL = 8.0  # m, of both spatial hashes
-_MAX_LOOKED_UP = 50_000  # ranges of cells that are kept
 
 
 @dataclass(slots=True)
@@ -50,12 +51,8 @@ class Body:
 
     def box(self) -> Box:
         """Its box where it is now."""
-        state, (ex, ey, ez), (offset, height) = self.state, self.extent, self.box_centre
-        if state.pitch != 0.0:  # on a slope its ends reach further up and down
-            ez += ex * abs(math.sin(math.radians(state.pitch)))
-        box = Box(state.x, state.y, math.radians(state.yaw), ex, ey, state.z + height - ez, state.z + height + ez)
-        box.x += offset * box.cos
-        box.y += offset * box.sin
+        box = Box.empty()
+        place_box(box, self.state, *self.extent, *self.box_centre)
         return box
 
 
@@ -93,54 +90,39 @@ class CollisionWorld:
     """The static boxes of a town, and the collisions of the bodies in it. Holds no dynamic state."""
 
     def __init__(self, static: Sequence[OrientedBox]) -> None:
-        self._static = [_Mover.fixed(index, Box.of(box)) for index, box in enumerate(static)]
-        self._cells: dict[tuple[int, int], list[int]] = {}
-        self._near_cells: dict[tuple[int, int, int, int], list[int]] = {}  # what `_in_cells` has said
-        for index, mover in enumerate(self._static):
-            x0, y0, x1, y1 = mover.box.bounds()
-            for column in range(math.floor(x0 / CELL), math.floor(x1 / CELL) + 1):
-                for row in range(math.floor(y0 / CELL), math.floor(y1 / CELL) + 1):
-                    self._cells.setdefault((column, row), []).append(index)
+        boxes = [Box.of(box) for box in static]
+        self._static = [_Mover.fixed(index, box) for index, box in enumerate(boxes)]
+        self._records = records_of(boxes)
+        self._grid = grid_of(np.array([box.bounds() for box in boxes]), CELL)
+        self._gone = np.zeros(len(boxes), np.bool_)
+        self._pairs, self._static_pairs = np.zeros((2, MAX_CONTACT_PAIRS, 2), np.int64)
 
     def without(self, indices: Collection[int]) -> "CollisionWorld":
         """The same without the static boxes of these indices; the others keep theirs."""
         rest = copy(self)
-        rest._near_cells = {}
-        rest._cells = {cell: [i for i in members if i not in indices] for cell, members in self._cells.items()}
+        rest._gone = self._gone.copy()
+        rest._gone[[index for index in indices if index < len(rest._gone)]] = True
         return rest
 
-    def step(self, bodies: Sequence[Body], dt: float) -> list[Contact]:
+    def step(self, bodies: Sequence[Body], rows: np.ndarray, which: np.ndarray, dt: float) -> list[Contact]:
         """Pushes overlapping bodies apart and exchanges impulses, after all of them were stepped by `dt` seconds.
 
         Changes positions, velocities, yaw rates and accelerations of the states in place. A body that does not simulate
         physics is not moved; two bodies at rest are not compared. The order of `bodies` is all that the order of the
         contacts depends on.
+
+        Args:
+          rows, which: where the states of the bodies are, and their boxes: of type `rows.BODIES`; [N] int64.
         """
+        pairs = self._pairs[: find_pairs(rows, which, dt, self._pairs)]
+        count = find_static_pairs(rows, which, dt, self._grid, self._records, self._gone, self._static_pairs)
+        static_pairs = self._static_pairs[:count]
+        if not any_touches(rows, which, dt, self._records, pairs, static_pairs):
+            return []
         movers: dict[int, _Mover] = {}
-        pairs: list[tuple[_Mover, _Mover]] = []
-        for i, j in islice(_close_pairs(bodies, dt), MAX_CONTACT_PAIRS):
-            pairs.append((_mover(movers, bodies, i), _mover(movers, bodies, j)))
-        for i, index in islice(self._close_statics(bodies, dt), MAX_CONTACT_PAIRS):
-            pairs.append((_mover(movers, bodies, i), self._static[index]))
-        contacts: dict[tuple[int, int | None, int | None], Contact] = {}
-        changed = False
-        for number in range(MAX_PASSES):
-            touched = False
-            for a, b in pairs:
-                if number == 0:
-                    touch = first_touch(a.box, b.box, (a.vx - b.vx) * dt, (a.vy - b.vy) * dt)
-                else:
-                    touch = penetration(a.box, b.box)
-                if touch is not None:
-                    touched = True
-                    _add(contacts, _resolve(a, b, *touch))
-            if not touched:
-                break
-            changed = True
-        if changed:
-            for i, mover in movers.items():
-                mover.write_back(bodies[i].state, dt)
-        return list(contacts.values())
+        close = [(_mover(movers, bodies, i), _mover(movers, bodies, j)) for i, j in pairs.tolist()]
+        close += [(_mover(movers, bodies, i), self._static[index]) for i, index in static_pairs.tolist()]
+        return _part(bodies, movers, close, dt)
 
     def overlaps(self, box: OrientedBox, bodies: Iterable[Body] = (), ignore: int | None = None) -> bool:
         """Whether something stands in `box`: a static box, or one of `bodies` other than the actor `ignore`."""
@@ -198,43 +180,7 @@ class CollisionWorld:
 
     def _near(self, x0: float, y0: float, x1: float, y1: float) -> list[int]:
         """Static boxes whose cells the bounds touch, each once, in rising order."""
-        return self._in_cells(*(math.floor(bound / CELL) for bound in (x0, y0, x1, y1)))
-
-    def _in_cells(self, column0: int, row0: int, column1: int, row1: int) -> list[int]:
-        found: list[int] = []
-        for column in range(column0, column1 + 1):
-            for row in range(row0, row1 + 1):
-                members = self._cells.get((column, row))
-                if members is not None:
-                    found += members
-        return sorted(set(found)) if len(found) > 1 else found
-
-    def _close_statics(self, bodies: Sequence[Body], dt: float) -> Iterator[tuple[int, int]]:
-        for i, body in enumerate(bodies):
-            state = body.state
-            if not _moves(state):
-                continue
-            x, y = state.x, state.y
-            reach = body.radius + max(abs(state.vx), abs(state.vy)) * dt
-            # Where a body is now it has been before, or another: the cells that it touches are looked up once.
-            cells = (
-                math.floor((x - reach) / CELL),
-                math.floor((y - reach) / CELL),
-                math.floor((x + reach) / CELL),
-                math.floor((y + reach) / CELL),
-            )
-            near = self._near_cells.get(cells)
-            if near is None:
-                if len(self._near_cells) >= _MAX_LOOKED_UP:
-                    self._near_cells.clear()
-                near = self._near_cells[cells] = self._in_cells(*cells)
-            for index in near:
-                box = self._static[index].box
-                dx, dy = x - box.x, y - box.y
-                along = abs(dx * box.cos + dy * box.sin) - box.ex
-                across = abs(dy * box.cos - dx * box.sin) - box.ey
-                if along <= reach and across <= reach:
-                    yield i, index
+        return [index for index in members_within(self._grid, x0, y0, x1, y1) if not self._gone[index]]
 
 
 class _Mover:
@@ -286,41 +232,29 @@ def _mover(movers: dict[int, _Mover], bodies: Sequence[Body], i: int) -> _Mover:
     return mover
 
 
-def _moves(state: Motion) -> bool:
-    return state.vx != 0.0 or state.vy != 0.0 or state.yaw_rate != 0.0
-
-
-def _close_pairs(bodies: Sequence[Body], dt: float) -> Iterator[tuple[int, int]]:
-    """Pairs (i, j) of which one moves and whose circles, grown by the step's motion, overlap."""
-    reaches: list[float] = []
-    moving: list[bool] = []
-    for body in bodies:
-        state = body.state
-        moving.append(_moves(state))
-        reaches.append(body.radius + (abs(state.vx) + abs(state.vy)) * dt)
-    cell = max(CELL, 2.0 * max(reaches, default=0.0))
-    grid: dict[tuple[int, int], list[int]] = {}
-    for i, body in enumerate(bodies):
-        key = (math.floor(body.state.x / cell), math.floor(body.state.y / cell))
-        members = grid.get(key)
-        if members is None:
-            grid[key] = [i]
-        else:
-            members.append(i)
-    for (column, row), members in grid.items():
-        others = list(members)
-        # Half of the neighbouring cells: the other half finds this cell as its own neighbour.
-        for key in ((column + 1, row), (column - 1, row + 1), (column, row + 1), (column + 1, row + 1)):
-            others += grid.get(key, ())
-        for rank, i in enumerate(members):
-            a, reach, moves = bodies[i].state, reaches[i], moving[i]
-            for j in others[rank + 1 :]:
-                if not (moves or moving[j]):
-                    continue
-                b, limit = bodies[j].state, reach + reaches[j]
-                dx, dy = a.x - b.x, a.y - b.y
-                if dx * dx + dy * dy <= limit * limit:
-                    yield i, j
+def _part(
+    bodies: Sequence[Body], movers: dict[int, _Mover], close: Sequence[tuple[_Mover, _Mover]], dt: float
+) -> list[Contact]:
+    """Lets pairs that have met bounce off each other. movers: of the bodies by their places."""
+    contacts: dict[tuple[int, int | None, int | None], Contact] = {}
+    changed = False
+    for number in range(MAX_PASSES):
+        touched = False
+        for a, b in close:
+            if number == 0:
+                touch = first_touch(a.box, b.box, (a.vx - b.vx) * dt, (a.vy - b.vy) * dt)
+            else:
+                touch = penetration(a.box, b.box)
+            if touch is not None:
+                touched = True
+                _add(contacts, _resolve(a, b, *touch))
+        if not touched:
+            break
+        changed = True
+    if changed:
+        for i, mover in movers.items():
+            mover.write_back(bodies[i].state, dt)
+    return list(contacts.values())
 
 
 def _resolve(a: _Mover, b: _Mover, depth: float, nx: float, ny: float) -> Contact | None:

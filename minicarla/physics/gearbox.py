@@ -9,6 +9,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from numba.extending import register_jitable
+
+from minicarla.physics.rows import Control, Drive, Tuning, VehicleState
+
 # PhysX's defaults, which Unreal's and CARLA's vehicles start from: (ratio, down, up) of each gear forward.
 FORWARD_GEARS = ((4.0, 0.5, 0.65), (2.0, 0.5, 0.65), (1.5, 0.5, 0.65), (1.1, 0.5, 0.65), (1.0, 0.5, 0.65))
 FINAL_RATIO = 4.0
@@ -42,28 +46,53 @@ class Gears:
         down = tuple(min(part * speed, least) for part, speed, least in zip(parts, top, [0.0, *below], strict=True))
         return cls(up, down, top, max_rpm)
 
-    def automatic(self, gear: int, speed: float) -> int:
-        """The gear that follows `gear` at a speed of `speed` >= 0 m/s."""
-        if not 1 <= gear <= len(self.top):
-            return 1
-        if speed > self.up[gear - 1] and gear < len(self.top):
-            return gear + 1
-        if speed < self.down[gear - 1] and gear > 1:
-            return gear - 1
-        return gear
-
-    def hand_share(self, gear: int, speed: float) -> float:
-        """Part of first gear's force that a gear chosen by hand gives: none in neutral and at the engine's limit."""
-        top = self._top(gear)
-        if gear == NEUTRAL or speed >= top:
-            return 0.0
-        return self.top[0] / top
+    @property
+    def gear_count(self) -> int:
+        return len(self.top)
 
     def rpm(self, gear: int, speed: float, throttle: float) -> float:
         """Speed of the engine, turns a minute; out of gear it follows the pedal."""
         if gear == NEUTRAL:
             return throttle * self.max_rpm
-        return min(speed / self._top(gear), 1.0) * self.max_rpm
+        return min(speed / top_speed(self, gear), 1.0) * self.max_rpm
 
-    def _top(self, gear: int) -> float:
-        return self.top[min(max(abs(gear), 1), len(self.top)) - 1]
+
+@register_jitable
+def change_gear(state: VehicleState, control: Control, drive: Drive, tuning: Tuning) -> None:
+    """The gear of the coming step."""
+    speed = math.hypot(state.vx, state.vy)
+    if drive.manual_gear:
+        if control.reverse:
+            drive.gear = REVERSE
+        control.reverse = drive.gear < NEUTRAL
+        control.hand_gear = hand_share(tuning, drive.gear, speed)
+    else:
+        drive.gear = REVERSE if control.reverse else automatic(tuning, drive.gear, speed)
+        control.hand_gear = 1.0
+
+
+@register_jitable
+def automatic(gears: "Gears | Tuning", gear: int, speed: float) -> int:
+    """The gear that follows `gear` at a speed of `speed` >= 0 m/s."""
+    if not 1 <= gear <= gears.gear_count:
+        return 1
+    if speed > gears.up[gear - 1] and gear < gears.gear_count:
+        return gear + 1
+    if speed < gears.down[gear - 1] and gear > 1:
+        return gear - 1
+    return gear
+
+
+@register_jitable
+def hand_share(gears: "Gears | Tuning", gear: int, speed: float) -> float:
+    """Part of first gear's force that a gear chosen by hand gives: none in neutral and at the engine's limit."""
+    limit = top_speed(gears, gear)
+    if gear == NEUTRAL or speed >= limit:
+        return 0.0
+    return gears.top[0] / limit
+
+
+@register_jitable
+def top_speed(gears: "Gears | Tuning", gear: int) -> float:
+    """What the engine can do in a gear, m/s."""
+    return gears.top[min(max(abs(gear), 1), gears.gear_count) - 1]

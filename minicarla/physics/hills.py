@@ -9,18 +9,19 @@ The flat path of `vehicle` is separate, so that level towns cost nothing and giv
 import math
 from typing import Protocol
 
+from minicarla.physics.rows import Control, VehicleState
 from minicarla.physics.vehicle import (
     GRAVITY,
     REST,
     SUSPENSION_TRAVEL,
-    Control,
-    VehicleState,
     follow_control,
-    in_substeps,
     lateral,
     longitudinal,
+    note_acceleration,
     path_curvature,
+    stand,
     steering_factor,
+    substeps,
     wrap_degrees,
 )
 from minicarla.physics.vehicle_params import VehicleParams
@@ -39,7 +40,14 @@ class Ground(Protocol):
 
 def step_on_hills(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Ground) -> None:
     """Advances `state` by `dt` seconds in place, as `vehicle.step_vehicle` does on the flat."""
-    in_substeps(_substep, state, control, params, dt, ground)
+    if not state.simulate_physics:
+        stand(state)
+        return
+    vx, vy, vz = state.vx, state.vy, state.vz
+    steps = substeps(dt)
+    for _ in range(steps):
+        _substep(state, control, params, dt / steps, ground)
+    note_acceleration(state, vx, vy, vz, dt)
 
 
 def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Ground) -> None:
@@ -68,8 +76,8 @@ def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: f
     forward, side, yaw_rate_rad, turned_rad = lateral(
         forward, side, math.radians(state.yaw_rate), path_curvature(steer_rad, params), tyre_accel, params, dt
     )
-    if state.constant_velocity is not None:
-        forward, side = state.constant_velocity
+    if state.holds_velocity:
+        forward, side = state.held_forward, state.held_right
     elif held and throttle == 0.0 and max(abs(side), abs(yaw_rate_rad)) < REST:
         forward = side = yaw_rate_rad = 0.0
     forward_axis, right_axis = _axes(yaw_rad + turned_rad, pitch, roll)

@@ -5,16 +5,20 @@ of mass, which lies mid-wheelbase. The tyres supply at most `grip` m/s^2 (fricti
 (understeer), and what a collision leaves of lateral speed and spin is rubbed off at that rate. Rolling does no work, so
 kinetic energy never grows without throttle. Here a car on its wheels is level; `hills` has what slopes add.
 
-Step size: any; longer steps than 0.05 s are split. All maths is scalar Python, about 5 us a step.
+Step size: any; longer steps than 0.05 s are split. The functions work on one vehicle, and are compiled into the loops
+over all of them at the end.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
-from minicarla.geometry.types import Pose
-from minicarla.physics.motion import Motion
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+
+from minicarla.limits import MAX_SPEED, MAX_SPIN_DEG_S
+from minicarla.numba_cache import CACHE
+from minicarla.physics.gearbox import change_gear
+from minicarla.physics.rows import Control, Drive, VehicleState
 from minicarla.physics.vehicle_params import VehicleParams
 
 GRAVITY = 9.81  # m/s^2
@@ -32,72 +36,6 @@ SUSPENSION_TRAVEL = 0.05  # m above the ground at which the wheels still touch i
 REST = 0.005  # m/s and rad/s below which a car without throttle stands
 MAX_SUBSTEP_S = 0.05
 
-G = TypeVar("G")  # what a substep needs to know of the ground
-
-
-@dataclass(slots=True)
-class Control:
-    """`carla.VehicleControl` without gears: throttle, brake in [0, 1], steer in [-1, 1] (right positive).
-
-    hand_gear: part of the launch force that a gear chosen by hand leaves; 1 with the automatic gearbox.
-    """
-
-    throttle: float = 0.0
-    steer: float = 0.0
-    brake: float = 0.0
-    hand_brake: bool = False
-    reverse: bool = False
-    hand_gear: float = 1.0
-
-    def reset(self) -> None:
-        """Nothing pressed, the wheel straight, forward."""
-        self.throttle = self.steer = self.brake = 0.0
-        self.hand_brake = self.reverse = False
-        self.hand_gear = 1.0
-
-
-@dataclass(slots=True)
-class VehicleState(Motion):
-    """A vehicle's motion, its pedals and its wheels.
-
-    `steer` is the inner front wheel's angle (deg); `throttle_input`, `brake_input`, `steer_input` are the commands as
-    the car has followed them so far; `constant_velocity` is (forward, right) m/s in the car's frame, or None.
-    """
-
-    steer: float = 0.0
-    throttle_input: float = 0.0
-    brake_input: float = 0.0
-    steer_input: float = 0.0
-    gravity: bool = True
-    constant_velocity: tuple[float, float] | None = None
-
-    @property
-    def forward_speed(self) -> float:
-        """Speed along the body, m/s; negative in reverse."""
-        yaw_rad = math.radians(self.yaw)
-        level = self.vx * math.cos(yaw_rad) + self.vy * math.sin(yaw_rad)
-        if self.pitch == 0.0:
-            return level
-        pitch_rad = math.radians(self.pitch)
-        return level * math.cos(pitch_rad) + self.vz * math.sin(pitch_rad)
-
-    @property
-    def side_speed(self) -> float:
-        """Speed across the body, m/s; positive to the right."""
-        yaw_rad = math.radians(self.yaw)
-        return self.vy * math.cos(yaw_rad) - self.vx * math.sin(yaw_rad)
-
-
-def vehicle_at(pose: Pose) -> VehicleState:
-    """A vehicle at rest at `pose`."""
-    return VehicleState(x=pose.x, y=pose.y, z=pose.z, pitch=pose.pitch, yaw=pose.yaw, roll=pose.roll)
-
-
-def teleport(state: VehicleState, pose: Pose) -> None:
-    """Moves the vehicle and, like `Actor.set_transform` on CARLA, keeps its world velocity; see `halt`."""
-    state.x, state.y, state.z = pose.x, pose.y, pose.z
-    state.pitch, state.yaw, state.roll = pose.pitch, pose.yaw, pose.roll
-
 
 def halt(state: VehicleState) -> None:
     """Zeroes every motion, and the lagging pedals and steering with it: the state of a car just spawned."""
@@ -111,6 +49,7 @@ def set_velocity(state: VehicleState, vx: float, vy: float, vz: float = 0.0) -> 
     state.vx, state.vy, state.vz = vx, vy, vz
 
 
+@register_jitable
 def apply_impulse(state: VehicleState, params: VehicleParams, jx: float, jy: float, jz: float = 0.0) -> None:
     """`Actor.add_impulse` at the centre of mass, N*s in the world frame."""
     state.vx += jx / params.mass
@@ -118,24 +57,36 @@ def apply_impulse(state: VehicleState, params: VehicleParams, jx: float, jy: flo
     state.vz += jz / params.mass
 
 
+@register_jitable
+def spun(yaw_rate: float, params: VehicleParams, angular_impulse: float) -> float:
+    """Deg/s after an angular impulse about the vertical axis, N m s."""
+    inertia = params.mass * params.gyration_sq
+    changed = yaw_rate + math.degrees(angular_impulse / inertia)
+    return min(max(changed, -MAX_SPIN_DEG_S), MAX_SPIN_DEG_S)
+
+
+@register_jitable
 def steering_factor(curve: tuple[tuple[float, float], ...], speed_kmh: float) -> float:
     """Part of the largest wheel angle that the steering gives at a speed; linear between the curve's points."""
-    last_speed, last_factor = curve[0]
+    last_speed, last_factor = curve[0][0], curve[0][1]
     if speed_kmh <= last_speed:
         return last_factor
-    for speed, factor in curve[1:]:
+    for number in range(1, len(curve)):
+        speed, factor = curve[number][0], curve[number][1]
         if speed_kmh < speed:
             return last_factor + (factor - last_factor) * (speed_kmh - last_speed) / (speed - last_speed)
         last_speed, last_factor = speed, factor
     return last_factor
 
 
+@register_jitable
 def path_curvature(steer_rad: float, params: VehicleParams) -> float:
     """Curvature of the rear axle's path, 1/m, for an inner front wheel at `steer_rad` (Ackermann geometry)."""
     tangent = math.tan(steer_rad)
     return tangent / (params.wheelbase + 0.5 * params.track * abs(tangent))
 
 
+@register_jitable
 def step_vehicle(
     state: VehicleState, control: Control, params: VehicleParams, dt: float, ground_z: float = 0.0
 ) -> None:
@@ -148,31 +99,38 @@ def step_vehicle(
       dt: s, > 0.
       ground_z: height of the road under the vehicle, m; a vehicle above it falls, without grip, until it touches.
     """
-    in_substeps(_substep, state, control, params, dt, ground_z)
-
-
-def in_substeps(
-    substep: Callable[[VehicleState, Control, VehicleParams, float, G], None],
-    state: VehicleState,
-    control: Control,
-    params: VehicleParams,
-    dt: float,
-    ground: G,
-) -> None:
-    """Advances `state` by `dt` seconds in place, in steps of at most `MAX_SUBSTEP_S` over the ground."""
     if not state.simulate_physics:
-        state.vx = state.vy = state.vz = state.yaw_rate = 0.0
-        state.ax = state.ay = state.az = 0.0
+        stand(state)
         return
     vx, vy, vz = state.vx, state.vy, state.vz
-    steps = 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
+    steps = substeps(dt)
     for _ in range(steps):
-        substep(state, control, params, dt / steps, ground)
+        _substep(state, control, params, dt / steps, ground_z)
+    note_acceleration(state, vx, vy, vz, dt)
+
+
+@register_jitable
+def stand(state: VehicleState) -> None:
+    """What a step does to a vehicle without physics."""
+    state.vx = state.vy = state.vz = state.yaw_rate = 0.0
+    state.ax = state.ay = state.az = 0.0
+
+
+@register_jitable
+def substeps(dt: float) -> int:
+    """In how many parts a step of `dt` s is made."""
+    return 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
+
+
+@register_jitable
+def note_acceleration(state: VehicleState, vx: float, vy: float, vz: float, dt: float) -> None:
+    """The acceleration that has made the velocity what it is in `dt` s."""
     state.ax = (state.vx - vx) / dt
     state.ay = (state.vy - vy) / dt
     state.az = (state.vz - vz) / dt
 
 
+@register_jitable
 def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground_z: float) -> None:
     follow_control(state, control, dt)
     vx, vy, yaw_rate = state.vx, state.vy, state.yaw_rate
@@ -182,7 +140,7 @@ def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: f
     state.z = ground_z
     state.vz = state.pitch = state.roll = 0.0
     throttle = state.throttle_input
-    if throttle == 0.0 and vx == 0.0 and vy == 0.0 and yaw_rate == 0.0 and state.constant_velocity is None:
+    if throttle == 0.0 and vx == 0.0 and vy == 0.0 and yaw_rate == 0.0 and not state.holds_velocity:
         state.steer = state.steer_input * params.max_steer * params.steering_curve[0][1]
         return
     yaw_rad = math.radians(state.yaw)
@@ -197,8 +155,8 @@ def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: f
     forward, side, yaw_rate_rad, turned_rad = lateral(
         forward, side, math.radians(yaw_rate), path_curvature(steer_rad, params), tyre_accel, params, dt
     )
-    if state.constant_velocity is not None:
-        forward, side = state.constant_velocity
+    if state.holds_velocity:
+        forward, side = state.held_forward, state.held_right
     elif throttle == 0.0 and max(abs(forward), abs(side), abs(yaw_rate_rad)) < REST:
         forward = side = yaw_rate_rad = 0.0
     yaw_rad += turned_rad
@@ -211,6 +169,15 @@ def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: f
     state.yaw_rate = math.degrees(yaw_rate_rad)
 
 
+@register_jitable
+def release(control: Control, drive: Drive) -> None:
+    """Nothing pressed, the wheel straight, forward."""
+    control.throttle = control.steer = control.brake = 0.0
+    control.hand_brake = control.reverse = drive.manual_gear = False
+    control.hand_gear = 1.0
+
+
+@register_jitable
 def follow_control(state: VehicleState, control: Control, dt: float) -> None:
     """Moves pedals and steering towards what is commanded, as fast as they go."""
     state.throttle_input = _approach(state.throttle_input, _clamp_unit(control.throttle), THROTTLE_RATE, dt)
@@ -220,6 +187,7 @@ def follow_control(state: VehicleState, control: Control, dt: float) -> None:
         state.steer_input = _approach_signed(state.steer_input, target, STEERING_RATE, dt)
 
 
+@register_jitable
 def longitudinal(
     forward: float,
     throttle: float,
@@ -256,6 +224,7 @@ def longitudinal(
     return driven - math.copysign(loss, driven), drive - math.copysign(braking, driven)
 
 
+@register_jitable
 def lateral(
     forward: float,
     side: float,
@@ -312,6 +281,7 @@ def lateral(
     )
 
 
+@register_jitable
 def _grip_share(along: float, across: float, tyre_accel: float, free_sq: float) -> float:
     """The part (at most 1) of an acceleration (along, across) that fits the friction circle beside `tyre_accel` along.
 
@@ -324,6 +294,7 @@ def _grip_share(along: float, across: float, tyre_accel: float, free_sq: float) 
     return (math.sqrt(mixed * mixed + wanted_sq * free_sq) - mixed) / wanted_sq
 
 
+@register_jitable
 def _fly(state: VehicleState, dt: float, ground_z: float) -> None:
     if state.gravity:
         state.vz -= GRAVITY * dt
@@ -336,23 +307,27 @@ def _fly(state: VehicleState, dt: float, ground_z: float) -> None:
         state.vz = 0.0
 
 
+@register_jitable
 def wrap_degrees(angle: float) -> float:
     """The same direction in [-180, 180)."""
     return angle if -180.0 <= angle < 180.0 else (angle + 180.0) % 360.0 - 180.0
 
 
+@register_jitable
 def _clamp_unit(value: float) -> float:
     if 0.0 <= value <= 1.0:
         return value
     return 1.0 if value > 1.0 else 0.0
 
 
+@register_jitable
 def _approach(value: float, target: float, rates: tuple[float, float], dt: float) -> float:
     if target > value:
         return min(target, value + rates[0] * dt)
     return max(target, value - rates[1] * dt)
 
 
+@register_jitable
 def _approach_signed(value: float, target: float, rates: tuple[float, float], dt: float) -> float:
     """Like `_approach` for a value around zero: growing away from zero is a rise, coming back to it a fall."""
     if value * target < 0.0:
@@ -360,3 +335,49 @@ def _approach_signed(value: float, target: float, rates: tuple[float, float], dt
         return math.copysign(returned, value)
     sign = 1.0 if value > 0.0 or (value == 0.0 and target > 0.0) else -1.0
     return sign * _approach(abs(value), abs(target), rates, dt)
+
+
+@njit(cache=CACHE)
+def ready_vehicles(rows: np.ndarray, which: np.ndarray, dt: float) -> int:
+    """What comes before a step of `dt` s: forces, the limit of speed, controls that hold for one tick.
+
+    Args:
+      rows: of type `rows.VEHICLES`. which: [V] int64, numbers of those that are meant.
+
+    Returns:
+      How many of them an Ackermann controller drives.
+    """
+    by_ackermann = 0
+    for number in which:
+        vehicle = rows[number]
+        state, drive = vehicle.state, vehicle.drive
+        force = drive.force
+        if force[0] != 0.0 or force[1] != 0.0 or force[2] != 0.0 or drive.torque != 0.0:
+            apply_impulse(state, vehicle.params, force[0] * dt, force[1] * dt, force[2] * dt)
+            state.yaw_rate = spun(state.yaw_rate, vehicle.params, drive.torque * dt)
+            force[0] = force[1] = force[2] = drive.torque = 0.0
+        if not (abs(state.vx) <= MAX_SPEED and abs(state.vy) <= MAX_SPEED and abs(state.vz) <= MAX_SPEED):
+            fastest = max(abs(state.vx), abs(state.vy), abs(state.vz)) / MAX_SPEED
+            state.vx, state.vy, state.vz = state.vx / fastest, state.vy / fastest, state.vz / fastest
+        if not drive.sticky:
+            if not drive.control_is_new:
+                release(vehicle.control, drive)
+            drive.control_is_new = False
+        by_ackermann += drive.by_ackermann
+    return by_ackermann
+
+
+@njit(cache=CACHE)
+def shift_gears(rows: np.ndarray, which: np.ndarray) -> None:
+    """The gears of the coming step; see `ready_vehicles` for the arguments."""
+    for number in which:
+        vehicle = rows[number]
+        change_gear(vehicle.state, vehicle.control, vehicle.drive, vehicle.params)
+
+
+@njit(cache=CACHE)
+def step_vehicles(rows: np.ndarray, which: np.ndarray, dt: float, ground_z: float) -> None:
+    """`step_vehicle` for all of them on level ground; see `ready_vehicles` for the arguments."""
+    for number in which:
+        vehicle = rows[number]
+        step_vehicle(vehicle.state, vehicle.control, vehicle.params, dt, ground_z)

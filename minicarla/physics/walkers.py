@@ -1,52 +1,48 @@
 """Walkers: kinematic, they go where their control says at the speed it says."""
 
 import math
-from dataclasses import dataclass
 
-from minicarla.geometry.types import Pose
-from minicarla.physics.motion import Motion
+import numpy as np
+from numba import njit
+from numba.extending import register_jitable
+
+from minicarla.numba_cache import CACHE
+from minicarla.physics.rows import WalkerControl, WalkerState
 
 WALKER_EXTENT = (0.188, 0.188, 0.930)  # m, half sizes: an adult's `Walker.bounding_box` on CARLA; origin at its centre
 WALKER_MASS = 80.0  # kg, an adult
 
 
-@dataclass(slots=True)
-class WalkerControl:
-    """`carla.WalkerControl`: a world direction, normalised when used, and a speed in m/s."""
-
-    dx: float = 1.0
-    dy: float = 0.0
-    dz: float = 0.0
-    speed: float = 0.0
-
-
-@dataclass(slots=True)
-class WalkerState(Motion):
-    """A walker's motion; `z` is that of the body's centre, `half_height` (m) above its feet.
-
-    `carried` is the velocity (m/s) at which a client has moved it in this tick, if one has. `walked` is its way so
-    far, m.
-    """
-
-    half_height: float = WALKER_EXTENT[2]
-    carried: tuple[float, float] | None = None
-    walked: float = 0.0
+@register_jitable
+def carry(
+    state: WalkerState,
+    control: WalkerControl,
+    x: float,
+    y: float,
+    z: float,
+    pitch: float,
+    yaw: float,
+    roll: float,
+    speed: float,
+) -> None:
+    """Put a walker's feet there (m, deg), on its way ahead at `speed` m/s; a client's crowd does so at every tick."""
+    state.x, state.y, state.z = x, y, z + state.half_height
+    state.pitch, state.yaw, state.roll = pitch, yaw, roll
+    yaw_rad = math.radians(yaw)
+    control.dx, control.dy, control.dz, control.speed = math.cos(yaw_rad), math.sin(yaw_rad), 0.0, speed
+    state.is_carried, state.carried_vx, state.carried_vy = True, speed * control.dx, speed * control.dy
 
 
-def walker_at(pose: Pose, half_height: float = WALKER_EXTENT[2]) -> WalkerState:
-    """A walker at rest at `pose`."""
-    return WalkerState(pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll, half_height=half_height)
-
-
+@register_jitable
 def step_walker(state: WalkerState, control: WalkerControl, dt: float, ground_z: float = 0.0) -> None:
     """Advances a walker by `dt` seconds in place: it faces where it goes and stands on `ground_z`.
 
     One that a client carries, or that does not simulate physics, stays where it has been put.
     """
     vx = vy = 0.0
-    if state.carried is not None:
-        vx, vy = state.carried
-        state.carried = None
+    if state.is_carried:
+        vx, vy = state.carried_vx, state.carried_vy
+        state.is_carried = False
         state.ax, state.ay = (vx - state.vx) / dt, (vy - state.vy) / dt
         state.vx, state.vy = vx, vy
         state.walked += math.hypot(vx, vy) * dt
@@ -64,3 +60,11 @@ def step_walker(state: WalkerState, control: WalkerControl, dt: float, ground_z:
         state.x += vx * dt
         state.y += vy * dt
         state.z = ground_z + state.half_height
+
+
+@njit(cache=CACHE)
+def step_walkers(rows: np.ndarray, which: np.ndarray, dt: float, ground_z: float) -> None:
+    """`step_walker` for all of them on level ground. rows: of type `rows.WALKERS`; which: [W] int64, their numbers."""
+    for number in which:
+        walker = rows[number]
+        step_walker(walker.state, walker.control, dt, ground_z)

@@ -90,6 +90,9 @@ class Service(Protocol):
     simulation: Any  # every handler's first argument; the protocol itself does not look at it
     loop: asyncio.AbstractEventLoop
 
+    def answer(self, connection: "RpcConnection", request: bytes) -> bytes | None:
+        """The reply to a request that can be done without decoding it; None for all others."""
+
     def connected(self, connection: "RpcConnection") -> bool:
         """Note a new connection; False refuses it."""
 
@@ -275,6 +278,12 @@ class RpcConnection(asyncio.Protocol):
         return method is not None and method.overtakes
 
     def _handle(self, request: bytes) -> None:
+        quick = self._service.answer(self, request)
+        if quick is not None:
+            self.has_called = True
+            if not self._is_lost:
+                self._transport.write(quick)
+            return
         try:
             kind, message_id, name, (metadata, *arguments) = decode(request)
             valid = kind == _REQUEST and isinstance(name, str) and isinstance(message_id, int)

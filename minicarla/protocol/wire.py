@@ -9,6 +9,7 @@ streaming/detail/Token.h.
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -33,12 +34,31 @@ _LIDAR_HEADER = struct.Struct("<IQQd6ffI")  # the same; horizontal angle, channe
 _SENSOR_HEADER_BYTES = _SENSOR_HEADER.size - _FRAME_PREFIX.size
 
 # id, state, location, rotation, velocity, angular velocity, acceleration; then 54 bytes by kind of actor
-_VEHICLE = struct.Struct("<IB15f fff???ifB?IB24x".replace(" ", ""))
-_WALKER = struct.Struct("<IB15f 3ff?37x".replace(" ", ""))
+_MOTION = [(name, "<f4") for name in ("x", "y", "z", "pitch", "yaw", "roll", "vx", "vy", "vz")]
+_MOTION += [(name, "<f4") for name in ("roll_rate", "pitch_rate", "yaw_rate", "ax", "ay", "az")]
+_ACTOR = [("id", "<u4"), ("state", "u1"), *_MOTION]
+_VEHICLE_PART = [
+    *((name, "<f4") for name in ("throttle", "steer", "brake")),
+    *((name, "?") for name in ("hand_brake", "reverse", "manual_gear")),
+    ("gear", "<i4"), ("limit_kmh", "<f4"), ("light_state", "u1"), ("is_held", "?"), ("light_id", "<u4"),
+    ("failure", "u1"),
+]  # fmt: skip
+_WALKER_PART = [("dx", "<f4"), ("dy", "<f4"), ("dz", "<f4"), ("speed", "<f4"), ("jump", "?")]
 _LIGHT = struct.Struct("<IB15f 32sffffI?B".replace(" ", ""))
 _SIGN = struct.Struct("<IB15f 32s22x".replace(" ", ""))
-_OTHER = struct.Struct("<IB15f 54x".replace(" ", ""))
 _ELAPSED_OFFSET = 109  # of the one field of a light's record that changes at every tick
+
+
+def _record(*fields: tuple[str, str]) -> np.dtype:
+    names, formats = zip(*_ACTOR, *fields, strict=True)
+    sizes = [np.dtype(kind).itemsize for kind in formats]
+    offsets = [sum(sizes[:number]) for number in range(len(sizes))]
+    layout: Any = {"names": names, "formats": formats, "offsets": offsets, "itemsize": ACTOR_RECORD_BYTES}
+    return np.dtype(layout)
+
+
+# Snapshot records as NumPy's structured types; those of lights and signs are packed by the structs above.
+VEHICLE_RECORD, WALKER_RECORD, OTHER_RECORD = _record(*_VEHICLE_PART), _record(*_WALKER_PART), _record()
 
 ACTIVE = 1  # actor state; 0 invalid, 2 dormant, 3 pending kill
 SIGN_ID_BYTES = 32
@@ -142,9 +162,7 @@ def obstacle_body(actor: list[object], other: list[object], distance: float) -> 
 class SnapshotWriter:
     """Packs world snapshots into one buffer that is kept between ticks.
 
-    Call `begin`, then `vehicle`, `walker`, `lights`, `signs` or `other` for every actor, then `finish`. A `motion`
-    is 15 numbers: location (m), rotation (deg), velocity (m/s), angular velocity (deg/s), acceleration (m/s^2), each
-    x, y, z or pitch, yaw, roll.
+    Call `begin`, then `lights`, `signs` and `records`, then `finish`.
     """
 
     def __init__(self) -> None:
@@ -164,23 +182,13 @@ class SnapshotWriter:
         _SNAPSHOT_HEADER.pack_into(self._buffer, 0, *header)
         self._end = _SNAPSHOT_HEADER.size
 
-    def vehicle(
-        self, actor_id: int, motion: Vector, control: Sequence[float], speed_limit: float, light: Vector
-    ) -> None:
-        """`control` as on the RPC channel; `speed_limit` km/h; `light` is (state, held by it, its actor id)."""
-        # The last zero is the failure state (none).
-        _VEHICLE.pack_into(self._buffer, self._end, actor_id, ACTIVE, *motion, *control, speed_limit, *light, 0)
-        self._end += ACTOR_RECORD_BYTES
-
-    def walker(self, actor_id: int, motion: Vector, direction: Vector, speed: float, jump: bool) -> None:
-        """`direction` is a unit vector, `speed` m/s."""
-        _WALKER.pack_into(self._buffer, self._end, actor_id, ACTIVE, *motion, *direction, speed, jump)
-        self._end += ACTOR_RECORD_BYTES
-
-    def other(self, actor_id: int, motion: Vector) -> None:
-        """An actor with nothing but a motion: sensors, props, the spectator."""
-        _OTHER.pack_into(self._buffer, self._end, actor_id, ACTIVE, *motion)
-        self._end += ACTOR_RECORD_BYTES
+    def records(self, count: int) -> np.ndarray:
+        """Room for the records of `count` actors, zeroes, to be filled in the types above: [count * 119] uint8."""
+        begin, size = self._end, count * ACTOR_RECORD_BYTES
+        self._end += size
+        room = np.frombuffer(self._buffer, np.uint8, size, begin)
+        room.fill(0)
+        return room
 
     def lights(self, block: "LightBlock", seconds: float) -> None:
         """All of a block's lights, `seconds` after it was made."""

@@ -247,7 +247,7 @@ def _place(motion: tuple[float, ...]) -> tuple[float, ...]:
 
 def _controls(vehicle: Vehicle) -> bytes:
     c = vehicle.control
-    return packets.ANIM_VEHICLE.pack(vehicle.id, c.steer, c.throttle, c.brake, c.hand_brake, vehicle.gear)
+    return packets.ANIM_VEHICLE.pack(vehicle.id, c.steer, c.throttle, c.brake, c.hand_brake, vehicle.drive.gear)
 
 
 def _biker(vehicle: Vehicle) -> bytes:

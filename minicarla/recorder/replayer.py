@@ -174,7 +174,7 @@ class Replayer:
             actor.state.simulate_physics = False
         if isinstance(actor, Vehicle):
             actor.rest()
-            actor.ackermann = None
+            actor.drive.by_ackermann = False
 
     def _found(self, event: Added, pose: Pose) -> Actor | None:
         """What is there already: the town's own, or an actor of that id and kind, which is put into its place."""
@@ -355,7 +355,7 @@ def _control(vehicle: Vehicle, steer: float, throttle: float, brake: float, hand
     c = vehicle.control
     c.steer, c.throttle, c.brake = _clamp(steer, -1.0, 1.0), _clamp(throttle, 0.0, 1.0), _clamp(brake, 0.0, 1.0)
     c.hand_brake, c.reverse = hand_brake, gear < 0
-    vehicle.manual_gear, vehicle.gear = False, min(max(gear, -_GEARS), _GEARS)
+    vehicle.drive.manual_gear, vehicle.drive.gear = False, min(max(gear, -_GEARS), _GEARS)
 
 
 def _clamp(value: float, low: float, high: float) -> float:

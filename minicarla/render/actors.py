@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from minicarla.maps import Pose
+from minicarla.numba_cache import CACHE
 from minicarla.render.mesh import Mesh, merge
 from minicarla.render.vehicles import Size, actor_mesh
 
@@ -15,13 +17,11 @@ from minicarla.render.vehicles import Size, actor_mesh
 class VisualActor:
     """Something that moves and is seen.
 
-    pose: as CARLA has it: a vehicle's origin is on the ground under its middle, a walker's at half its height.
     extent: half sizes (m). colour: paint of a vehicle, clothes of a walker, RGB 0..255.
     """
 
     actor_id: int
     blueprint_id: str
-    pose: Pose
     extent: Size
     colour: tuple[int, int, int]
 
@@ -85,12 +85,11 @@ class MeshLibrary:
 class ActorArrays:
     """A actors, with the faces that they have in this tick's picture.
 
-    kinds: mesh and paint of each actor. ids: [A] actor ids. mesh: [A] int64. to_world: [A, 3, 4] float64.
-    radius: [A] float64, m. paint: [A, 3] float32. first_face: [A] int64, picture id of each actor's first face.
+    ids: [A] actor ids. mesh: [A] int64. to_world: [A, 3, 4] float64. radius: [A] float64, m. paint: [A, 3] float32.
+    first_face: [A] int64, picture id of each actor's first face.
     library_faces: [N] int64, place of each face in the library.
     """
 
-    kinds: list[tuple[int, tuple[int, int, int]]]
     ids: tuple[int, ...]
     mesh: np.ndarray
     to_world: np.ndarray
@@ -100,37 +99,35 @@ class ActorArrays:
     library_faces: np.ndarray
 
 
-def pack_actors(
-    actors: Sequence[VisualActor], library: MeshLibrary, first_face: int, before: ActorArrays | None = None
-) -> ActorArrays:
-    """Arrays of the actors, in the order given; their faces are numbered from `first_face` on.
-
-    Args:
-      before: the arrays of the tick before; those that are the same are taken over.
-    """
-    kinds = [(library.index(actor), actor.colour) for actor in actors]
-    ids = tuple([actor.actor_id for actor in actors])
-    to_world = np.array([_to_world(actor.pose) for actor in actors], np.float64).reshape(-1, 3, 4)
-    if before is not None and kinds == before.kinds:
-        return replace(before, ids=ids, to_world=to_world)
-    mesh = np.array([index for index, _ in kinds], np.int64)
+def pack_actors(actors: Sequence[VisualActor], library: MeshLibrary, first_face: int) -> ActorArrays:
+    """Arrays of the actors, in the order given, at the origin; their faces are numbered from `first_face` on."""
+    mesh = np.array([library.index(actor) for actor in actors], np.int64)
     count = library.start[mesh + 1] - library.start[mesh]
     offset = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     # Faces first..first + count of each actor's mesh, one actor behind the other.
     library_faces = np.arange(offset[-1]) + np.repeat(library.start[mesh] - offset[:-1], count)
     return ActorArrays(
-        kinds=kinds,
-        ids=ids,
+        ids=tuple([actor.actor_id for actor in actors]),
         mesh=mesh,
-        to_world=to_world,
+        to_world=np.zeros((len(actors), 3, 4)),
         radius=library.radius[mesh],
-        paint=np.array([colour for _, colour in kinds], np.float32).reshape(-1, 3),
+        paint=np.array([actor.colour for actor in actors], np.float32).reshape(-1, 3),
         first_face=offset[:-1] + first_face,
         library_faces=library_faces,
     )
 
 
-def _to_world(pose: Pose) -> tuple[float, ...]:
-    """The rows of a body's [3, 4] transform."""
-    (fx, fy, fz), (rx, ry, rz), (ux, uy, uz) = axes(pose)
-    return fx, rx, ux, pose.x, fy, ry, uy, pose.y, fz, rz, uz, pose.z
+@njit(cache=CACHE)
+def to_world(places: np.ndarray) -> np.ndarray:
+    """[A, 3, 4] float64, the transforms of bodies at places [A, 6]: x, y, z (m), pitch, yaw, roll (deg); see `axes`."""
+    found = np.empty((places.shape[0], 3, 4))
+    for number in range(places.shape[0]):
+        place, rows = places[number], found[number]
+        pitch, yaw, roll = math.radians(place[3]), math.radians(place[4]), math.radians(place[5])
+        cp, sp, cy, sy = math.cos(pitch), math.sin(pitch), math.cos(yaw), math.sin(yaw)
+        cr, sr = math.cos(roll), math.sin(roll)
+        rows[0, 0], rows[1, 0], rows[2, 0] = cp * cy, cp * sy, sp
+        rows[0, 1], rows[1, 1], rows[2, 1] = cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr
+        rows[0, 2], rows[1, 2], rows[2, 2] = -cy * sp * cr - sy * sr, -sy * sp * cr + cy * sr, cp * cr
+        rows[:, 3] = place[:3]
+    return found

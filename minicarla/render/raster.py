@@ -216,6 +216,7 @@ def draw_actors(
     actor_to_world: np.ndarray,
     actor_radius: np.ndarray,
     actor_face: np.ndarray,
+    drawn: np.ndarray,
     hidden: int,
     solid_only: bool,
     reach: float,
@@ -232,6 +233,7 @@ def draw_actors(
       mesh_start: [K + 1] int64, first face of each mesh.
       actor_mesh: [A] int64, mesh of each actor. actor_to_world: [A, 3, 4] float64. actor_radius: [A] float64, m.
       actor_face: [A] int64, picture id of each actor's first face.
+      drawn: [A] bool, written: whether there is any of the actor in the picture, seen or behind others.
       hidden: index of an actor to leave out, or -1. solid_only: leave out shadows.
       reach: m, farther actors are left out.
       The rest as in `draw_static`.
@@ -245,6 +247,7 @@ def draw_actors(
         outside = _ball_outside(
             place[0, 3], place[1, 3], place[2, 3], actor_radius[actor], to_camera, half_x, half_y, reach
         )
+        drawn[actor] = False
         if outside or actor == hidden:
             continue
         for row in range(3):
@@ -259,4 +262,5 @@ def draw_actors(
                 continue
             count = _project(corners, face, body_to_camera, focal, width, height, scratch)
             if count > 0:
+                drawn[actor] = True
                 _fill(count, actor_face[actor] + face - start, focal, nearness, faces, scratch, extent)

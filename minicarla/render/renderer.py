@@ -64,9 +64,11 @@ class Renderer:
                 self.optical_flow(camera, Pose(0.0, 0.0, 1.5), None)
             self.remove_camera(camera)
 
-    def update(self, actors: Sequence[VisualActor], weather: Weather, light_states: Mapping[str, int]) -> None:
+    def update(
+        self, actors: Sequence[VisualActor], places: np.ndarray, weather: Weather, light_states: Mapping[str, int]
+    ) -> None:
         """Sets what the cameras see, see `Stage.update`."""
-        self.stage.update(actors, weather, light_states)
+        self.stage.update(actors, places, weather, light_states)
 
     def hide(self, things: Sequence[EnvironmentObject]) -> None:
         """Leaves these things of the town out of all pictures from now on, and no others."""
@@ -118,8 +120,9 @@ class Renderer:
         """
         view, stage = self._cameras[camera], self.stage
         frame = _frame(pose)
-        self._rasterise(view, frame, hidden_actor)
+        drawn = self._rasterise(view, frame, hidden_actor)
         if view.kind == "rgb":
+            stage.light_actors(drawn)
             shading.shade_rgb(
                 view.faces, view.faces.view(np.int64), view.nearness, frame.astype(np.float32), view.focal,
                 stage.colours, stage.materials, stage.scene.windows, stage.light_scalars, stage.sky, view.picture,
@@ -150,7 +153,8 @@ class Renderer:
         )  # fmt: skip
         return pixels.tobytes(), now
 
-    def _rasterise(self, view: _Camera, frame: np.ndarray, hidden_actor: int | None) -> None:
+    def _rasterise(self, view: _Camera, frame: np.ndarray, hidden_actor: int | None) -> np.ndarray:
+        """Finds what each sample sees; [A] bool, which of the actors are in the picture."""
         scene, library, placed = self.stage.scene, self.stage.library, self.stage.actors
         to_camera = np.empty((3, 4))
         to_camera[:, :3] = frame[1], -frame[2], frame[0]
@@ -162,12 +166,14 @@ class Renderer:
             frame[3], to_camera, view.focal, view.nearness, view.faces, view.extent,
         )  # fmt: skip
         hidden = placed.ids.index(hidden_actor) if hidden_actor in placed.ids else -1
+        drawn = np.empty(len(placed.ids), np.bool_)
         raster.draw_actors(
             library.corners, library.materials, library.start,
-            placed.mesh, placed.to_world, placed.radius, placed.first_face,
+            placed.mesh, placed.to_world, placed.radius, placed.first_face, drawn,
             hidden, view.kind != "rgb", _ACTOR_REACH_M * view.reach,
             to_camera, view.focal, view.nearness, view.faces, view.extent,
         )  # fmt: skip
+        return drawn
 
 
 def _frame(pose: Pose) -> np.ndarray:

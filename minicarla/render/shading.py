@@ -204,6 +204,7 @@ def light_actors(
     actor_to_world: np.ndarray,
     actor_paint: np.ndarray,
     actor_face: np.ndarray,
+    drawn: np.ndarray,
     to_sun: np.ndarray,
     direct: np.ndarray,
     ambient: np.ndarray,
@@ -214,10 +215,13 @@ def light_actors(
     Args:
       mesh_normal, mesh_colour: [M, 3] float32, mesh_material: [M] uint8: all meshes' faces in their own frames.
       mesh_start, actor_mesh, actor_to_world, actor_face: see `raster.draw_actors`. actor_paint: [A, 3] float32.
+      drawn: [A] bool, the actors that it is done for.
       to_sun, direct, ambient: [3] float32, see `weather.Light`.
       colours: [F, 3] float32, written from each actor's first face on.
     """
     for actor in range(actor_mesh.shape[0]):
+        if not drawn[actor]:
+            continue
         place = actor_to_world[actor]
         start = mesh_start[actor_mesh[actor]]
         for face in range(start, mesh_start[actor_mesh[actor] + 1]):

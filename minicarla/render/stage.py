@@ -1,12 +1,13 @@
 """The town and what moves in it as faces: what cameras and rays see. Fed once a tick."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from minicarla.maps import Town
 from minicarla.render import shading
-from minicarla.render.actors import ActorArrays, MeshLibrary, VisualActor, pack_actors
+from minicarla.render.actors import ActorArrays, MeshLibrary, VisualActor, pack_actors, to_world
 from minicarla.render.environment import EnvironmentObject, faces_of
 from minicarla.render.scene import build_scene, lit_colours, states_array
 from minicarla.render.sky import light_scalars, sky_dome, sky_picture
@@ -35,19 +36,27 @@ class Stage:
         self._dome = sky_dome()
         self._weather: Weather | None = None
         self._light_states: dict[str, int] = {}
-        self._placed: ActorArrays | None = None
+        self._seen_states: Mapping[str, int] | None = None  # whose copy that is
+        self._shown: Sequence[VisualActor] | None = None
+        self._placed: ActorArrays
         self._town_owners: tuple[dict[str, int], np.ndarray] | None = None
-        self.update((), Weather(), {})
+        self.update((), np.zeros((0, 6)), Weather(), {})
 
-    def update(self, actors: Sequence[VisualActor], weather: Weather, light_states: Mapping[str, int]) -> None:
+    def update(
+        self, actors: Sequence[VisualActor], places: np.ndarray, weather: Weather, light_states: Mapping[str, int]
+    ) -> None:
         """Sets what is seen.
 
         Args:
-          actors: vehicles, walkers and props, in an order that does not depend on chance.
+          actors: vehicles, walkers and props, in an order that does not depend on chance. The same object again says
+            that it is the same actors.
+          places: [A, 6] where they are, as CARLA has it: x, y, z (m), pitch, yaw, roll (deg). A vehicle's origin is on
+            the ground under its middle, a walker's at half its height.
           weather: CARLA's 14 weather numbers.
           light_states: sign id -> 0 red, 1 yellow, 2 green, 3 off (`carla.TrafficLightState`); others are off.
         """
-        states_changed = self._light_states != light_states
+        states_changed = self._seen_states is not light_states and self._light_states != light_states
+        self._seen_states = light_states
         if weather != self._weather:
             self._weather, states_changed = weather, True
             self._light = light_from_weather(weather)
@@ -58,21 +67,25 @@ class Stage:
             self._light_states = dict(light_states)
             states = states_array(self.scene, tuple(light_states.items()))
             self.colours[self.scene.lamp_faces] = self.scene.lamps.colours(states)
-        self._place(actors)
+        if actors is not self._shown:
+            self._show(actors)
+        self._placed = replace(self._placed, to_world=to_world(places))
 
     def hide(self, things: Sequence[EnvironmentObject]) -> None:
         """Leaves these things of the town out of all that is seen from now on, and no others."""
         self.planes = self.scene.planes.copy()
         self.planes[faces_of(things, self.scene.mesh), 3] = _BEHIND_EVERYTHING_M
 
-    def _place(self, actors: Sequence[VisualActor]) -> None:
-        before, library = self._placed, self.library
-        self._placed = placed = pack_actors(actors, library, self.static_count, before)
-        if before is None or placed.library_faces is not before.library_faces:
-            self._give_faces(placed.library_faces)
+    def _show(self, actors: Sequence[VisualActor]) -> None:
+        self._shown, self._placed = actors, pack_actors(actors, self.library, self.static_count)
+        self._give_faces(self._placed.library_faces)
+
+    def light_actors(self, drawn: np.ndarray) -> None:
+        """Colours of the faces of actors, of those that are [A] bool `drawn`."""
+        library, placed = self.library, self.actors
         shading.light_actors(
             library.normals, library.colours, library.materials, library.start,
-            placed.mesh, placed.to_world, placed.paint, placed.first_face,
+            placed.mesh, placed.to_world, placed.paint, placed.first_face, drawn,
             self._light.to_sun, self._light.direct, self._light.ambient, self.colours,
         )  # fmt: skip
 
@@ -89,7 +102,6 @@ class Stage:
     @property
     def actors(self) -> ActorArrays:
         """Of this tick."""
-        assert self._placed is not None
         return self._placed
 
     @property

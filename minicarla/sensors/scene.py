@@ -1,9 +1,15 @@
 """What cameras and rays see of the simulation: one stage for all of them, fed once a tick."""
 
+import numpy as np
+from numba import njit
+
 from minicarla.maps import Pose, Town
+from minicarla.numba_cache import CACHE
+from minicarla.physics.rows import BODIES
 from minicarla.render import CameraKind, Moment, RayCaster, Renderer, Stage, VisualActor
 from minicarla.render.environment import environment_objects
 from minicarla.world.actors import Prop, Vehicle, Walker
+from minicarla.world.roster import Roster
 from minicarla.world.state import SimulationState
 
 _WALKER_CLOTHES = ((60, 70, 110), (120, 60, 50), (70, 100, 70), (150, 140, 120), (50, 50, 55))
@@ -22,7 +28,10 @@ class SceneView:
         self._renderer = Renderer(town)
         self._prepared: tuple[Town, Renderer] | None = None
         self.caster = RayCaster(self._renderer.stage)
+        _places(np.zeros(0, BODIES), np.zeros(0, np.int64))
         self._hidden: frozenset[int] = frozenset()  # numbers of the environment objects that are left out
+        self._roster: Roster | None = None  # whose actors follow
+        self._actors: list[VisualActor] = []
         self._shown: tuple[int, int] | None = None  # episode and frame of what the stage has been fed
 
     def prepare(self, town: Town) -> None:
@@ -66,7 +75,11 @@ class SceneView:
         """The simulation as it is now."""
         if self._shown != (state.episode, state.frame):
             self._shown = (state.episode, state.frame)
-            self._renderer.update(_visible(state), state.weather, state.lights.states())
+            roster = state.roster
+            if self._roster is not roster:
+                self._roster, self._actors = roster, _visible(state)
+            places = _places(state.rows.bodies, roster.seen)
+            self._renderer.update(self._actors, places, state.weather, state.lights.states())
         if self._hidden != state.hidden:
             self._hidden = state.hidden
             things = environment_objects(self._town)
@@ -81,4 +94,15 @@ def _visible(state: SimulationState) -> list[VisualActor]:
 
 
 def _visual(actor: Vehicle | Walker | Prop, colour: tuple[int, int, int]) -> VisualActor:
-    return VisualActor(actor.id, actor.type_id, actor.pose, actor.extent, colour)
+    return VisualActor(actor.id, actor.type_id, actor.extent, colour)
+
+
+@njit(cache=CACHE)
+def _places(rows: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """[A, 6] x, y, z, pitch, yaw, roll. rows: of type `rows.BODIES`; which: [A] int64, their numbers."""
+    places = np.empty((which.size, 6))
+    for number, row in enumerate(which):
+        state, place = rows[row].state, places[number]
+        place[0], place[1], place[2] = state.x, state.y, state.z
+        place[3], place[4], place[5] = state.pitch, state.yaw, state.roll
+    return places

@@ -1,18 +1,33 @@
 """The actors. Each knows its state and how it looks on the wire; `world.tick` moves them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from ctypes import Structure
 from dataclasses import replace
+from typing import ClassVar
 
 from minicarla.geometry.poses import relative_pose
 from minicarla.geometry.types import LightSpec, OrientedBox, Pose, SignSpec
-from minicarla.limits import MAX_FRICTION, MAX_SPIN_DEG_S
+from minicarla.limits import MAX_FRICTION
 from minicarla.physics.ackermann import DEFAULT_SETTINGS, AckermannController
 from minicarla.physics.collision import Body
-from minicarla.physics.gearbox import FINAL_RATIO, FORWARD_GEARS, MAX_RPM, NEUTRAL, REVERSE, Gears
-from minicarla.physics.vehicle import Control, VehicleState, halt, teleport, vehicle_at
+from minicarla.physics.gearbox import FINAL_RATIO, FORWARD_GEARS, MAX_RPM, Gears
+from minicarla.physics.rows import (
+    Control,
+    Drive,
+    Motion,
+    Place,
+    Row,
+    Rows,
+    Solid,
+    Tuning,
+    VehicleState,
+    WalkerControl,
+    WalkerState,
+)
+from minicarla.physics.vehicle import halt, spun
 from minicarla.physics.vehicle_params import VehicleParams, vehicle_params
-from minicarla.physics.walkers import WALKER_MASS, WalkerControl, WalkerState, walker_at
+from minicarla.physics.walkers import WALKER_MASS
 from minicarla.protocol import wire
 from minicarla.protocol.rpc_types import Description, Wire, bounding_box
 from minicarla.render.encodings import Tag
@@ -22,15 +37,10 @@ from minicarla.world.skeleton import Skeleton
 from minicarla.world.traffic_lights import LightState
 from minicarla.world.walker_blueprints import WALKER_EXTENTS
 
-Motion = tuple[float, ...]
-_AT_REST = (0.0,) * 9
 DEFAULT_PAINT = (180, 180, 180)
 GROUND_CLEARANCE_M = 0.15  # of a passenger car
 SIDE_DOORS = frozenset(range(4))  # carla.VehicleDoor: FL, FR, RL, RR; bonnets and boots do not open here
 _FRONT_WHEELS = (0, 1)  # carla.VehicleWheelLocation
-NO_LIGHT = (LightState.GREEN, False, 0)  # CARLA reports green to a vehicle that no light holds
-# And red to one that a stop or yield sign holds, which makes a Traffic Manager stop it.
-WAIT = (LightState.RED, False, 0)
 
 
 class Actor:
@@ -41,31 +51,48 @@ class Actor:
     tag: Tag | None = None
     stream: int | None = None
 
+    # The structs of its row, by the attributes that refer to them.
+    PARTS: ClassVar[Mapping[str, type[Structure]]] = {"state": Place}
+    state: Motion
+
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         self.id = actor_id
         self.description = description
         self.type_id = description.type_id
         self.parent: Actor | None = None
         self.offset: Pose | None = None  # in the parent's frame
-        self._pose = pose
+        self.row = Row()
+        self._refer()
+        self.state.simulate_physics = True
+        self.state.put(pose)
+
+    def _refer(self) -> None:
+        for name, kind in self.PARTS.items():
+            setattr(self, name, self.row.part(kind))
+
+    def enter(self, rows: Rows) -> None:
+        """Move its numbers to all others'."""
+        self.row.enter(rows)
+        self._refer()
+
+    def leave(self) -> None:
+        """Move its numbers back to memory of its own."""
+        self.row.leave()
+        self._refer()
 
     @property
     def pose(self) -> Pose:
         """Where it is, in the world."""
-        return self._pose
+        return self.state.pose
 
     def move_to(self, pose: Pose) -> None:
-        """Teleport."""
-        self._pose = pose
+        """Teleport. As on CARLA a velocity stays."""
+        self.state.put(pose)
 
-    def motion(self) -> Motion:
-        """Location, rotation, velocity, angular velocity and acceleration, as `wire.SnapshotWriter` takes them."""
-        pose = self.pose
-        return (pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll, *_AT_REST)
-
-    def write(self, snapshot: wire.SnapshotWriter) -> None:
-        """Append its record to a snapshot."""
-        snapshot.other(self.id, self.motion())
+    def motion(self) -> tuple[float, ...]:
+        """Location, rotation, velocity, angular velocity and acceleration, each x, y, z or pitch, yaw, roll."""
+        s = self.state
+        return (s.x, s.y, s.z, s.pitch, s.yaw, s.roll, s.vx, s.vy, s.vz, 0.0, 0.0, s.yaw_rate, s.ax, s.ay, s.az)
 
     def bounding_box(self) -> Wire:
         """Its box in its own frame."""
@@ -80,28 +107,46 @@ class Actor:
         return [self.id, parent, self.description.wire, self.bounding_box(), tags, token]
 
 
-class Prop(Actor):
+class BodyActor(Actor):
+    """An actor with a box that others can run into."""
+
+    solid: Solid
+    body: Body
+
+    def _give_body(self, body: Body) -> None:
+        self.body = body
+        solid = self.solid
+        (solid.ex, solid.ey, solid.ez), (solid.centre_x, solid.centre_z) = body.extent, body.box_centre
+        solid.radius = body.radius
+
+    def _refer(self) -> None:
+        super()._refer()
+        if hasattr(self, "body"):
+            self.body.state = self.state
+
+    @property
+    def collides(self) -> bool:
+        """Whether it is in the way."""
+        return self.solid.collides
+
+
+class Prop(BodyActor):
     """A static object: it stands where it is put and stops what runs into it.
 
     What is lower than a car's ground clearance (litter, tiles) stops nothing: a box that does would be a wall.
     """
 
+    PARTS: ClassVar = {"state": Place, "solid": Solid}
     tag = Tag.STATIC
 
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         super().__init__(actor_id, description, pose)
         self.extent = PROP_EXTENTS[self.type_id]
         self.box_centre = (0.0, self.extent[2])
-        self.collides = 2.0 * self.extent[2] > GROUND_CLEARANCE_M
-        self.state = vehicle_at(pose)
+        self.solid.collides = 2.0 * self.extent[2] > GROUND_CLEARANCE_M
         self.state.simulate_physics = False
         solid = PROP_SOLIDS.get(self.type_id, self.extent)
-        self.body = Body(self.id, self.state, solid, (0.0, solid[2]))
-
-    def move_to(self, pose: Pose) -> None:
-        """Teleport."""
-        super().move_to(pose)
-        teleport(self.state, pose)
+        self._give_body(Body(self.id, self.state, solid, (0.0, solid[2])))
 
 
 class FrictionTrigger(Actor):
@@ -119,23 +164,23 @@ class FrictionTrigger(Actor):
         self.extent = (x, y, z)
 
 
-class Vehicle(Actor):
-    """A vehicle with its dynamics.
+class Vehicle(BodyActor):
+    """A vehicle with its dynamics."""
 
-    manual_gear: whether a client chooses the gears. gear: the one that is in: 0 is neutral, -1 reverse.
-    """
+    PARTS: ClassVar = {"state": VehicleState, "control": Control, "drive": Drive, "solid": Solid, "tuning": Tuning}
+    state: VehicleState
+    control: Control
+    drive: Drive
+    tuning: Tuning
 
     def __init__(self, actor_id: int, description: Description, pose: Pose, tag: Tag | None) -> None:
         super().__init__(actor_id, description, pose)
         self.tag = tag
-        self.state = vehicle_at(pose)
-        self.control = Control()
-        self.manual_gear = False
-        self.gear = 1
-        # Whether a control holds until the next one, or for one tick; and if so, whether that tick is to come.
-        self.sticky = description.attributes.get("sticky_control", "true").lower() == "true"
-        self.control_is_new = False
-        self.ackermann: AckermannController | None = None
+        self.state.gravity = self.solid.collides = True
+        self.control.hand_gear = 1.0
+        self.drive.gear = 1
+        self.drive.sticky = description.attributes.get("sticky_control", "true").lower() == "true"
+        self.ackermann: AckermannController | None = None  # drives while `drive.by_ackermann`
         self.ackermann_settings: Sequence[float] = DEFAULT_SETTINGS
         self.physics_control: Wire | None = None  # as a client has set it
         self.trigger_friction: float | None = None  # of the volume that it is in
@@ -145,40 +190,37 @@ class Vehicle(Actor):
         self.has_doors = description.attributes.get("has_dynamic_doors") == "true"
         self.open_doors: frozenset[int] = frozenset()  # carla.VehicleDoor
         self.light_flags = 0
-        self.light: tuple[int, bool, int] = NO_LIGHT  # state, held by it, its actor id
+        self.drive.light_state = LightState.GREEN
         self.signs = SignMemory()
-        self.collides = True
-        self.force = (0.0, 0.0, 0.0)  # N, for the coming tick
-        self.torque = 0.0  # N m about z, for the coming tick
+        self.hear_signs()
         self.colour = _colour(description.attributes.get("color", ""))
         params = vehicle_params(self.type_id)
         self.tune(params)
-        self.gears = Gears.of(FORWARD_GEARS, FINAL_RATIO, MAX_RPM, params.wheel_radius)
+        self.regear(Gears.of(FORWARD_GEARS, FINAL_RATIO, MAX_RPM, params.wheel_radius))
 
     def tune(self, params: VehicleParams) -> None:
         """Take over (other) physical parameters."""
         self.params = params
         self.extent = params.extent
         self.box_centre = params.box_centre
-        self.body = Body(self.id, self.state, params.extent, params.box_centre, params.mass, params.gyration_sq)
+        self._give_body(Body(self.id, self.state, params.extent, params.box_centre, params.mass, params.gyration_sq))
+        for name in Tuning.NUMBERS:
+            setattr(self.tuning, name, getattr(params, name))
+        last = params.steering_curve[-1][1]
+        self.tuning.steering_curve[: len(params.steering_curve) + 1] = [*params.steering_curve, (math.inf, last)]
 
     def regear(self, gears: Gears) -> None:
         """Take over another gearbox."""
         self.gears = gears
-        self.gear = min(self.gear, len(gears.top))
+        count = self.tuning.gear_count = gears.gear_count
+        self.drive.gear = min(self.drive.gear, count)
+        tuning = self.tuning
+        tuning.up[:count], tuning.down[:count], tuning.top[:count] = gears.up, gears.down, gears.top
 
-    def change_gear(self) -> None:
-        """The gear of the coming step."""
-        state, control = self.state, self.control
-        speed = math.hypot(state.vx, state.vy)
-        if self.manual_gear:
-            if control.reverse:
-                self.gear = REVERSE
-            control.reverse = self.gear < NEUTRAL
-            control.hand_gear = self.gears.hand_share(self.gear, speed)
-        else:
-            self.gear = REVERSE if control.reverse else self.gears.automatic(self.gear, speed)
-            control.hand_gear = 1.0
+    def hear_signs(self) -> None:
+        """Take over what the signs have told."""
+        drive, signs = self.drive, self.signs
+        drive.limit_kmh, drive.waits, drive.touches_sign = signs.limit_kmh, signs.waits, bool(signs.touched)
 
     def wheel_steer_angle(self, wheel: int) -> float:
         """Deg; as on CARLA a vehicle without physics has what was set."""
@@ -201,89 +243,40 @@ class Vehicle(Actor):
 
     def spin(self, angular_impulse: float) -> None:
         """An angular impulse about the vertical axis, N m s."""
-        inertia = self.params.mass * self.params.gyration_sq
-        yaw_rate = self.state.yaw_rate + math.degrees(angular_impulse / inertia)
-        self.state.yaw_rate = min(max(yaw_rate, -MAX_SPIN_DEG_S), MAX_SPIN_DEG_S)
-
-    def relax(self) -> None:
-        """Without a new control, let go of the pedals and the wheel: what `sticky_control` False means."""
-        if self.control_is_new:
-            self.control_is_new = False
-        else:
-            self.control.reset()
-            self.manual_gear = False
-
-    @property
-    def pose(self) -> Pose:
-        return self.state.pose
-
-    def move_to(self, pose: Pose) -> None:
-        """Teleport. As on CARLA the velocity stays; only `rest` makes the car forget how it came here."""
-        teleport(self.state, pose)
+        self.state.yaw_rate = spun(self.state.yaw_rate, self.params, angular_impulse)
 
     def rest(self) -> None:
         """Back to the dynamics of a car just spawned: no motion, no pedal still on its way, no controller state."""
         halt(self.state)
-        if not self.manual_gear:
-            self.gear = 1
-        self.force, self.torque = (0.0, 0.0, 0.0), 0.0
+        drive = self.drive
+        if not drive.manual_gear:
+            drive.gear = 1
+        drive.force[:], drive.torque = (0.0, 0.0, 0.0), 0.0
         if self.ackermann is not None:
             self.ackermann.reset()
 
-    def motion(self) -> Motion:
-        s: VehicleState = self.state
-        return (s.x, s.y, s.z, s.pitch, s.yaw, s.roll, s.vx, s.vy, s.vz, 0.0, 0.0, s.yaw_rate, s.ax, s.ay, s.az)
 
-    def write(self, snapshot: wire.SnapshotWriter) -> None:
-        c = self.control
-        control = (c.throttle, c.steer, c.brake, c.hand_brake, c.reverse, self.manual_gear, self.gear)
-        snapshot.vehicle(self.id, self.motion(), control, self.signs.limit_kmh, self.light)
-
-
-class Walker(Actor):
+class Walker(BodyActor):
     """A pedestrian."""
 
+    PARTS: ClassVar = {"state": WalkerState, "control": WalkerControl, "solid": Solid}
     tag = Tag.PEDESTRIANS
+    state: WalkerState
+    control: WalkerControl
 
     def __init__(self, actor_id: int, description: Description, pose: Pose) -> None:
         super().__init__(actor_id, description, pose)
         self.extent = WALKER_EXTENTS[self.type_id]
-        self.state: WalkerState = walker_at(pose, self.extent[2])
-        self.control = WalkerControl()
-        self.jump = False
-        self.collides = True
-        self.body = Body(self.id, self.state, self.extent, mass=WALKER_MASS)
+        self.state.half_height = self.extent[2]
+        self.control.dx = 1.0
+        self.solid.collides = True
+        self._give_body(Body(self.id, self.state, self.extent, mass=WALKER_MASS))
         self.skeleton = Skeleton(self.extent[2])
-
-    @property
-    def pose(self) -> Pose:
-        return self.state.pose
 
     @property
     def gait(self) -> tuple[float, float]:
         """The way walked so far, m, and its speed, m/s: what its skeleton is moved by."""
         return self.state.walked, math.hypot(self.state.vx, self.state.vy)
-
-    def move_to(self, pose: Pose) -> None:
-        """Teleport."""
-        s = self.state
-        s.x, s.y, s.z, s.pitch, s.yaw, s.roll = pose.x, pose.y, pose.z, pose.pitch, pose.yaw, pose.roll
-
-    def carry(self, x: float, y: float, z: float, pitch: float, yaw: float, roll: float, speed: float) -> None:
-        """Put its feet there (m, deg), on its way ahead at `speed` m/s; a client's crowd does so at every tick."""
-        s, c = self.state, self.control
-        s.x, s.y, s.z, s.pitch, s.yaw, s.roll = x, y, z + self.extent[2], pitch, yaw, roll
-        yaw_rad = math.radians(yaw)
-        c.dx, c.dy, c.dz, c.speed = math.cos(yaw_rad), math.sin(yaw_rad), 0.0, speed
-        s.carried = (speed * c.dx, speed * c.dy)
-
-    def motion(self) -> Motion:
-        s = self.state
-        return (s.x, s.y, s.z, s.pitch, s.yaw, s.roll, s.vx, s.vy, s.vz, 0.0, 0.0, s.yaw_rate, s.ax, s.ay, s.az)
-
-    def write(self, snapshot: wire.SnapshotWriter) -> None:
-        c = self.control
-        snapshot.walker(self.id, self.motion(), (c.dx, c.dy, c.dz), c.speed, self.jump)
 
 
 class RoadSignal(Actor):

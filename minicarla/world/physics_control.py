@@ -181,5 +181,5 @@ def telemetry(vehicle: Vehicle) -> Wire:
     wheel = [friction, slip, 0.0, forward / params.wheel_radius, load, 1.0, *[0.0] * (_WHEEL_TELEMETRY - 6)]
     drag = params.aero * params.mass * forward * forward  # N
     pedals = [vehicle.control.steer, vehicle.control.throttle, vehicle.control.brake]
-    rpm = vehicle.gears.rpm(vehicle.gear, abs(forward), state.throttle_input)
-    return [forward, *pedals, rpm, vehicle.gear, drag, [wheel] * count]
+    rpm = vehicle.gears.rpm(vehicle.drive.gear, abs(forward), state.throttle_input)
+    return [forward, *pedals, rpm, vehicle.drive.gear, drag, [wheel] * count]

@@ -11,8 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numba import njit
+
 from minicarla.geometry.boxes import Box, penetration
+from minicarla.geometry.cells import Grid, grid_of, members_at
 from minicarla.geometry.types import SignSpec
+from minicarla.numba_cache import CACHE
 from minicarla.physics.collision import Body
 
 STOP_S, STOP_AGAIN_S, YIELD_AGAIN_S = 2.0, 1.0, 0.5
@@ -55,31 +60,25 @@ class SignSystem:
 
     def __init__(self, signs: Sequence[SignSpec]) -> None:
         self._zones: list[_Zone] = []
-        self._cells: dict[tuple[int, int], list[int]] = {}
         for spec in signs:
             crossing = [Box.of(box) for box in spec.crossing]
             again_s = STOP_AGAIN_S if spec.type_id == _STOP else YIELD_AGAIN_S
-            for box in map(Box.of, spec.boxes):
-                self._enter(len(self._zones), box)
-                self._zones.append(_Zone(box, spec, again_s, crossing))
+            self._zones += [_Zone(box, spec, again_s, crossing) for box in map(Box.of, spec.boxes)]
+        reach = (-_REACH_M, -_REACH_M, _REACH_M, _REACH_M)
+        self._grid = grid_of(np.array([np.add(zone.box.bounds(), reach) for zone in self._zones]), _CELL_M)
 
-    def _enter(self, index: int, box: Box) -> None:
-        x0, y0, x1, y1 = box.bounds()
-        for column in range(math.floor((x0 - _REACH_M) / _CELL_M), math.floor((x1 + _REACH_M) / _CELL_M) + 1):
-            for row in range(math.floor((y0 - _REACH_M) / _CELL_M), math.floor((y1 + _REACH_M) / _CELL_M) + 1):
-                self._cells.setdefault((column, row), []).append(index)
+    def listeners(self, rows: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Places in `which` of the vehicles that there is something to tell; rows: of type `rows.VEHICLES`."""
+        return _listeners(rows, which, self._grid)
 
-    def tell(self, vehicles: Sequence[Road], now: float) -> None:
-        """Bring every vehicle's memory up to `now`, in seconds of the simulation."""
-        cells = self._cells
-        if not cells:
-            return
-        for vehicle in vehicles:
+    def tell(self, listeners: Sequence[Road], vehicles: Sequence[Road], now: float) -> None:
+        """Bring the memories of those of the vehicles up to `now`, in seconds of the simulation."""
+        for vehicle in listeners:
             state = vehicle.body.state
-            near = cells.get((math.floor(state.x / _CELL_M), math.floor(state.y / _CELL_M)))
-            if near is not None:
-                self._tell(vehicle, near, vehicles, now)
-            elif vehicle.signs.touched:
+            near = members_at(self._grid, state.x, state.y)
+            if len(near):
+                self._tell(vehicle, near.tolist(), vehicles, now)
+            else:
                 vehicle.signs.touched, vehicle.signs.waits = (), False
 
     def _tell(self, vehicle: Road, near: Sequence[int], vehicles: Sequence[Road], now: float) -> None:
@@ -116,3 +115,15 @@ class SignSystem:
                 if any(penetration(body, box) is not None for box in near):
                     return True
         return False
+
+
+@njit(cache=CACHE)
+def _listeners(rows: np.ndarray, which: np.ndarray, grid: Grid) -> np.ndarray:
+    found = np.empty(which.size, np.int64)
+    count = 0
+    for place in range(which.size):
+        vehicle = rows[which[place]]
+        if vehicle.drive.touches_sign or members_at(grid, vehicle.state.x, vehicle.state.y).size > 0:
+            found[count] = place
+            count += 1
+    return found[:count]

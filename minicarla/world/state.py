@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+import numpy as np
+
 from minicarla.geometry.poses import attached_pose
 from minicarla.geometry.types import ORIGIN
 from minicarla.limits import (
@@ -17,6 +19,7 @@ from minicarla.limits import (
 )
 from minicarla.maps import OrientedBox, Pose, Town
 from minicarla.physics.collision import Body, CollisionWorld, Contact
+from minicarla.physics.rows import Rows
 from minicarla.protocol.rpc import RpcError
 from minicarla.protocol.rpc_types import Description, EpisodeSettings, identifier, label
 from minicarla.protocol.streams import Streams
@@ -35,6 +38,7 @@ from minicarla.world.actors import (
 )
 from minicarla.world.blueprint import Blueprint
 from minicarla.world.prop_blueprints import FRICTION_TRIGGER, MESH
+from minicarla.world.roster import Roster
 from minicarla.world.sensor import Sensor
 from minicarla.world.signs import SignSystem
 from minicarla.world.traffic_lights import TrafficLightSystem
@@ -119,6 +123,8 @@ class SimulationState:
         self.friction_triggers: list[FrictionTrigger] = []
         self.movables: list[Actor] = []  # all but lights and signs
         self.attached: list[Actor] = []  # parents before their children
+        self.rows = Rows()
+        self._roster: Roster | None = None
         self._next_id = 1
         self.lights = TrafficLightSystem(town.lights)
         self.light_actors: dict[str, TrafficLight] = {}
@@ -128,6 +134,7 @@ class SimulationState:
             self.light_actors[spec.sign_id] = light
             self.light_ids[spec.sign_id] = light.id
             self._enter(light)
+        self.light_numbers = np.array([light.id for light in self.light_actors.values()], np.uint32)
         self.spectator = Actor(self._next_id, _described("spectator"), Pose(0.0, 0.0, 10.0))
         self._enter(self.spectator)
         self.signs = SignSystem(town.signs)
@@ -148,6 +155,16 @@ class SimulationState:
         self._next_id = max(self._next_id, actor.id + 1)
         for group in self._groups(actor):
             group.append(actor)
+        if not isinstance(actor, RoadSignal):
+            actor.enter(self.rows)
+        self._roster = None
+
+    @property
+    def roster(self) -> Roster:
+        """Who is there now."""
+        if self._roster is None:
+            self._roster = Roster.of(self.movables, [*self.vehicles, *self.walkers, *self.props], self.attached)
+        return self._roster
 
     def _groups(self, actor: Actor) -> Iterator[list[Any]]:
         if isinstance(actor, RoadSignal):
@@ -240,8 +257,14 @@ class SimulationState:
         self._attach(child, parent, offset)
 
     def _attach(self, child: Actor, parent: Actor, offset: Pose) -> None:
-        child.parent, child.offset = parent, ORIGIN if offset == ORIGIN else offset
+        child.parent = parent
         self.attached.append(child)
+        self.put_attached(child, offset)
+
+    def put_attached(self, child: Actor, offset: Pose) -> None:
+        """Let an attached actor be at another place in its parent's frame, from the next tick on."""
+        child.offset = ORIGIN if offset == ORIGIN else offset
+        self._roster = None
 
     def _check_room(self, type_id: str) -> None:
         bodies = len(self.vehicles) + len(self.walkers) + len(self.props)
@@ -300,6 +323,8 @@ class SimulationState:
         for child in [child for child in self.attached if child.parent is actor]:
             child.parent = child.offset = None
         self.attached = [other for other in self.attached if other is not actor and other.parent is not None]
+        actor.leave()
+        self._roster = None
         return True
 
     def _close_sensor(self, sensor: Sensor) -> None:

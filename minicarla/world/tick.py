@@ -4,21 +4,18 @@ Order: queued controls -> lights -> vehicles and walkers -> contacts -> attached
 frames and the snapshot carry the same frame number and are on their way before the caller of the tick gets its reply.
 """
 
-from minicarla.geometry.poses import attached_pose
-from minicarla.geometry.types import ORIGIN
-from minicarla.limits import MAX_PHYSICS_S, MAX_SPEED
-from minicarla.maps.surface import Surface
+import numpy as np
+
+from minicarla.limits import MAX_PHYSICS_S
 from minicarla.physics.hills import step_on_hills
-from minicarla.physics.vehicle import apply_impulse, step_vehicle
-from minicarla.physics.walkers import WalkerState, step_walker
+from minicarla.physics.vehicle import ready_vehicles, shift_gears, step_vehicles
+from minicarla.physics.walkers import step_walker, step_walkers
 from minicarla.protocol import wire
 from minicarla.world import friction
-from minicarla.world.actors import NO_LIGHT, WAIT, Vehicle
 from minicarla.world.snapshot import SnapshotPacker
 from minicarla.world.state import SimulationState
 
 DEFAULT_DELTA_S = 0.05  # of a synchronous simulation whose client has fixed none: the same in every run
-_NO_FORCE = (0.0, 0.0, 0.0)
 
 
 def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
@@ -29,26 +26,18 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     state.lights.tick(dt)
     for act in state.before_motion:
         act(dt)
-    moved_s = min(dt, MAX_PHYSICS_S)
-    surface = state.town.surface
     if state.friction_triggers:
         friction.update(state.vehicles, state.friction_triggers)
-    for vehicle in state.vehicles:
-        if vehicle.parent is None:
-            _move(vehicle, moved_s, surface)
-    for walker in state.walkers:
-        if walker.parent is None:
-            ground_z = 0.0 if walker.state.carried is not None else _under_feet(walker.state, surface)
-            step_walker(walker.state, walker.control, moved_s, ground_z)
-    state.contacts = state.collisions.step(state.bodies(), moved_s)
-    for actor in state.attached:
-        assert actor.parent is not None
-        assert actor.offset is not None
-        place = actor.parent.pose
-        actor.move_to(place if actor.offset is ORIGIN else attached_pose(place, actor.offset))
-    state.signs.tell(state.vehicles, state.elapsed)
-    for vehicle in state.vehicles:
-        vehicle.light = _light_ahead(state, vehicle)
+    _move(state, min(dt, MAX_PHYSICS_S))
+    roster = state.roster
+    state.contacts = state.collisions.step(roster.bodies, state.rows.bodies, roster.body_rows, min(dt, MAX_PHYSICS_S))
+    if state.attached:
+        roster.place_attached(state.rows.bodies, state.attached)
+    listeners = [state.vehicles[place] for place in state.signs.listeners(state.rows.vehicles, roster.all_vehicles)]
+    state.signs.tell(listeners, state.vehicles, state.elapsed)
+    for vehicle in listeners:
+        vehicle.hear_signs()
+    state.lights.tell(state.rows.vehicles, roster.all_vehicles, state.light_numbers)
     for act in state.after_motion:
         act(dt)
     _send_measurements(state, dt)
@@ -57,37 +46,40 @@ def tick(state: SimulationState, snapshots: SnapshotPacker, dt: float) -> int:
     return state.frame
 
 
-def _move(vehicle: Vehicle, dt: float, surface: Surface) -> None:
-    state, params = vehicle.state, vehicle.params
-    if vehicle.force != _NO_FORCE or vehicle.torque:
-        fx, fy, fz = vehicle.force
-        apply_impulse(state, params, fx * dt, fy * dt, fz * dt)
-        vehicle.spin(vehicle.torque * dt)
-        vehicle.force, vehicle.torque = _NO_FORCE, 0.0
-    if not (abs(state.vx) <= MAX_SPEED and abs(state.vy) <= MAX_SPEED and abs(state.vz) <= MAX_SPEED):
-        fastest = max(abs(state.vx), abs(state.vy), abs(state.vz)) / MAX_SPEED
-        state.vx, state.vy, state.vz = state.vx / fastest, state.vy / fastest, state.vz / fastest
-    if not vehicle.sticky:
-        vehicle.relax()
-    if vehicle.ackermann is not None:
-        vehicle.ackermann.run(state, params, vehicle.control, dt)
-    vehicle.change_gear()
+def compile_loops(state: SimulationState, snapshots: SnapshotPacker) -> None:
+    """Runs the loops on nobody, so that no client's call has to wait for the compiler."""
+    rows, nobody, dt = state.rows, np.zeros(0, np.int64), DEFAULT_DELTA_S
+    ready_vehicles(rows.vehicles, nobody, dt)
+    shift_gears(rows.vehicles, nobody)
+    step_vehicles(rows.vehicles, nobody, dt, 0.0)
+    step_walkers(rows.walkers, nobody, dt, 0.0)
+    state.collisions.step([], rows.bodies, nobody, dt)
+    state.roster.place_attached(rows.bodies, ())
+    state.signs.listeners(rows.vehicles, nobody)
+    state.lights.tell(rows.vehicles, nobody, state.light_numbers)
+    snapshots.pack(state, dt)
+
+
+def _move(state: SimulationState, dt: float) -> None:
+    """Vehicles and walkers that are attached to nothing, as if each were alone."""
+    surface, roster, rows = state.town.surface, state.roster, state.rows
+    if ready_vehicles(rows.vehicles, roster.vehicles, dt):
+        for vehicle in state.vehicles:
+            if vehicle.ackermann is not None and vehicle.drive.by_ackermann and vehicle.parent is None:
+                vehicle.ackermann.run(vehicle.state, vehicle.params, vehicle.control, dt)
+    shift_gears(rows.vehicles, roster.vehicles)
     if surface.is_flat:
-        step_vehicle(state, vehicle.control, params, dt, surface.level)
-    else:
-        step_on_hills(state, vehicle.control, params, dt, surface)
-
-
-def _under_feet(walker: WalkerState, surface: Surface) -> float:
-    return surface.height(walker.x, walker.y, walker.z - walker.half_height)
-
-
-def _light_ahead(state: SimulationState, vehicle: Vehicle) -> tuple[int, bool, int]:
-    car = vehicle.state
-    sign_id = state.lights.light_for(car.x, car.y, car.z, car.yaw)
-    if sign_id is None:
-        return WAIT if vehicle.signs.waits else NO_LIGHT
-    return state.lights.state(sign_id), True, state.light_actors[sign_id].id
+        step_vehicles(rows.vehicles, roster.vehicles, dt, surface.level)
+        step_walkers(rows.walkers, roster.walkers, dt, surface.level)
+        return
+    for vehicle in state.vehicles:
+        if vehicle.parent is None:
+            step_on_hills(vehicle.state, vehicle.control, vehicle.params, dt, surface)
+    for walker in state.walkers:
+        if walker.parent is None:
+            s = walker.state
+            ground_z = 0.0 if s.is_carried else surface.height(s.x, s.y, s.z - s.half_height)
+            step_walker(s, walker.control, dt, ground_z)
 
 
 def _send_measurements(state: SimulationState, dt: float) -> None:

@@ -10,8 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numba import njit
+
 from minicarla.geometry.boxes import Box
+from minicarla.geometry.cells import Grid, grid_of, members_at
 from minicarla.geometry.types import FIRST_LONE_JUNCTION, LightSpec
+from minicarla.numba_cache import CACHE
 
 GREEN_S, YELLOW_S, RED_S = 10.0, 3.0, 2.0
 LONE_RED_S = 10.0  # of a light that no controller and no junction names
@@ -31,6 +36,7 @@ class LightState(enum.IntEnum):
     UNKNOWN = 4
 
 
+_RED, _GREEN = int(LightState.RED), int(LightState.GREEN)
 _CYCLE = (LightState.GREEN, LightState.YELLOW, LightState.RED)
 
 
@@ -88,6 +94,9 @@ class TrafficLightSystem:
                     self._lights[spec.sign_id] = _Light(LightState.RED, 0.0, junction, junction.groups[-1], pole)
             self._junctions.append(junction)
         self._zones = _StopZones(lights)
+        self._shown_at = self._states_at = -1  # revisions
+        self._states: dict[str, int] = {}
+        self._shown = np.zeros(0, np.uint8)
         self.reset_all()
 
     @property
@@ -116,8 +125,11 @@ class TrafficLightSystem:
         return self._light(sign_id).state
 
     def states(self) -> dict[str, int]:
-        """What every light shows, as integers."""
-        return {sign_id: int(light.state) for sign_id, light in self._lights.items()}
+        """What every light shows, as integers: the same object until a light changes."""
+        if self._states_at != self.revision:
+            self._states_at = self.revision
+            self._states = {sign_id: int(light.state) for sign_id, light in self._lights.items()}
+        return self._states
 
     def elapsed_time(self, sign_id: str) -> float:
         """Seconds since the light began to show its state; stands still while frozen."""
@@ -176,7 +188,20 @@ class TrafficLightSystem:
 
     def light_for(self, x: float, y: float, z: float, yaw: float) -> str | None:
         """The light that holds a vehicle whose wheels stand at (x, y, z) m, heading `yaw` deg, or None."""
-        return self._zones.find(x, y, z, yaw)
+        number = _find(self._zones.grid, self._zones.boxes, x, y, z, yaw)
+        return None if number < 0 else self._zones.sign_ids[int(self._zones.boxes[number, _LIGHT])]
+
+    def tell(self, rows: np.ndarray, which: np.ndarray, actor_ids: np.ndarray) -> None:
+        """Tell vehicles which light holds them, or the sign at which they wait.
+
+        Args:
+          rows: of type `rows.VEHICLES`. which: [V] int64, their numbers.
+          actor_ids: [L] uint32 of the lights, in the order that they were given in.
+        """
+        if self._shown_at != self.revision:
+            self._shown_at = self.revision
+            self._shown = np.array([self._lights[sign_id].state for sign_id in self._zones.sign_ids], np.uint8)
+        _tell(rows, which, self._zones.grid, self._zones.boxes, self._shown, actor_ids)
 
     def _light(self, sign_id: str) -> _Light:
         try:
@@ -224,28 +249,58 @@ class TrafficLightSystem:
 
 
 class _StopZones:
-    """The stop boxes of all lights in a spatial hash."""
+    """The stop boxes of all lights.
+
+    boxes: [B, 10], the columns below. sign_ids: of the lights, to which the last column refers.
+    """
 
     def __init__(self, lights: Sequence[LightSpec]) -> None:
-        self._cells: dict[tuple[int, int], list[tuple[Box, float, str]]] = {}
-        for spec in lights:
-            for stop in spec.stop_boxes:
-                box = Box.of(stop)
-                x0, y0, x1, y1 = box.bounds()
-                for column in range(math.floor(x0 / _CELL), math.floor(x1 / _CELL) + 1):
-                    for row in range(math.floor(y0 / _CELL), math.floor(y1 / _CELL) + 1):
-                        self._cells.setdefault((column, row), []).append((box, stop.yaw, spec.sign_id))
+        self.sign_ids = [spec.sign_id for spec in lights]
+        stops = [(stop, number) for number, spec in enumerate(lights) for stop in spec.stop_boxes]
+        boxes = [Box.of(stop) for stop, _ in stops]
+        self.grid = grid_of(np.array([box.bounds() for box in boxes]), _CELL)
+        self.boxes = np.array(
+            [
+                (box.x, box.y, box.cos, box.sin, box.ex, box.ey, box.low, box.high, stop.yaw, number)
+                for box, (stop, number) in zip(boxes, stops, strict=True)
+            ],
+            np.float64,
+        ).reshape(-1, _LIGHT + 1)
 
-    def find(self, x: float, y: float, z: float, yaw: float) -> str | None:
-        zones = self._cells.get((math.floor(x / _CELL), math.floor(y / _CELL)))
-        if zones is None:
-            return None
-        for box, heading, sign_id in zones:
-            turned = abs((yaw - heading + 180.0) % 360.0 - 180.0)
-            level = box.low - HEIGHT_TOLERANCE <= z <= box.high  # not what drives on a bridge above or below
-            if turned <= HEADING_TOLERANCE and level and box.contains(x, y):
-                return sign_id
-        return None
+
+_X, _Y, _COS, _SIN, _EX, _EY, _LOW, _HIGH, _YAW, _LIGHT = range(10)
+
+
+@njit(cache=CACHE)
+def _find(grid: Grid, boxes: np.ndarray, x: float, y: float, z: float, yaw: float) -> int:
+    """The first of the boxes that a vehicle is in, -1 for none; see `light_for`."""
+    for number in members_at(grid, x, y):
+        box = boxes[number]
+        turned = abs((yaw - box[_YAW] + 180.0) % 360.0 - 180.0)
+        # The height: not what drives on a bridge above or below.
+        if turned > HEADING_TOLERANCE or not box[_LOW] - HEIGHT_TOLERANCE <= z <= box[_HIGH]:
+            continue
+        dx, dy = x - box[_X], y - box[_Y]
+        along, across = abs(dx * box[_COS] + dy * box[_SIN]), abs(dy * box[_COS] - dx * box[_SIN])
+        if along <= box[_EX] and across <= box[_EY]:
+            return number
+    return -1
+
+
+@njit(cache=CACHE)
+def _tell(
+    rows: np.ndarray, which: np.ndarray, grid: Grid, boxes: np.ndarray, shown: np.ndarray, actor_ids: np.ndarray
+) -> None:
+    for number in which:
+        state, drive = rows[number].state, rows[number].drive
+        box = _find(grid, boxes, state.x, state.y, state.z, state.yaw)
+        if box >= 0:
+            light = int(boxes[box, _LIGHT])
+            drive.light_state, drive.is_held, drive.light_id = shown[light], True, actor_ids[light]
+        else:
+            # CARLA reports green to a vehicle that no light holds, and here red to one that a stop or yield sign holds:
+            # it makes a Traffic Manager stop it.
+            drive.light_state, drive.is_held, drive.light_id = _RED if drive.waits else _GREEN, False, 0
 
 
 def _by_key(lights: Sequence[LightSpec], key: Callable[[LightSpec], int]) -> list[list[LightSpec]]:

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicarla.physics.gearbox import FINAL_RATIO, FORWARD_GEARS, MAX_RPM, NEUTRAL, REVERSE, Gears
+from minicarla.physics.gearbox import (
+    FINAL_RATIO,
+    FORWARD_GEARS,
+    MAX_RPM,
+    NEUTRAL,
+    REVERSE,
+    Gears,
+    automatic,
+    hand_share,
+)
 
 RADIUS = 0.35
 GEARS = Gears.of(FORWARD_GEARS, FINAL_RATIO, MAX_RPM, RADIUS)
@@ -29,27 +38,27 @@ def test_out_of_gear_it_follows_the_pedal() -> None:
 
 def test_it_changes_up_and_down_at_the_ratios_speeds() -> None:
     up = 0.65 * MAX_RPM / turns_a_minute(1.0, 4.0)
-    assert GEARS.automatic(1, up - 0.01) == 1
-    assert GEARS.automatic(1, up + 0.01) == 2
+    assert automatic(GEARS, 1, up - 0.01) == 1
+    assert automatic(GEARS, 1, up + 0.01) == 2
     down = 0.5 * MAX_RPM / turns_a_minute(1.0, 4.0)  # of first gear: in second alone it would change up again
-    assert GEARS.automatic(2, down + 0.01) == 2
-    assert GEARS.automatic(2, down - 0.01) == 1
-    assert GEARS.automatic(REVERSE, 0.0) == GEARS.automatic(NEUTRAL, 3.0) == 1
+    assert automatic(GEARS, 2, down + 0.01) == 2
+    assert automatic(GEARS, 2, down - 0.01) == 1
+    assert automatic(GEARS, REVERSE, 0.0) == automatic(GEARS, NEUTRAL, 3.0) == 1
 
 
 @given(speed=st.floats(0.0, 60.0), gear=st.integers(1, 5))
 def test_at_a_steady_speed_it_comes_to_rest_in_one_gear(speed: float, gear: int) -> None:
     for _ in range(5):
-        gear = GEARS.automatic(gear, speed)
-    assert GEARS.automatic(gear, speed) == gear
+        gear = automatic(GEARS, gear, speed)
+    assert automatic(GEARS, gear, speed) == gear
 
 
 def test_a_gear_chosen_by_hand_pulls_by_its_ratio_up_to_its_top_speed() -> None:
-    shares = [GEARS.hand_share(gear, 1.0) for gear in (REVERSE, NEUTRAL, 1, 2, 3, 4, 5, 9)]
+    shares = [hand_share(GEARS, gear, 1.0) for gear in (REVERSE, NEUTRAL, 1, 2, 3, 4, 5, 9)]
     assert shares == pytest.approx([1.0, 0.0, 1.0, 0.5, 0.375, 0.275, 0.25, 0.25])
     top = MAX_RPM / turns_a_minute(1.0, 4.0)
-    assert GEARS.hand_share(1, top - 0.01) == 1.0
-    assert GEARS.hand_share(1, top + 0.01) == 0.0
+    assert hand_share(GEARS, 1, top - 0.01) == 1.0
+    assert hand_share(GEARS, 1, top + 0.01) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from minicarla.geometry.types import Pose
 from minicarla.physics.hills import step_on_hills
-from minicarla.physics.vehicle import GRAVITY, ROLLING_RESISTANCE, Control, VehicleState, vehicle_at
+from minicarla.physics.rows import Control, VehicleState
+from minicarla.physics.vehicle import GRAVITY, ROLLING_RESISTANCE
 from minicarla.physics.vehicle_params import vehicle_params
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")
@@ -39,7 +39,7 @@ def drive(state: VehicleState, control: Control, seconds: float, ground: Plane, 
 
 
 def on_the_slope(yaw: float = 0.0) -> VehicleState:
-    return vehicle_at(Pose(0.0, 0.0, 0.0, yaw=yaw))
+    return VehicleState(yaw=yaw)
 
 
 def along(state: VehicleState) -> float:
@@ -99,7 +99,7 @@ def test_rolling_to_and_fro_wins_no_energy() -> None:
             return 0.002 * x * x
 
     ground = Valley()
-    state = vehicle_at(Pose(-50.0, 0.0, ground.stance(-50.0, 0.0, 0.0, 0.0, 0.5 * MODEL3.wheelbase, 0.8)[0]))
+    state = VehicleState(-50.0, 0.0, ground.stance(-50.0, 0.0, 0.0, 0.0, 0.5 * MODEL3.wheelbase, 0.8)[0])
     energy = GRAVITY * state.z
     for _ in range(1200):
         step_on_hills(state, Control(), MODEL3, DT, ground)

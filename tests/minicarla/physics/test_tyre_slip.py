@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minicarla.physics.rows import Control, VehicleState
 from minicarla.physics.tyre_slip import STIFFNESS, WHEEL_INERTIA_MASS, launch_accel, slip_loss
-from minicarla.physics.vehicle import Control, VehicleState, longitudinal, step_vehicle
+from minicarla.physics.vehicle import longitudinal, step_vehicle
 from minicarla.physics.vehicle_params import VEHICLES, VehicleParams, vehicle_params
 
 MODEL3 = vehicle_params("vehicle.tesla.model3")

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicarla.geometry.types import Pose
-from minicarla.physics.walkers import WALKER_EXTENT, WalkerControl, WalkerState, step_walker, walker_at
+from minicarla.physics.rows import WalkerControl, WalkerState
+from minicarla.physics.walkers import WALKER_EXTENT, step_walker
 
 DT = 0.05
 
@@ -26,7 +27,7 @@ def test_distance_direction_and_facing(heading: float, speed: float, length: flo
 
 @pytest.mark.parametrize("control", [WalkerControl(1.0, 0.0, 0.0, 0.0), WalkerControl(0.0, 0.0, 0.0, 2.0)])
 def test_without_speed_or_direction_it_stands(control: WalkerControl) -> None:
-    state = walker_at(Pose(1.0, 2.0, 0.93, yaw=30.0))
+    state = WalkerState(1.0, 2.0, 0.93, yaw=30.0, half_height=WALKER_EXTENT[2])
     state.vx = 1.5
     step_walker(state, control, DT)
     assert (state.x, state.y, state.vx, state.yaw) == (1.0, 2.0, 0.0, 30.0)
@@ -34,14 +35,14 @@ def test_without_speed_or_direction_it_stands(control: WalkerControl) -> None:
 
 
 def test_its_origin_is_its_middle() -> None:
-    adult, child = walker_at(Pose(0.0, 0.0, 2.0)), walker_at(Pose(0.0, 0.0, 2.0), half_height=0.55)
+    adult, child = WalkerState(z=2.0, half_height=0.93), WalkerState(z=2.0, half_height=0.55)
     for state in (adult, child):
         step_walker(state, WalkerControl(), DT, ground_z=1.0)
     assert (adult.z, child.z) == (1.0 + WALKER_EXTENT[2], 1.55)
 
 
 def test_without_physics_it_stays() -> None:
-    state = walker_at(Pose(1.0, 2.0, 3.0))
+    state = WalkerState(1.0, 2.0, 3.0, half_height=WALKER_EXTENT[2])
     state.simulate_physics = False
     step_walker(state, WalkerControl(speed=2.0), DT)
     assert state.pose == Pose(1.0, 2.0, 3.0)

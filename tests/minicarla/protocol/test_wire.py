@@ -3,6 +3,7 @@
 import struct
 
 import msgpack
+import numpy as np
 import pytest
 
 from minicarla.protocol import wire
@@ -55,8 +56,7 @@ def test_snapshot_header_offsets():
 
 def test_vehicle_record_offsets():
     control = (0.25, -0.5, 0.75, True, False, True, -1)
-    frame = snapshot_of(lambda writer: writer.vehicle(42, MOTION, control, 30.0, (2, True, 17)))
-    record = frame[4 + 48 + 36 :]
+    record = np.array((42, wire.ACTIVE, *MOTION, *control, 30.0, 2, True, 17, 0), wire.VEHICLE_RECORD).tobytes()
     assert len(record) == wire.ACTOR_RECORD_BYTES == 119
     assert struct.unpack_from("<IB", record) == (42, 1)
     assert struct.unpack_from("<15f", record, 5) == MOTION
@@ -80,8 +80,9 @@ def test_light_record_offsets():
 
 def test_walker_and_other_records_have_the_same_length():
     def write(writer: wire.SnapshotWriter) -> None:
-        writer.walker(6, MOTION, (1.0, 0.0, 0.0), 1.5, True)
-        writer.other(7, MOTION)
+        room = writer.records(2)
+        room.view(wire.WALKER_RECORD)[0] = (6, wire.ACTIVE, *MOTION, 1.0, 0.0, 0.0, 1.5, True)
+        room.view(wire.OTHER_RECORD)[1] = (7, wire.ACTIVE, *MOTION)
 
     records = snapshot_of(write, actors=2)[4 + 48 + 36 :]
     assert len(records) == 2 * 119
@@ -91,6 +92,6 @@ def test_walker_and_other_records_have_the_same_length():
 
 
 def test_many_actors_outgrow_the_first_buffer():
-    frame = snapshot_of(lambda writer: [writer.other(i, MOTION) for i in range(500)], actors=500)
+    frame = snapshot_of(lambda writer: writer.records(500), actors=500)
     assert len(frame) == 4 + 48 + 36 + 500 * 119
     assert struct.unpack_from("<I", frame)[0] == len(frame) - 4

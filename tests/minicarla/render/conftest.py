@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from minicarla.maps import Pose, Town, load_town
-from minicarla.render import CameraKind, Renderer
+from minicarla.render import CameraKind, Renderer, Weather
+from tests.minicarla.render.scenes import Seen, shown
 
 WIDTH, HEIGHT, FOV_DEG = 256, 144, 90.0
 
@@ -15,6 +16,10 @@ class CameraRig:
     def __init__(self, renderer: Renderer) -> None:
         self.renderer = renderer
         self._cameras: dict[tuple[CameraKind, int, int, float], int] = {}
+
+    def show(self, seen: list[Seen], weather: Weather, light_states: dict[str, int]) -> None:
+        """What the pictures that follow are of."""
+        shown(self.renderer, seen, weather, light_states)
 
     def picture(
         self,

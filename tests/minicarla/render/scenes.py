@@ -1,12 +1,15 @@
 """Places on route 0 of Town01, actors, and the pinhole formula that pictures are checked against."""
 
+import dataclasses
 import math
 
 import carla
 import numpy as np
 
 from minicarla.maps import Pose
-from minicarla.render import VisualActor
+from minicarla.render import Renderer, VisualActor, Weather
+
+Seen = tuple[VisualActor, Pose]
 
 MODEL3 = (2.396, 1.081, 0.744)
 START = Pose(317.74, 129.49, 0.0, yaw=180.0)
@@ -20,8 +23,14 @@ def car(
     blueprint: str = "vehicle.tesla.model3",
     extent: tuple[float, float, float] = MODEL3,
     colour: tuple[int, int, int] = (180, 30, 30),
-) -> VisualActor:
-    return VisualActor(actor_id, blueprint, pose, extent, colour)
+) -> Seen:
+    return VisualActor(actor_id, blueprint, extent, colour), pose
+
+
+def shown(renderer: Renderer, seen: list[Seen], weather: Weather, light_states: dict[str, int]) -> None:
+    """`Renderer.update` with what is seen where it is."""
+    places = np.array([dataclasses.astuple(pose) for _, pose in seen], np.float64).reshape(-1, 6)
+    renderer.update([actor for actor, _ in seen], places, weather, light_states)
 
 
 def moved(pose: Pose, forward: float = 0.0, right: float = 0.0, up: float = 0.0) -> Pose:

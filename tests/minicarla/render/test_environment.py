@@ -43,7 +43,7 @@ def test_signs_face_the_traffic_in_towns_of_others_only(signposted: tuple[Town, 
 @pytest.mark.parametrize("label", [Tag.BUILDINGS, Tag.TRAFFIC_LIGHT, Tag.TRAFFIC_SIGNS, Tag.POLES])
 def test_a_thing_is_seen_where_its_box_is(signposted: tuple[Town, CameraRig], label: Tag) -> None:
     town, rig = signposted
-    rig.renderer.update((), Weather(), {})
+    rig.show([], Weather(), {})
     for thing in of(environment_objects(town), label)[::29]:
         # Close enough that nothing else stands between, from the side that traffic comes from.
         front = in_front_of(thing.box, thing.box.ex + 1.0, thing.box.yaw)

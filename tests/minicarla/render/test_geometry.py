@@ -74,13 +74,13 @@ def _unpaved(rig: CameraRig, carla_map: carla.Map, above: Pose) -> list[tuple[fl
 
 @pytest.mark.parametrize(("x", "y"), [(92.8, 130.8), (336.9, 2.2), (90.6, 326.1), (2.0, 2.0)])
 def test_junctions_and_bends_have_no_holes(rig: CameraRig, town01: Town, x: float, y: float) -> None:
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     assert _unpaved(rig, town01.carla_map, Pose(x, y, 60.0, pitch=-90.0)) == []
 
 
 def test_cross_section_of_a_street(rig: CameraRig, town01: Town) -> None:
     """Town01: 4 m lanes, yellow dashes between them, white lines outside, a pavement behind."""
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     lane_y = town01.carla_map.get_waypoint(carla.Location(MIDDLE.x, MIDDLE.y, 0.0)).transform.location.y
     above = Pose(MIDDLE.x, lane_y, 10.0, pitch=-90.0)
     tags = rig.tags(above)

@@ -23,9 +23,9 @@ _SCRIPT = """
 import hashlib
 from minicarla.maps import load_town
 from minicarla.render import Renderer, Weather
-from tests.minicarla.render.scenes import START, car, front_camera, moved
+from tests.minicarla.render.scenes import START, car, front_camera, moved, shown
 renderer = Renderer(load_town("Town01"))
-renderer.update([car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})
+shown(renderer, [car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})
 digest = hashlib.sha256()
 for kind in ("rgb", "semantic", "depth"):
     digest.update(renderer.render(renderer.add_camera(kind, 256, 144, 90.0), front_camera(START)))
@@ -39,7 +39,7 @@ def grey(picture: np.ndarray) -> np.ndarray:
 
 def test_same_calls_give_the_same_bytes_in_another_process(rig: CameraRig) -> None:
     """Whatever was drawn before: this process has drawn much, the other nothing."""
-    rig.renderer.update([car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})
+    rig.show([car(moved(START, forward=12.0))], Weather(wetness=60.0, cloudiness=40.0), {"360": 2})
     digest = hashlib.sha256()
     for kind in ("rgb", "semantic", "depth"):
         digest.update(rig.picture(kind, front_camera(START)).tobytes())
@@ -49,7 +49,7 @@ def test_same_calls_give_the_same_bytes_in_another_process(rig: CameraRig) -> No
 
 
 def test_camera_of_the_task_does_not_see_its_own_car(rig: CameraRig) -> None:
-    rig.renderer.update([car(START, actor_id=5), car(moved(START, forward=15.0), actor_id=6)], Weather(), {})
+    rig.show([car(START, actor_id=5), car(moved(START, forward=15.0), actor_id=6)], Weather(), {})
     with_own = rig.picture("rgb", front_camera(START))
     without = rig.picture("rgb", front_camera(START), hidden=5)
     assert np.array_equal(with_own, without)
@@ -57,7 +57,7 @@ def test_camera_of_the_task_does_not_see_its_own_car(rig: CameraRig) -> None:
 
 def test_hidden_actor_alone_is_left_out(rig: CameraRig) -> None:
     left, right = moved(START, forward=12.0, right=-3.5), moved(START, forward=12.0)
-    rig.renderer.update([car(left, actor_id=5), car(right, actor_id=6)], Weather(), {})
+    rig.show([car(left, actor_id=5), car(right, actor_id=6)], Weather(), {})
     both = rig.tags(front_camera(START)) == Tag.CAR
     one = rig.tags(front_camera(START), hidden=6) == Tag.CAR
     assert 0 < one.sum() < both.sum()
@@ -66,9 +66,9 @@ def test_hidden_actor_alone_is_left_out(rig: CameraRig) -> None:
 
 def test_nearer_thing_hides_farther_one(rig: CameraRig) -> None:
     near, far = moved(START, forward=10.0), moved(START, forward=30.0)
-    rig.renderer.update([car(near, 1, colour=(220, 20, 20)), car(far, 2, colour=(20, 20, 220))], Weather(), {})
+    rig.show([car(near, 1, colour=(220, 20, 20)), car(far, 2, colour=(20, 20, 220))], Weather(), {})
     front = rig.picture("rgb", front_camera(START))
-    rig.renderer.update([car(far, 2, colour=(20, 20, 220)), car(near, 1, colour=(220, 20, 20))], Weather(), {})
+    rig.show([car(far, 2, colour=(20, 20, 220)), car(near, 1, colour=(220, 20, 20))], Weather(), {})
     assert np.array_equal(front, rig.picture("rgb", front_camera(START)))
     column, row, _ = pixel_of((near.x + 2.39, near.y, 0.6), front_camera(START))
     blue, _, red, _ = front[int(row), int(column)]
@@ -77,7 +77,7 @@ def test_nearer_thing_hides_farther_one(rig: CameraRig) -> None:
 
 def test_edges_of_the_road_and_cars_stand_out_in_the_policys_picture(rig: CameraRig) -> None:
     other = moved(MIDDLE, forward=12.0)
-    rig.renderer.update([car(other, colour=(140, 140, 140))], Weather(), {})
+    rig.show([car(other, colour=(140, 140, 140))], Weather(), {})
     camera = front_camera(MIDDLE)
     small = cv2.resize(grey(rig.picture("rgb", camera)), (84, 84), interpolation=cv2.INTER_AREA)
 
@@ -99,7 +99,7 @@ def test_edges_of_the_road_and_cars_stand_out_in_the_policys_picture(rig: Camera
 def test_weather_changes_the_light(rig: CameraRig) -> None:
     brightness, colour = {}, {}
     for name, weather in (("noon", Weather()), ("night", NIGHT), ("rain", RAIN), ("sunset", SUNSET)):
-        rig.renderer.update([], weather, {})
+        rig.show([], weather, {})
         picture = rig.picture("rgb", front_camera(START))
         brightness[name] = grey(picture).mean()
         colour[name] = float(picture[:40, :, 2].mean() / picture[:40, :, 0].mean())
@@ -113,20 +113,20 @@ def test_fog_hides_what_is_far_and_leaves_what_is_near(rig: CameraRig) -> None:
     contrast = {}
     for name, weather in (("clear", Weather()), ("fog", FOG)):
         for place in (near, far):
-            rig.renderer.update([], weather, {})
+            rig.show([], weather, {})
             empty = grey(rig.picture("rgb", front_camera(START)))
-            rig.renderer.update([car(place, colour=(10, 10, 10))], weather, {})
+            rig.show([car(place, colour=(10, 10, 10))], weather, {})
             contrast[name, place] = np.abs(grey(rig.picture("rgb", front_camera(START))) - empty).max()
     assert contrast["fog", near] > 0.5 * contrast["clear", near]
     assert contrast["fog", far] < 0.3 * contrast["clear", far]
 
 
 def test_returning_to_a_weather_returns_its_picture(rig: CameraRig) -> None:
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     before = rig.picture("rgb", front_camera(START)).copy()
     for weather in (NIGHT, RAIN, FOG):
-        rig.renderer.update([], weather, {})
-    rig.renderer.update([], Weather(), {})
+        rig.show([], weather, {})
+    rig.show([], Weather(), {})
     assert np.array_equal(before, rig.picture("rgb", front_camera(START)))
 
 
@@ -136,7 +136,7 @@ def test_lamps_show_their_state_to_the_traffic_they_hold(rig: CameraRig, town01:
     camera = moved(Pose(box.x, box.y, 0.0, yaw=box.yaw), forward=-3.0, up=1.5)
     hues = {}
     for state in range(4):
-        rig.renderer.update([], NIGHT, {light.sign_id: state})
+        rig.show([], NIGHT, {light.sign_id: state})
         blue, green, red = (rig.picture("rgb", camera)[..., channel].astype(int) for channel in range(3))
         hues[state] = (
             int(((red > 200) & (green < 90)).sum()),
@@ -153,14 +153,14 @@ def test_lights_behind_and_others_keep_their_own_state(rig: CameraRig, town01: T
     light = town01.lights[0]
     box = light.stop_boxes[0]
     camera = moved(Pose(box.x, box.y, 0.0, yaw=box.yaw), forward=-3.0, up=1.5)
-    rig.renderer.update([], NIGHT, {})
+    rig.show([], NIGHT, {})
     dark = rig.picture("rgb", camera).copy()
-    rig.renderer.update([], NIGHT, {"no such light": 2})
+    rig.show([], NIGHT, {"no such light": 2})
     assert np.array_equal(dark, rig.picture("rgb", camera))
 
 
 def test_places_of_route_0_have_their_classes(rig: CameraRig) -> None:
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     for place in (START, MIDDLE, NORTHBOUND):
         tags = rig.tags(front_camera(place))
         assert {Tag.ROADS, Tag.ROAD_LINES, Tag.SIDEWALKS, Tag.BUILDINGS, Tag.SKY} <= set(np.unique(tags))
@@ -168,7 +168,7 @@ def test_places_of_route_0_have_their_classes(rig: CameraRig) -> None:
 
 def test_each_kernel_is_compiled_once(rig: CameraRig) -> None:
     """Another signature would stop a tick for seconds."""
-    rig.renderer.update([car(START)], RAIN, {"360": 0})
+    rig.show([car(START)], RAIN, {"360": 0})
     for kind in ("rgb", "semantic", "depth"):
         rig.picture(kind, front_camera(START), hidden=1)
     kernels = (

@@ -11,14 +11,14 @@ from minicarla.render import VisualActor, Weather
 from minicarla.render.actors import axes
 from minicarla.render.encodings import Tag, decode_depth
 from tests.minicarla.render.conftest import CameraRig
-from tests.minicarla.render.scenes import MIDDLE, car, front_camera, moved, pixel_of
+from tests.minicarla.render.scenes import MIDDLE, Seen, car, front_camera, moved, pixel_of
 
 MAGENTA = (255, 0, 255)
 
 
-def cube(point: tuple[float, float, float], half: float) -> VisualActor:
+def cube(point: tuple[float, float, float], half: float) -> Seen:
     x, y, z = point
-    return VisualActor(7, "static.prop.barrel", Pose(x, y, z - half), (half, half, half), MAGENTA)
+    return VisualActor(7, "static.prop.barrel", (half, half, half), MAGENTA), Pose(x, y, z - half)
 
 
 @pytest.mark.parametrize("rotation", [(0, 0, 0), (20, 35, 0), (-15, 200, 10), (5, -90, -25), (80, 10, 170)])
@@ -55,7 +55,7 @@ def test_point_lands_on_its_pixel_in_every_kind(
     forward_axis, right_axis, up_axis = (np.array(axis) for axis in axes(camera))
     point = np.array([camera.x, camera.y, camera.z]) + ahead * forward_axis + right * right_axis + up * up_axis
     half = 0.12
-    rig.renderer.update([cube(tuple(point), half)], Weather(), {})
+    rig.show([cube(tuple(point), half)], Weather(), {})
     column, row, depth = pixel_of(tuple(point), camera, *size, fov_deg)
 
     seen = rig.picture("semantic", camera, size=size, fov_deg=fov_deg)[..., 2] == Tag.STATIC
@@ -74,7 +74,7 @@ def test_point_lands_on_its_pixel_in_every_kind(
 def test_vehicle_fills_the_outline_of_its_box(rig: CameraRig) -> None:
     camera = front_camera(MIDDLE)
     other = moved(MIDDLE, forward=11.6, right=2.0)
-    rig.renderer.update([car(other)], Weather(), {})
+    rig.show([car(other)], Weather(), {})
     mask = rig.tags(camera) == Tag.CAR
     rows, columns = np.nonzero(mask)
     ex, ey, ez = 2.396, 1.081, 0.744
@@ -92,8 +92,8 @@ def test_walker_stands_on_its_feet(rig: CameraRig) -> None:
     """A walker's origin is at half its height."""
     camera = front_camera(MIDDLE)
     place = moved(MIDDLE, forward=8.0, up=0.93)
-    walker = VisualActor(3, "walker.pedestrian.0001", place, (0.188, 0.188, 0.93), (200, 40, 40))
-    rig.renderer.update([walker], Weather(), {})
+    walker = VisualActor(3, "walker.pedestrian.0001", (0.188, 0.188, 0.93), (200, 40, 40))
+    rig.show([(walker, place)], Weather(), {})
     rows = np.nonzero(rig.tags(camera) == Tag.PEDESTRIANS)[0]
     assert rows.max() + 1 == pytest.approx(pixel_of((place.x, place.y, 0.0), camera)[1], abs=1.5)
     assert rows.min() == pytest.approx(pixel_of((place.x, place.y, 1.86), camera)[1], abs=1.5)
@@ -101,7 +101,7 @@ def test_walker_stands_on_its_feet(rig: CameraRig) -> None:
 
 def test_depth_of_the_road_is_exact_to_100_m(rig: CameraRig) -> None:
     """On flat ground the depth of a row is h f / (row - H / 2)."""
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     camera = front_camera(MIDDLE)
     road = rig.tags(camera) == Tag.ROADS
     depth = decode_depth(rig.picture("depth", camera))
@@ -114,7 +114,7 @@ def test_depth_of_the_road_is_exact_to_100_m(rig: CameraRig) -> None:
 
 
 def test_depth_of_walls_is_that_of_their_boxes(rig: CameraRig, town01: Town) -> None:
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     camera = front_camera(MIDDLE)
     walls = rig.tags(camera) == Tag.BUILDINGS
     depth = decode_depth(rig.picture("depth", camera))
@@ -149,7 +149,7 @@ def _depth_of_boxes(town: Town, camera: Pose) -> np.ndarray:
 
 
 def test_sky_is_at_the_far_end(rig: CameraRig) -> None:
-    rig.renderer.update([], Weather(), {})
+    rig.show([], Weather(), {})
     camera = moved(front_camera(MIDDLE), up=30.0)
     sky = rig.tags(camera) == Tag.SKY
     assert sky.sum() > 10000

@@ -20,7 +20,7 @@ CARS = [car(moved(MIDDLE, forward=12.0, right=2.0), 7), car(moved(MIDDLE, forwar
 
 @pytest.fixture(scope="module")
 def caster(rig: CameraRig) -> RayCaster:
-    rig.renderer.update(CARS, Weather(), {})
+    rig.show(CARS, Weather(), {})
     return RayCaster(rig.renderer.stage)
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from minicarla.geometry.types import OrientedBox, Pose
 from minicarla.physics.collision import Body, CollisionWorld
-from minicarla.physics.vehicle import Control, VehicleState, step_vehicle
+from minicarla.physics.rows import Control, VehicleState
+from minicarla.physics.vehicle import step_vehicle
 from minicarla.physics.vehicle_params import vehicle_params
 from minicarla.sensors.measurements import (
     GeoReference,

@@ -120,13 +120,13 @@ def _mark_the_loop(marked: Callable[[Any, str, str], None], mark: Callable[[str]
     from avtd3_jax.training.trainer import Trainer
 
     marked(TD3, "compile", "updates compiled")
-    act, settle = Trainer._act, Learner.settle
+    begin_act, settle = Trainer._begin_act, Learner.settle
 
-    def marked_act(self: Trainer, observations: Any) -> Any:
+    def marked_begin_act(self: Trainer, observations: Any) -> Any:
         mark("first step")
         if self.counters.step == _EXPLORATION + 1:
             mark("first update due")
-        return act(self, observations)
+        return begin_act(self, observations)
 
     def marked_settle(self: Learner) -> None:
         done = self._in_flight is not None
@@ -134,7 +134,7 @@ def _mark_the_loop(marked: Callable[[Any, str, str], None], mark: Callable[[str]
         if done:
             mark("first update done")
 
-    Trainer._act, Learner.settle = marked_act, marked_settle  # type: ignore[method-assign]
+    Trainer._begin_act, Learner.settle = marked_begin_act, marked_settle  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

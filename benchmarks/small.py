@@ -3,12 +3,14 @@
 python -m benchmarks.small [--env HalfCheetah-v5] [--contenders ...] [--seconds 8] [--repetitions 5] [--json FILE]
 
 TD3 with two hidden layers of 256, batches of 256, one update a step, on two cores (or those that the process may use):
-  ours: the training command with configs/mujoco.py, its log and its checkpoints included.
-  SB3, SBX: `model.learn`, as their users call it.
+  ours: the training command with configs/mujoco.py, its log and its checkpoints included; in float32, the setting of
+    record, and with agent.compute_dtype="bfloat16".
+  SB3, SBX: `model.learn`, as their users call it; SB3 also with its updates under PyTorch's autocast to bfloat16.
   environment alone: random actions, no learner.
 
 Each is a process of its own. All learn first, then they take turns as in `benchmarks.train`; whose turn it is not
-stands still within its environment's step. "x ours" is our steps/s over theirs, in the same turn. It needs
+stands still within its environment's step. "x ours" is our float32 steps/s over theirs, in the same turn, and
+"x ours, bfloat16" our bfloat16 steps/s. It needs
 `pip install -e '.[bench]'`.
 """
 
@@ -27,6 +29,7 @@ from benchmarks.turns import READY, Turns
 from reporting.machine import ROOT, machine
 from reporting.publish import Spread, parser, publish
 
+_OURS = ("ours", "ours, bfloat16")
 _METERED = "Metered-v0"
 _EXPLORATION, _LEARNED = 500, 100  # steps before the first update, and updates before the first turn
 _WARM_UP_S = 0.5  # of a turn
@@ -62,7 +65,6 @@ def contest(contenders: Sequence[str], turn: Sequence[str], repetitions: int) ->
                 process.measure()
             print(f"turn {number + 1} of {repetitions} is over", flush=True)
         found = dict(zip(contenders, (process.found() for process in started), strict=True))
-    ours = found.get("ours", {}).get("steps/s")
     rows = []
     for name, one in found.items():
         row: dict[str, Any] = {"what": name}
@@ -71,8 +73,9 @@ def contest(contenders: Sequence[str], turn: Sequence[str], repetitions: int) ->
         else:
             row["steps/s"] = Spread.of(one["steps/s"])
             row["ms a step"] = Spread.of([1e3 / rate for rate in one["steps/s"]])
-            if ours:
-                row["x ours"] = Spread.of([mine / its for mine, its in zip(ours, one["steps/s"], strict=True)])
+            for ours in _OURS:
+                if rates := found.get(ours, {}).get("steps/s"):
+                    row[f"x {ours}"] = Spread.of([mine / its for mine, its in zip(rates, one["steps/s"], strict=True)])
         rows.append(row)
     return rows
 

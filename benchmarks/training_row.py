@@ -18,6 +18,7 @@ import numpy as np
 
 from avtd3_jax import runtime
 from avtd3_jax.agent.interface import Agent
+from avtd3_jax.agent.spaces import Observation
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.batch import Batch
 from avtd3_jax.settings.config_file import load
@@ -156,6 +157,7 @@ class TorchLearner:
     """The rival in the place of a Learner: every update is done, and its losses read, when `update` returns."""
 
     updates_per_dispatch = 1
+    updates_before_acting = False
     state: Any = None
     last_batch: Batch | None = None
 
@@ -174,10 +176,13 @@ class TorchLearner:
         )
         self._updates_actor = agent.updates_actor
         self._sample = sample
-        self.act = self.act_latest = self._rival.act
+        self.act_latest = self._rival.act
         self.busy_s = 0.0
         self.first_update_s = float("nan")
         self.paused = False
+
+    def begin_act(self, observations: Observation) -> Callable[[], np.ndarray]:
+        return lambda: self._rival.act(observations)
 
     def draw(self) -> None:
         return None

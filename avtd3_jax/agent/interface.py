@@ -1,6 +1,6 @@
 """What an algorithm of the TD3 family is to loop, checkpoints, diagnostics and commands: they know no more of it."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import flax
@@ -72,6 +72,9 @@ class Agent(Hashable, Protocol):
 
     def act(self, params: Params, observation: Any) -> np.ndarray:
         """The policy's action without noise, float32 [A] or [B, A], for one observation of the space or a batch."""
+
+    def begin_act(self, params: Params, observation: Any) -> Callable[[], np.ndarray]:
+        """Dispatches `act` and returns at once; what it returns waits. The next update may be dispatched in between."""
 
     def acting_params(self, params: Params) -> Params:
         """The part of the parameters that `act` reads."""

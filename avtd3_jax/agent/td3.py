@@ -17,6 +17,7 @@ Decided once, where TD3's descendants differ:
     (its "expert" part), which the actor can be drawn to. `act` reads neither.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import flax.linen as nn
@@ -167,10 +168,19 @@ class TD3:
 
     def act(self, params: Params, observation: Any) -> np.ndarray:
         """The policy's action [A] or [B, A], float32, for one observation of the space or a batch of them."""
+        return self.begin_act(params, observation)()
+
+    def begin_act(self, params: Params, observation: Any) -> Callable[[], np.ndarray]:
+        """Dispatches `act` and returns at once; what it returns waits. The next update may be dispatched in between."""
         arrays, single = self.obs_spec.seen.batched(observation)
         acting = on_one_device(self.acting_params(params))
-        action = np.array(self._jit_act(acting, arrays.get("image"), arrays.get("vector")))
-        return action[0] if single else action
+        action = self._jit_act(acting, arrays.get("image"), arrays.get("vector"))
+
+        def wait() -> np.ndarray:
+            acted = np.array(action)
+            return acted[0] if single else acted
+
+        return wait
 
     def loss(
         self, params: Params, target_params: Params, batch: Batch, key: jax.Array, *, update_actor: bool

@@ -1,6 +1,7 @@
 """The learning half of training: updates in order, each computed beside whatever its caller goes on to do."""
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
@@ -19,8 +20,8 @@ from avtd3_jax.training.phases import PhaseTimer
 class Learner:
     """Applies an agent's updates to `state` with batches from `batches`, `updates_per_dispatch` of them at a time.
 
-    `update` only dispatches: JAX computes while the caller goes on, and waits for it in the next `act`. With `overlap`
-    not even then: `act` has the parameters from before the dispatch under way, whenever that one ends.
+    `update` only dispatches: JAX computes while the caller goes on, and the next actions wait for it. With `overlap`
+    not even they: they have the parameters from before the dispatch under way, whenever that one ends.
     """
 
     def __init__(
@@ -74,11 +75,24 @@ class Learner:
         self._compiler = ThreadPoolExecutor(1, thread_name_prefix="compile")
         self._compiled = self._compiler.submit(compile_all)
 
-    def act(self, observations: Observation) -> np.ndarray:
-        """The policy's actions [B, A], without noise; with `overlap` those from before the dispatch under way."""
+    @property
+    def updates_before_acting(self) -> bool:
+        """Whether `update` may come between `begin_act` and its result, without making that wait for the update.
+
+        What is dispatched is computed in order, so the actions are those from before the update, and its dispatch is
+        done beside the update that they wait for. With `overlap` they wait for none, and over several devices an update
+        is over when it has been dispatched.
+        """
+        return not self._overlap and self.agent.placement is None
+
+    def begin_act(self, observations: Observation) -> Callable[[], np.ndarray]:
+        """Dispatches the policy's actions [B, A], without noise; what it returns waits for them.
+
+        With `overlap` they are those from before the dispatch under way.
+        """
         if self._acting is None:
-            return self.act_latest(observations)
-        return self._actor.submit(self.agent.act, self._acting, observations).result()
+            return self.agent.begin_act(self.state.params, observations)
+        return self._actor.submit(self.agent.act, self._acting, observations).result
 
     def act_latest(self, observations: Observation) -> np.ndarray:
         """The actions [B, A], or [A], of the policy as it is after all updates dispatched; waits for them."""
@@ -102,10 +116,10 @@ class Learner:
         Raises:
           NonFiniteError: an update of the dispatch before was not finite; the state has the finite ones alone.
         """
-        if self._compiled is not None:
+        first, self._compiled = self._compiled, None
+        if first is not None:
             with self._timer("compile"):
-                self._compiled.result()
-            self._compiled = None
+                first.result()
         self.draw()
         batches, self._drawn = self._drawn, []
         self.last_batch = batches[-1]
@@ -116,6 +130,10 @@ class Learner:
                 self.state, packed = self.agent.step(self.state, batches[0], number)
             else:
                 self.state, packed = self._several(self.state, batches)
+        if first is not None:
+            # What there is now stays: to look at all of JAX again and again took 7 % of a small network's step.
+            gc.collect()
+            gc.freeze()
         self.settle()
         self._in_flight = packed, self._several is not None or self.agent.updates_actor(number)
         self._acting = acting

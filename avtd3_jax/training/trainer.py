@@ -122,7 +122,7 @@ class Trainer:
     def run(self, envs: Environments, stop: Callable[[], bool]) -> None:
         """Trains until `schedule.total_steps`, or until `stop` says so.
 
-        An update is dispatched once the environments have their actions, and JAX returns at once: it is computed beside
+        An update is dispatched once the environments' actions are, and JAX returns at once: it is computed beside
         their steps, beside their resets too, and yet one seed gives one run. The next action waits for it, or has the
         parameters from before it, as the learner is told.
 
@@ -154,7 +154,10 @@ class Trainer:
                         self._save_ended_episode()
                         if self._update_is_due():
                             self._learner.draw()  # beside the update that `_act` waits for; nothing is recorded between
-                        envs.step(self._act(observations))
+                        actions = self._begin_act(observations)
+                        if self._learner.updates_before_acting:
+                            self._learn(most=1)
+                        envs.step(actions())
                         self._learn()
                     answers = envs.receive()
                     self._save_ended_episode()
@@ -213,26 +216,33 @@ class Trainer:
         self._episodes[environment] = RunningEpisode(number, noise)
         return episode_seed(self._seed, RunStream.TRAINING, number)
 
-    def _act(self, observations: Mapping[int, Any]) -> dict[int, np.ndarray]:
-        """The next action [A] of every environment in `observations`; one call of the policy for all of them."""
+    def _begin_act(self, observations: Mapping[int, Any]) -> Callable[[], dict[int, np.ndarray]]:
+        """Asks for the next action [A] of every environment in `observations`, by one call of the policy for all."""
+        noise = {environment: self._episodes[environment].noise for environment in observations}
+        if self.counters.step < self._schedule.exploration_steps:
+            return lambda: {
+                environment: noise[environment].explore(_expert(seen)) for environment, seen in observations.items()
+            }
         with self._timer("act"):
-            noise = {environment: self._episodes[environment].noise for environment in observations}
-            if self.counters.step < self._schedule.exploration_steps:
-                return {
-                    environment: noise[environment].explore(_expert(seen)) for environment, seen in observations.items()
-                }
-            actions = self._learner.act(self._batch.filled(observations))
+            waiting = self._learner.begin_act(self._batch.filled(observations))
+        return lambda: self._act(waiting, noise)
+
+    def _act(self, waiting: Callable[[], np.ndarray], noise: Mapping[int, EpisodeNoise]) -> dict[int, np.ndarray]:
+        with self._timer("act"):
+            actions = waiting()
             if not np.isfinite(actions).all():
                 raise NonFiniteError(RAN_AWAY.format("action is"))
-            for environment in observations:
+            for environment in noise:
                 self._monitors.acted(actions[environment])
-            return {environment: noise[environment].perturb(actions[environment]) for environment in observations}
+            return {environment: noise[environment].perturb(actions[environment]) for environment in noise}
 
-    def _learn(self) -> None:
+    def _learn(self, most: int | None = None) -> None:
         """Dispatches the updates that are due, in whole dispatches; waits for all but the last of them."""
-        while self._update_is_due():
+        count = 0
+        while self._update_is_due() and count != most:
             self._learner.update(self.counters.update)
             self.counters.update += self._learner.updates_per_dispatch
+            count += 1
 
     def _update_is_due(self) -> bool:
         return self.counters.update + self._learner.updates_per_dispatch <= self._updates_wanted()

@@ -51,22 +51,35 @@ def test_several_updates_a_dispatch_learn_what_single_ones_do(prepared):
     assert means == pytest.approx(metrics, rel=1e-4)
 
 
+def test_an_update_dispatched_before_the_actions_have_come_does_not_change_them():
+    waiting, ahead = (make_loop(make_learner()) for _ in range(2))
+    observation = {name: array.astype(array.dtype) + 1 for name, array in BOTH.zeros(1).items()}
+    assert ahead.updates_before_acting
+    for number in range(6):
+        wanted = waiting.begin_act(observation)()
+        waiting.update(number)
+        actions = ahead.begin_act(observation)
+        ahead.update(number)
+        np.testing.assert_array_equal(actions(), wanted)
+    assert same_bits(waiting.state, ahead.state)
+
+
 def test_overlap_acts_with_the_parameters_before_the_update_under_way():
     learner = make_learner()
     lock_step, overlapping = (make_loop(each, overlap=o) for each, o in ((learner, False), (make_learner(), True)))
     observation = {name: array.astype(array.dtype) + 1 for name, array in BOTH.zeros(1).items()}
     actions = []
     for number in range(4):
-        before = lock_step.act(observation)
+        before = lock_step.begin_act(observation)()
         for loop in (lock_step, overlapping):
             loop.update(number)
-        actions.append((before, lock_step.act(observation), overlapping.act(observation)))
-        np.testing.assert_array_equal(overlapping.act_latest(observation), lock_step.act(observation))
+        actions.append((before, lock_step.begin_act(observation)(), overlapping.begin_act(observation)()))
+        np.testing.assert_array_equal(overlapping.act_latest(observation), lock_step.begin_act(observation)())
     for before, _, late in actions:
         np.testing.assert_array_equal(late, before)
     assert any((after != before).any() for before, after, _ in actions)
     overlapping.settle()
-    np.testing.assert_array_equal(overlapping.act(observation), actions[-1][1])
+    np.testing.assert_array_equal(overlapping.begin_act(observation)(), actions[-1][1])
     lock_step.settle()
     assert same_bits(lock_step.state, overlapping.state)
 

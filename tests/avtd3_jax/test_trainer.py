@@ -245,7 +245,7 @@ def test_all_that_wait_are_served_by_one_call_of_the_policy_and_each_gets_its_ow
         batches.append(observations["vector"].copy())
         return observations["vector"][:, :2] / 1000.0
 
-    learner.act = act
+    learner.begin_act = lambda observations: lambda: act(observations)
     learner.update = lambda number: None
     trainer._exploration = ExplorationConfig(mean=(0.0,), std=(0.0,), correlation=0.0, policy_noise=0.0)
     envs, given = Environments(3), []
@@ -260,6 +260,6 @@ def test_all_that_wait_are_served_by_one_call_of_the_policy_and_each_gets_its_ow
 
 def test_a_policy_that_has_run_away_is_told_of_before_the_environment_is_blamed(make_run):
     trainer, learner, _ = make_run(exploration=0)
-    learner.act = lambda observations: np.full((1, 2), np.nan, np.float32)
+    learner.begin_act = lambda observations: lambda: np.full((1, 2), np.nan, np.float32)
     with pytest.raises(NonFiniteError, match="The policy's action is non-finite"):
         trainer.run(Environments(), never)

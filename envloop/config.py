@@ -193,6 +193,8 @@ class EnvConfig:
         pass, which in Town01 say 30, 60 and 90.
       walkers: pedestrians on the pavements and crossings besides those of the scenario, led by the crowd of the `carla`
         client; the map needs a navigation mesh, which minicarla makes from its pavements.
+      passers_by: pedestrians besides, who walk within 25 m of the route and cross it where they may, while learning: an
+        episode of a whole town's pedestrians shows few from near. Evaluation is without them.
       expert: scripted driver, by its name in `python -m avtd3_jax.evaluate --policy`, whose action is beside every
         observation while learning, for the losses that ask for it; "" for none. No policy reads it, and evaluation is
         without it.
@@ -222,6 +224,7 @@ class EnvConfig:
     npc_clearance_m: float = 20.0
     npc_speed_kmh: float = field(default=30.0, metadata={"before": 30.0})
     walkers: int = field(default=0, metadata={"before": 0})
+    passers_by: int = field(default=0, metadata={"before": 0})
     expert: str = field(default="", metadata={"before": ""})
     discount: float = field(default=0.95, metadata={"follows": "agent.gamma"})
     pictures_per_s: float = field(default=0.0, metadata={"follows": "monitor"})
@@ -261,10 +264,12 @@ class EnvConfig:
             raise TaskError(f"npc_clearance_m is {self.npc_clearance_m}; it must not be negative.")
         if not 0.0 <= self.npc_speed_kmh <= 130.0:
             raise TaskError(f"npc_speed_kmh is {self.npc_speed_kmh}; it must be 0 to 130.")
-        if not 0 <= self.walkers <= MAX_WALKERS:
-            raise TaskError(
-                f"walkers is {self.walkers}; it must be 0 to {MAX_WALKERS}, the most that a client's crowd has."
-            )
+        for name in ("walkers", "passers_by"):
+            count = getattr(self, name)
+            if not 0 <= count <= MAX_WALKERS:
+                raise TaskError(
+                    f"{name} is {count}; it must be 0 to {MAX_WALKERS}, the most that a client's crowd has."
+                )
         if not 0.0 <= self.discount < 1.0:
             raise TaskError(f"discount is {self.discount}; it must be at least 0 and less than 1.")
         check_ordering(self.reward, self.termination, self.reward_basis)

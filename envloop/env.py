@@ -41,6 +41,7 @@ T = TypeVar("T")
 _REWARD_TERMS, _EPISODE_METRICS, _SPEED, _POSE = "reward_terms", "episode_metrics", "speed_mps", "ego"
 
 _LEAD_RANGE_M = 45.0
+_PASSED_EVERY = 5  # of the route's points, near which passers-by walk
 _WAITING_MPS = 1.5  # who drives faster does not wait
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
 
@@ -351,7 +352,11 @@ class CarlaEnv(gym.Env):
         least = 0 if density.scaled else density.vehicles
         vehicles = self._traffic.spawn(density.vehicles, seed, ego, clearance_m, config.npc_speed_kmh, least)
         walkers = min(density.walkers + config.walkers, MAX_WALKERS)
-        walkers = self._traffic.spawn_walkers(walkers, seed, ego, clearance_m, least=config.walkers)
+        passers_by = min(config.passers_by, MAX_WALKERS - walkers)
+        route = [(x, y) for x, y, _ in self.route_task.route.points[::_PASSED_EVERY].tolist()]
+        walkers = self._traffic.spawn_walkers(
+            walkers, seed, ego, clearance_m, config.walkers, passers_by, route if passers_by else ()
+        )
         return {"scenario": scenario, "vehicles": vehicles, "walkers": walkers, "weather": weather}
 
     def _observe_first(self, frame: int, start: InitialState) -> tuple[Observation, dict[str, Any]]:

@@ -167,9 +167,10 @@ def restored(run: RunConfig, saved: Checkpoints | StoredPolicy, step: int | None
 
 
 def as_driven(run: RunConfig) -> RunConfig:
-    """The run with environments to be driven in: without what losses alone are told, and no end at a red light."""
+    """The run with environments to be driven in: without what is for learning alone, and no end at a red light."""
     if isinstance(run.env, EnvConfig):
-        return dataclasses.replace(run, env=dataclasses.replace(run.env, privileged=False, rules=False, expert=""))
+        driven = dataclasses.replace(run.env, privileged=False, rules=False, expert="", passers_by=0)
+        return dataclasses.replace(run, env=driven)
     return run
 
 

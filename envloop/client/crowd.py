@@ -5,11 +5,14 @@ order of spawning, starting and stopping is that of CARLA's generate_traffic.py.
 """
 
 import math
+from collections.abc import Callable, Sequence
 
 import carla
 import numpy as np
 
 _ROUNDS = 20  # of places tried, where walkers stand in each other's way
+_PASSING_M = 25.0  # of a passer-by's walk from the route
+_DRAWS = 200  # of such a place, until the route is held to have no pavement
 _WALKING = 1  # of a model's recommended speeds: standing, walking, running
 
 
@@ -28,8 +31,18 @@ class Crowd:
         self._mind = library.find("controller.ai.walker")
         self._walkers: list[int] = []
         self._controllers: list[int] = []
+        self._passing: set[int] = set()
+        self._route = np.empty((0, 2))
 
-    def spawn(self, count: int, seed: int, rng: np.random.Generator, clear: tuple[float, float, float]) -> int:
+    def spawn(
+        self,
+        count: int,
+        seed: int,
+        rng: np.random.Generator,
+        clear: tuple[float, float, float],
+        passers_by: int = 0,
+        route: Sequence[tuple[float, float]] = (),
+    ) -> int:
         """Spawns walkers on the map's pavements and their controllers; how many there are.
 
         Args:
@@ -37,31 +50,27 @@ class Crowd:
           seed: of the client's crowd: places and ways.
           rng: draws models.
           clear: x, y (m) of a place, and its distance (m) from all walkers.
+          passers_by: how many more begin and end their first walk near the `route`.
+          route: x, y (m) of points of it.
         """
         self._world.set_pedestrians_seed(seed)
         self._world.set_pedestrians_cross_factor(0.0)
-        for _ in range(_ROUNDS):
-            missing = count - len(self._walkers)
-            if not missing:
-                break
-            places = [self._world.get_random_location_from_navigation() for _ in range(missing)]
-            self._walkers += self._spawned(
-                [
-                    carla.command.SpawnActor(self._model(rng), carla.Transform(place))
-                    for place in places
-                    if place is not None and math.hypot(place.x - clear[0], place.y - clear[1]) >= clear[2]
-                ]
-            )
+        self._route = np.array(route, float).reshape(-1, 2)
+        self._walkers = self._placed(count, rng, clear, self._anywhere)
+        others = len(self._walkers)
+        self._walkers += self._placed(passers_by, rng, clear, self._near_the_route)
         self._controllers = self._spawned(
             [carla.command.SpawnActor(self._mind, carla.Transform(), walker) for walker in self._walkers]
         )
+        self._passing = set(self._controllers[others:])
         return len(self._walkers)
 
     def start(self) -> None:
         """Sends them on their way, each to places of its own; a tick must have shown them to this client."""
         for controller in self._world.get_actors(self._controllers):
             controller.start()
-            controller.go_to_location(self._world.get_random_location_from_navigation())
+            destination = self._near_the_route() if controller.id in self._passing else self._anywhere()
+            controller.go_to_location(destination or self._anywhere())
             controller.set_max_speed(self._speed)
 
     def clear(self) -> None:
@@ -73,6 +82,42 @@ class Crowd:
         actors = [*self._controllers, *self._walkers]
         self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
         self._walkers, self._controllers = [], []
+
+    def _placed(
+        self,
+        count: int,
+        rng: np.random.Generator,
+        clear: tuple[float, float, float],
+        place_of: Callable[[], carla.Location | None],
+    ) -> list[int]:
+        walkers: list[int] = []
+        for _ in range(_ROUNDS):
+            missing = count - len(walkers)
+            if not missing:
+                break
+            places = [place_of() for _ in range(missing)]
+            walkers += self._spawned(
+                [
+                    carla.command.SpawnActor(self._model(rng), carla.Transform(place))
+                    for place in places
+                    if place is not None and math.hypot(place.x - clear[0], place.y - clear[1]) >= clear[2]
+                ]
+            )
+        return walkers
+
+    def _anywhere(self) -> carla.Location | None:
+        """A place on the pavements; None where the map has none."""
+        return self._world.get_random_location_from_navigation()
+
+    def _near_the_route(self) -> carla.Location | None:
+        """One within `_PASSING_M` of the route, where the draws find one."""
+        for _ in range(_DRAWS):
+            place = self._anywhere()
+            if place is None:
+                return None
+            if np.hypot(*(self._route - (place.x, place.y)).T).min() <= _PASSING_M:
+                return place
+        return None
 
     @property
     def _speed(self) -> float:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -99,11 +100,19 @@ class Traffic:
         return len(self._ids)
 
     def spawn_walkers(
-        self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, least: int
+        self,
+        count: int,
+        seed: int,
+        keep_clear: tuple[float, float],
+        clearance_m: float,
+        least: int,
+        passers_by: int = 0,
+        route: Sequence[tuple[float, float]] = (),
     ) -> int:
         """Spawns `count` pedestrians on the pavements and sends them on their way, with one tick; all from `seed`.
 
         Args:
+          passers_by: so many more walk near `route`, x, y of points in metres, where there is room.
           least: with so many it is content where the map has no pavement, or no room for `count`.
           keep_clear: (x, y) of the ego in metres; nobody is spawned within `clearance_m` of it.
 
@@ -113,11 +122,12 @@ class Traffic:
         Raises:
           TaskError: there is no room for `least`.
         """
-        if count == 0:
+        if count + passers_by == 0:
             return 0
         self._has_walkers = True
         timeout_s = self._simulator.config.timeout_s
-        spawned = self._process_of_ticks().call("spawn_walkers", count, seed, keep_clear, clearance_m, timeout_s)
+        arguments = count, passers_by, list(route), seed, keep_clear, clearance_m, timeout_s
+        spawned = self._process_of_ticks().call("spawn_walkers", *arguments)
         if spawned < least:
             raise TaskError(
                 f"{least} pedestrians do not fit: {self._simulator.map.name} has pavements for {spawned} at least "

@@ -66,7 +66,14 @@ class TrafficManagerHost:
             self._client.apply_batch_sync([carla.command.DestroyActor(actor) for actor in actors], False)
 
     def spawn_walkers(
-        self, count: int, seed: int, clear: tuple[float, float], clearance_m: float, timeout_s: float
+        self,
+        count: int,
+        passers_by: int,
+        route: list[tuple[float, float]],
+        seed: int,
+        clear: tuple[float, float],
+        clearance_m: float,
+        timeout_s: float,
     ) -> int:
         """Spawns walkers at least `clearance_m` from the place `clear`, and starts them after a tick; how many.
 
@@ -74,7 +81,8 @@ class TrafficManagerHost:
         """
         rng = generator(seed, EpisodeStream.WALKERS, count)
         with carla_calls(self._address):
-            spawned = self._crowd.spawn(count, int(rng.integers(2**31)), rng, (*clear, clearance_m))
+            crowd_seed = int(rng.integers(2**31))
+            spawned = self._crowd.spawn(count, crowd_seed, rng, (*clear, clearance_m), passers_by, route)
             self._world.tick(timeout_s)
             self._crowd.start()
         return spawned

@@ -72,3 +72,13 @@ def test_a_pedestrian_that_is_hit_is_counted_as_one(make_env):
         walker.destroy()  # the server is other tests' too: they would run into it
     assert info["reason"] == "collision"
     assert env.episode.result()["pedestrian_collisions"] == env.episode.result()["collisions"] == 1
+
+
+def test_passers_by_walk_along_the_route_while_learning_alone(make_env):
+    env = make_env(passers_by=COUNT, route="town01-nav/4")
+    walked = walks(env, 5, 60)
+    assert walked.shape == (60, COUNT, 2)
+    route = env.route_task.route.points[:, :2]
+    begun = np.hypot(*(walked[0][:, None] - route).transpose(2, 0, 1)).min(axis=1)
+    assert begun.max() < 26.0
+    assert np.array_equal(walks(env, 5, 60), walked)

@@ -30,6 +30,7 @@ from avtd3_jax.training.run_directory import check_writable
 from envloop.config import EnvConfig
 from envloop.drawing.video import VideoWriter
 from envloop.env import CarlaEnv
+from envloop.task.pictures import column_edges, row_edges
 
 # Heat is drawn against the largest of the last moments, so that a picture in which nothing matters is not all aglow.
 _FORGETTING = 0.95  # per decision: a peak counts half after 14
@@ -42,7 +43,8 @@ class ExplainedDrive:
     """
 
     def __init__(self, network: Network, env: CarlaEnv, video: VideoWriter, progress: Progress) -> None:
-        self._cam = GradCam(network.agent)
+        shown = env.config.picture
+        self._cam = GradCam(network.agent, (row_edges(shown), column_edges(shown)))
         self._params = network.params
         self._env = env
         self._video = video

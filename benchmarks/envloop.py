@@ -25,7 +25,8 @@ from benchmarks.common import repeat, seconds
 from benchmarks.turns import Turns, checkout
 from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
-from envloop.task.observation import grey_84, vector_observation
+from envloop.task.observation import vector_observation
+from envloop.task.pictures import grey_84
 from envloop.task.scenario import DENSITIES
 from reporting.machine import ROOT, commit, machine
 from reporting.publish import Spread, chosen, parser, publish

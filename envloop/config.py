@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from envloop.errors import TaskError
-from envloop.task.observation import FRAME_SIZE, PICTURES, VectorConfig
+from envloop.task.observation import VectorConfig
+from envloop.task.pictures import FRAME_SIZE, PICTURES
 from envloop.task.reward import RewardBasis, RewardConfig, check_ordering
 from envloop.task.route import SpeedRules
 from envloop.task.scenario import RANDOM, check_scenario, route_ends
@@ -172,10 +173,12 @@ class EnvConfig:
       observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       privileged: add "privileged" to what is observed, float32 numbers that the simulator knows and the camera only
         shows (`task.affordances`): for losses and critics while learning. An evaluation has none of it.
+      columns: end "privileged" with how near a person and a vehicle are in each column of the picture (`task.columns`).
       rules: the rules of the road count in reward and end: a red light run ends the episode and costs a crash, people
         are kept away from as vehicles are. Without it a run light is only counted, as in an evaluation.
       picture: "grey" is luma; "signals" shows red lamps bright and green ones dark on it, which grey does not tell
-        apart; "blank" shows nothing, so that an evaluation tells what the camera is worth.
+        apart; "fovea" is that with the middle magnified, so that people far ahead are seen; "blank" shows nothing, so
+        that an evaluation tells what the camera is worth.
       camera, vector, reward, termination, speed: see the classes.
       weather: name of a preset of `carla.WeatherParameters`, or several separated by commas, of which each episode's
         seed draws one.
@@ -208,8 +211,9 @@ class EnvConfig:
     scenario: str = "empty"
     observation: Literal["both", "image", "vector"] = "both"
     privileged: bool = field(default=False, metadata={"before": False})
+    columns: bool = field(default=False, metadata={"before": False})
     rules: bool = field(default=False, metadata={"before": False})
-    picture: Literal["grey", "signals", "blank"] = field(default="grey", metadata={"before": "grey"})
+    picture: Literal["grey", "signals", "fovea", "blank"] = field(default="grey", metadata={"before": "grey"})
     camera: CameraConfig = field(default_factory=CameraConfig)
     vector: VectorConfig = field(default_factory=VectorConfig)
     reward: RewardConfig = field(default_factory=RewardConfig)
@@ -248,6 +252,8 @@ class EnvConfig:
         check_scenario(self.scenario)
         if self.observation not in ("both", "image", "vector"):
             raise TaskError(f"observation is {self.observation!r}; choose 'both', 'image' or 'vector'.")
+        if self.columns and not self.privileged:
+            raise TaskError("columns is set, which ends what is privileged: set privileged too.")
         if self.picture not in PICTURES:
             raise TaskError(f"picture is {self.picture!r}; choose one of {', '.join(PICTURES)}.")
         if self.route != RANDOM:

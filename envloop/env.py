@@ -23,9 +23,11 @@ from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
 from envloop.spectator import PICTURE, Ego, Moment, Spectator
 from envloop.task.affordances import AFFORDANCES, affordances
+from envloop.task.columns import COLUMNS, KINDS, bounds, nearness_in_columns
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
-from envloop.task.observation import FRAME_SIZE, PICTURES, STACK, EgoState, FrameStack, vector_observation
+from envloop.task.observation import STACK, EgoState, FrameStack, vector_observation
+from envloop.task.pictures import FRAME_SIZE, PICTURES
 from envloop.task.reward import is_waiting
 from envloop.task.right_of_way import PEOPLE, Obstacle, obstacles
 from envloop.task.road_scene import RoadScene
@@ -73,7 +75,7 @@ class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
     Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two; with
-    `privileged` also "privileged": float32 [9] (`task.affordances`).
+    `privileged` also "privileged": float32 [9] (`task.affordances`), [23] with `columns` (`task.columns`).
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
     may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's, "record": True}.
@@ -130,6 +132,7 @@ class CarlaEnv(gym.Env):
         self._action = (0.0, 0.0)  # of the last decision
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
+        self._column_bounds = bounds(self.config.picture, self.config.camera.fov_deg)
         self._light = ""
         self.route_task: RouteTask
         self.description: EnvDescription
@@ -430,7 +433,11 @@ class CarlaEnv(gym.Env):
         if self.config.privileged:
             scene, s = self.road_scene(), episode.projection.s
             met = self._obstacles(episode.ego, s, scene)
-            observation["privileged"] = affordances(s, episode.ego.speed_mps, scene.stop_lines, met)
+            told = affordances(s, episode.ego.speed_mps, scene.stop_lines, met)
+            if self.config.columns:
+                near = nearness_in_columns(episode.ego, scene.users, self.config.camera.x, self._column_bounds)
+                told = np.concatenate([told, near])
+            observation["privileged"] = told
         return observation
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
@@ -481,7 +488,8 @@ def observation_space(config: EnvConfig) -> spaces.Dict:
     }
     observed = {name: part for name, part in parts.items() if config.observation in ("both", name)}
     if config.privileged:
-        observed["privileged"] = spaces.Box(-1.0, 1.0, (len(AFFORDANCES),), np.float32)
+        length = len(AFFORDANCES) + (COLUMNS * len(KINDS) if config.columns else 0)
+        observed["privileged"] = spaces.Box(-1.0, 1.0, (length,), np.float32)
     return spaces.Dict(observed)
 
 

@@ -39,6 +39,9 @@ class TD3Config:
       critic_layer_norm: a LayerNorm before every ReLU of the critics.
       auxiliary_weight: of the loss of the heads that predict the observation's "privileged" and "expert" parts from the
         encoder's features, and train the encoder by it; 0 for no heads. Their learning rate is the critics'.
+      columns: numbers that a head gives of each column of the encoder's last maps, as features; their loss has
+        `auxiliary_weight` too. They are to be what the observation's "privileged" part ends with: 2 for env.columns,
+        0 for no such head.
       imitation_weight: of the squared distance of the policy's action from the observation's "expert" part, beside
         minus Q of it over Q's mean size; 0 for TD3's own loss.
       compute_dtype: "float32", "bfloat16", or "auto" for the faster; parameters, targets and losses are float32.
@@ -67,6 +70,7 @@ class TD3Config:
     critic_privileged: bool = field(default=False, metadata={"before": False})
     critic_layer_norm: bool = field(default=False, metadata={"before": False})
     auxiliary_weight: float = field(default=0.0, metadata={"before": 0.0})
+    columns: int = field(default=0, metadata={"before": 0})
     imitation_weight: float = field(default=0.0, metadata={"before": 0.0})
     compute_dtype: Asked = "float32"
 
@@ -94,6 +98,11 @@ class TD3Config:
         require(self.policy_delay >= 1, f"policy_delay is {self.policy_delay}: it must be at least 1.")
         require(self.num_critics >= 1, f"num_critics is {self.num_critics}: it must be at least 1.")
         require(self.trunk_width >= 0, f"trunk_width is {self.trunk_width}: 0 for none, or the trunk's width.")
+        require(
+            self.columns == 0 or (self.columns > 0 and self.auxiliary_weight > 0.0),
+            f"columns is {self.columns} and auxiliary_weight {self.auxiliary_weight:g}: 0 for no such head, or so many "
+            "numbers of each column, which a weight above 0 makes it learn.",
+        )
         require(self.random_shift >= 0, f"random_shift is {self.random_shift}: 0 for none, or a number of pixels.")
         for name in ("encoder_lr", "actor_lr", "critic_lr"):
             require(getattr(self, name) > 0.0, f"{name} is {getattr(self, name)}: it must be positive.")

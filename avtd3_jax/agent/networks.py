@@ -17,6 +17,9 @@ from avtd3_jax.errors import InputError
 # Variance 1 / (3 * fan_in), as torch.nn.Linear: outputs start well inside tanh's linear part.
 output_init = nn.initializers.variance_scaling(1.0 / 3.0, "fan_in", "uniform")
 
+IMAGE_FEATURES = 512  # of the dense layer behind the image encoder, where no trunk takes its place
+COLUMN_HIDDEN = (64,)
+
 Dense = partial(nn.Dense, kernel_init=kaiming_normal)
 
 
@@ -43,23 +46,28 @@ class Encoder(nn.Module):
     The image's features are Dense(512) and ReLU of the image encoder's last maps, or, with `trunk_width` > 0, the
     narrow trunk of SAC-AE and DrQ in its place: Dense(trunk_width), LayerNorm, tanh (Yarats et al. 2021,
     arXiv:1910.01741 and 2004.13649).
+    With `columns` > 0 a head with one set of weights looks at each column of those maps, and gives so many numbers of
+    it: features that are told what to mean, by a loss (see `td3`).
     Without an image there is nothing to learn here, and the module has no parameters.
     """
 
     image_encoder: str = "nature"
     trunk_width: int = 0
     dtype: jnp.dtype = jnp.float32
+    columns: int = 0
 
     def setup(self) -> None:
         self.cnn = image_encoder(self.image_encoder).module(dtype=self.dtype)
+        if self.columns:
+            self.column_head = MLP(self.columns, COLUMN_HIDDEN, self.dtype)
         if self.trunk_width:
             self.trunk = Dense(self.trunk_width, dtype=self.dtype)
             self.trunk_norm = nn.LayerNorm(dtype=jnp.float32)
         else:
-            self.dense = FeaturesDense(512, dtype=self.dtype)
+            self.dense = FeaturesDense(IMAGE_FEATURES, dtype=self.dtype)
 
     def __call__(self, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
-        """uint8 [B, S, H, W] (or None) and float32 [B, D] (or None) -> [B, 512 or trunk_width, + D]."""
+        """uint8 [B, S, H, W] (or None) and float32 [B, D] (or None) -> [B, 512 or trunk_width, + w * columns, + D]."""
         return self.features_of_maps(None if image is None else self.maps(image), vector)
 
     def maps(self, image: jax.Array) -> jax.Array:
@@ -85,10 +93,18 @@ class Encoder(nn.Module):
             else:
                 x = nn.relu(self.dense(x))
             parts.append(x)
+            if self.columns:
+                parts.append(self._of_columns(maps))
         if vector is not None:
             chex.assert_rank(vector, 2)
             parts.append(vector.astype(self.dtype))
         return jnp.concatenate(parts, axis=-1)
+
+    def _of_columns(self, maps: jax.Array) -> jax.Array:
+        """[B, h, w, F] -> [B, w * columns], from the left."""
+        batch, _, width, _ = maps.shape
+        columns = maps.transpose(0, 2, 1, 3).reshape(batch * width, -1)
+        return self.column_head(columns).reshape(batch, -1).astype(self.dtype)
 
 
 class MLP(nn.Module):

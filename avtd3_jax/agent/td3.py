@@ -32,7 +32,7 @@ from avtd3_jax.agent.config import TD3Config
 from avtd3_jax.agent.frames import split_frames
 from avtd3_jax.agent.fused_updates import FusedUpdates
 from avtd3_jax.agent.interface import Group, Params, SeveralUpdates, TrainState
-from avtd3_jax.agent.networks import MLP, Actor, CriticEnsemble, Encoder
+from avtd3_jax.agent.networks import IMAGE_FEATURES, MLP, Actor, CriticEnsemble, Encoder
 from avtd3_jax.agent.optimizers import Optimizers
 from avtd3_jax.agent.placement import Placement, lying_whole, on_one_device, tracing
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
@@ -87,7 +87,8 @@ class TD3:
         self.trace_count = 0
         self.compute_dtype = precision.compute_dtype(config.compute_dtype, config.encoder, obs_spec.image)
         dtype = jnp.dtype(self.compute_dtype)
-        self.encoder = Encoder(config.encoder, config.trunk_width, dtype)
+        self.encoder = Encoder(config.encoder, config.trunk_width, dtype, config.columns)
+        self._columns = _in_columns(self.encoder, obs_spec)
         self.actor = Actor(action_spec.size, config.hidden, dtype)
         self.critic = CriticEnsemble(config.num_critics, config.hidden, dtype, config.critic_layer_norm)
         self._first_critic = CriticEnsemble(1, config.hidden, dtype, config.critic_layer_norm)
@@ -98,7 +99,8 @@ class TD3:
         }
         self._auxiliary: MLP | None = None
         if config.auxiliary_weight:
-            self._auxiliary = MLP((obs_spec.privileged or 0) + (obs_spec.expert or 0), AUXILIARY_HIDDEN, dtype)
+            told = (obs_spec.privileged or 0) - self._columns + (obs_spec.expert or 0)
+            self._auxiliary = MLP(told, AUXILIARY_HIDDEN, dtype)
             rates[AUXILIARY] = _rate(config, config.critic_lr)
         self._optimizers = Optimizers(rates, config.tau)
         self._jit_update = jax.jit(
@@ -217,6 +219,11 @@ class TD3:
         if self._auxiliary is not None:
             predicted = _apply(self._auxiliary, params[AUXILIARY], features)
             told = [part for part in (batch.privileged, batch.expert) if part is not None]
+            if self._columns:
+                told[0], near = batch.privileged[:, : -self._columns], batch.privileged[:, -self._columns :]
+                first = config.trunk_width or IMAGE_FEATURES
+                metrics["loss/columns"] = losses.auxiliary_loss(features[:, first : first + self._columns], near)
+                loss += config.auxiliary_weight * metrics["loss/columns"]
             metrics["loss/auxiliary"] = losses.auxiliary_loss(predicted, jnp.concatenate(told, axis=1))
             loss += config.auxiliary_weight * metrics["loss/auxiliary"]
         if not update_actor:
@@ -309,7 +316,8 @@ class TD3:
 
     def metric_names(self, update_actor: bool) -> tuple[str, ...]:
         """Names of the packed metrics of an update; those of an actor step begin with the others'."""
-        names = CRITIC_METRICS if self._auxiliary is None else CRITIC_METRICS + AUXILIARY_METRICS
+        names: tuple[str, ...] = CRITIC_METRICS + (() if self._auxiliary is None else AUXILIARY_METRICS)
+        names += ("loss/columns",) if self._columns else ()
         return names + ACTOR_METRICS if update_actor else names
 
     def read_metrics(self, packed: jax.Array, *, update_actor: bool) -> dict[str, float]:
@@ -366,6 +374,28 @@ def _check_parts(obs_spec: ObsSpec, config: TD3Config) -> None:
             raise ConfigError(
                 f"{name} is {getattr(config, name)} and the observation has no {parts}, or leave it at its default."
             )
+
+
+def _in_columns(encoder: Encoder, obs_spec: ObsSpec) -> int:
+    """How many numbers the encoder gives of all columns of its maps.
+
+    Raises:
+      ConfigError: the observation has no image, or no privileged part that could end with so many.
+    """
+    if not encoder.columns:
+        return 0
+    if obs_spec.image is None:
+        raise ConfigError(f"columns is {encoder.columns} and the observation has no image: set it to 0.")
+    image = jax.ShapeDtypeStruct((1, *obs_spec.image), jnp.uint8)
+    maps, _ = jax.eval_shape(lambda x: encoder.init_with_output(jax.random.key(0), x, method="maps"), image)
+    count = maps.shape[2] * encoder.columns
+    if count >= (obs_spec.privileged or 0):
+        raise ConfigError(
+            f"columns is {encoder.columns} for each of the encoder's {maps.shape[2]} columns, and the observation's "
+            f"'privileged' part has {obs_spec.privileged or 'nothing'}: set env.privileged and env.columns, or columns "
+            "to 0."
+        )
+    return count
 
 
 def _rate(config: TD3Config, rate: float, every: int = 1) -> optax.ScalarOrSchedule:

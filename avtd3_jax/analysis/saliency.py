@@ -14,6 +14,7 @@ from avtd3_jax.encoders.registry import image_encoder
 from avtd3_jax.errors import InputError
 
 FloatArray = NDArray[np.float32]
+Edges = NDArray[np.float64]  # one more than there are pixels
 
 
 class Explanation(NamedTuple):
@@ -47,12 +48,16 @@ class GradCam:
     of a map that it matters, not where the dense layer behind it looked.
     """
 
-    def __init__(self, agent: Agent) -> None:
-        """Raises InputError where the agent's observations have no image."""
+    def __init__(self, agent: Agent, edges: tuple[Edges, Edges] | None = None) -> None:
+        """`edges`: where the input's rows, and its columns, begin and end, as shares of the picture; None for evenly.
+
+        Raises InputError where the agent's observations have no image.
+        """
         if agent.obs_spec.image is None:
             raise InputError("Grad-CAM needs an observation with an image.")
         self._agent = agent
-        self._size = agent.obs_spec.image[1:]
+        height, width = agent.obs_spec.image[1:]
+        self._edges = edges or (np.linspace(0.0, 1.0, height + 1), np.linspace(0.0, 1.0, width + 1))
         self._encoder = image_encoder(agent.config.encoder)
         self._explain = jax.jit(self._explained)
         self._first_maps = jax.jit(self._first_layer)
@@ -80,14 +85,14 @@ class GradCam:
         Each cell lies where the centre of its receptive field is; the outermost ones reach to the picture's edges.
         """
         offset, stride = self._encoder.cells
-        scale = np.array([self._size[1] / width, self._size[0] / height])
-        # From the picture's pixels to the input's, both counted from their centres, and on to the maps' cells.
-        shift = (0.5 * scale - 0.5 - offset) / stride
-        to_cells = np.column_stack([np.diag(scale / stride), shift])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        return cv2.warpAffine(  # type: ignore[return-value]
-            cam, to_cells, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        shares = [(np.arange(size) + 0.5) / size for size in (height, width)]
+        # From the picture's pixels to the input's, counted from their centres, and on to the maps' cells.
+        rows, columns = (
+            (np.interp(share, edges, np.arange(len(edges))) - 0.5 - offset) / stride
+            for share, edges in zip(shares, self._edges, strict=True)
         )
+        x, y = np.meshgrid(columns.astype(np.float32), rows.astype(np.float32))
+        return cv2.remap(cam, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
 
     def _explained(
         self, params: Params, image: jax.Array, vector: jax.Array | None, privileged: jax.Array | None

@@ -1,11 +1,9 @@
-"""What the policy sees: four grey 84x84 frames and a vector of plain numbers."""
+"""What the policy sees: a stack of four frames, and a vector of plain numbers."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,9 +11,6 @@ from envloop.errors import TaskError
 from envloop.task.commands import COMMANDS, Turn, command_at, one_hot
 from envloop.task.route import Projection, Route, wrap_degrees
 
-FRAME_SIZE = 84
-_SPREAD, _SPOT = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
-_LAMP = 80  # red less green, or green less red, that no house, car or tree has
 STACK = 4
 ACCEL_SCALE = 10.0  # m/s^2; about what the tyres hold
 
@@ -142,55 +137,6 @@ def _points_ahead(
     ahead = route.points_ahead(projection.s, config.points, config.spacing_m)  # [points, 2]
     dx, dy = ahead[:, 0] - ego.x, ahead[:, 1] - ego.y
     return (dx * cos + dy * sin) / config.point_scale, (dy * cos - dx * sin) / config.point_scale
-
-
-def grey_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[H, W, 4] BGRA uint8 -> [84, 84] uint8 luma (ITU-R BT.601), area-filtered.
-
-    Raises:
-      ValueError: not a [H, W, 4] uint8 picture of at least 84x84.
-    """
-    if bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8 or min(bgra.shape[:2]) < FRAME_SIZE:
-        raise ValueError(
-            f"A camera picture must be [H, W, 4] uint8 and at least {FRAME_SIZE}x{FRAME_SIZE}, "
-            f"not {bgra.shape} {bgra.dtype}."
-        )
-    grey = cv2.cvtColor(bgra, cv2.COLOR_BGRA2GRAY)
-    return cv2.resize(grey, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def signal_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[H, W, 4] BGRA uint8 -> [84, 84] uint8: luma at half its contrast, red lamps white spots on it, green ones black.
-
-    A lamp at 15 m is two pixels of the camera's and less than one of 84: its grey is lost in the area filter, and red
-    and green are as bright as each other. So red less green is added, and what is as red or green as a lamp alone, is
-    painted, two pixels larger to every side. Unpainted, a network told the two apart where it had learned, and not in
-    other streets.
-
-    Raises:
-      ValueError: as `grey_84`.
-    """
-    grey = grey_84(bgra)
-    red_less_green = cv2.subtract(bgra[..., 2], bgra[..., 1], dtype=cv2.CV_16S)
-    signs = [cv2.dilate(np.maximum(sign * red_less_green, 0), _SPREAD) for sign in (1, -1)]
-    colour = _shrunk(signs[0] - signs[1])
-    picture = np.clip(64 + grey // 2 + colour // 2, 0, 255).astype(np.uint8)
-    for sign, paint in ((-1, 0), (1, 255)):
-        lamps = _shrunk((sign * red_less_green > _LAMP).astype(np.float32)) > 0.0
-        picture[cv2.dilate(lamps.astype(np.uint8), _SPOT) > 0] = paint
-    return picture
-
-
-def _shrunk(picture: NDArray[Any]) -> NDArray[Any]:
-    return cv2.resize(picture, (FRAME_SIZE, FRAME_SIZE), interpolation=cv2.INTER_AREA)
-
-
-def blank_84(bgra: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[84, 84] uint8, grey all over: what a policy does that drives by its vector alone."""
-    return np.full((FRAME_SIZE, FRAME_SIZE), 128, np.uint8)
-
-
-PICTURES = {"grey": grey_84, "signals": signal_84, "blank": blank_84}
 
 
 class FrameStack:

@@ -17,7 +17,8 @@ from envloop.config import CameraConfig, RandomRouteConfig, SimulatorConfig, Sta
 from envloop.env import CarlaEnv
 from envloop.errors import SimulatorError, TaskError
 from envloop.suites import load_suite
-from envloop.task.observation import VectorConfig, grey_84
+from envloop.task.observation import VectorConfig
+from envloop.task.pictures import grey_84
 from envloop.task.reward import TERMS
 from envloop.task.termination import TerminationConfig
 

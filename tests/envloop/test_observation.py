@@ -6,15 +6,13 @@ from settings_of_record import VECTOR
 
 from envloop.errors import TaskError
 from envloop.task.observation import (
-    PICTURES,
     EgoState,
     FrameStack,
     VectorConfig,
-    grey_84,
     heading_error_deg,
-    signal_84,
     vector_observation,
 )
+from envloop.task.pictures import PICTURES, grey_84, signal_84
 from envloop.task.route import ROUTE_0
 
 CONFIG = VECTOR

@@ -21,11 +21,13 @@ WIDTHS = {
     "bfloat16, 8 lanes": ("bfloat16", Registers(8, 6)),
     # With the instruction where there is one, and else with what stands for it.
     "bfloat16, 16 lanes": ("bfloat16", Registers(16, 14, emitter.registers().bfloat16)),
+    "bfloat16, tiles": ("bfloat16", Registers(16, 14, emitter.registers().bfloat16, tiles="interpreted")),
 }
 # batch, members, widths: one chunk of rows and several that are not even, odd inputs, one output and more.
 CASES = {
     "one": (16, 1, (5, 32, 1)),
     "two": (150, 2, (23, 64, 96, 1)),
+    "full tiles": (96, 1, (32, 64, 32, 1)),
     "three": (66, 3, (67, 32, 64, 32, 7)),
 }
 

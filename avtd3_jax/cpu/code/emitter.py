@@ -1,12 +1,15 @@
 """Code for this machine's vector registers, written as LLVM IR."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
 from llvmlite import binding as llvm
 from llvmlite import ir
+
+from avtd3_jax.cpu.code.tile_permission import tiles_permitted
 
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 POINTER = ir.PointerType()
@@ -20,15 +23,22 @@ class Registers:
     lanes: floats in each.
     pixels: how many pixels' accumulators fit beside the operands.
     bfloat16: there is an instruction that multiplies pairs of bfloat16 and adds them to a float32 (VDPBF16PS).
+    tiles: how products in bfloat16 are computed in tiles (`tiles.Kind`); "" for vectors alone.
     """
 
     lanes: int
     pixels: int
     bfloat16: bool = False
+    tiles: str = ""
 
     @property
     def bits(self) -> int:
         return 32 * self.lanes
+
+    @property
+    def kind(self) -> str:
+        """Part of the name of a function that is compiled for them."""
+        return f"{self.lanes}_lanes" + "_of_pairs" * self.bfloat16 + f"_tiles_{self.tiles}" * bool(self.tiles)
 
 
 @cache
@@ -36,10 +46,24 @@ def registers() -> Registers:
     """This machine's vector registers."""
     features = llvm.get_host_cpu_features()
     if features.get("avx512f"):
-        return Registers(lanes=16, pixels=14, bfloat16=features.get("avx512bf16", False))
+        bfloat16 = features.get("avx512bf16", False)
+        return Registers(lanes=16, pixels=14, bfloat16=bfloat16, tiles=_tiles(features) if bfloat16 else "")
     if features.get("avx"):
         return Registers(lanes=8, pixels=6)
     return Registers(lanes=4, pixels=6)
+
+
+def _tiles(features: Mapping[str, bool]) -> str:
+    if not (features.get("amx-tile") and features.get("amx-bf16")):
+        return ""
+    if tiles_permitted():
+        return "instructions"
+    warnings.warn(
+        "This processor has AMX, and the kernel does not let this process use it: products in bfloat16 are computed by "
+        "AVX512_BF16, which is slower.",
+        stacklevel=2,
+    )
+    return ""
 
 
 class BFloat(ir.Type):
@@ -80,6 +104,11 @@ class Emitter:
     def variable(self, kind: ir.Type) -> ir.Value:
         """A local variable; the optimiser turns it into a register."""
         return self._entry.alloca(kind)
+
+    def memory(self, nbytes: int) -> ir.Value:
+        """So many bytes on the stack."""
+        typed = self.variable(ir.ArrayType(I8, nbytes))
+        return self._entry.inttoptr(self._entry.ptrtoint(typed, I64), POINTER)
 
     @contextmanager
     def loop(self, stop: int | ir.Value, step: int = 1, *, first: ir.Value | None = None) -> Iterator[ir.Value]:

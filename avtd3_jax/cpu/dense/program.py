@@ -11,7 +11,8 @@ from functools import cache
 from llvmlite import ir
 
 from avtd3_jax.cpu.code import engine, handler
-from avtd3_jax.cpu.code.emitter import I16, Emitter, Registers, registers
+from avtd3_jax.cpu.code.emitter import I16, I64, Emitter, Registers, registers
+from avtd3_jax.cpu.code.tiles import WORDS, TiledProduct
 from avtd3_jax.cpu.conv.kernels import VECTORS, Tile
 
 Size = tuple[int, int, int]  # batch, inputs, outputs
@@ -39,7 +40,7 @@ def targets(size: Size) -> Targets:
 
 @cache
 def _targets(size: Size, registers: Registers) -> Targets:
-    kind = f"{registers.lanes}_lanes" + "_of_pairs" * registers.bfloat16 + "_" + "x".join(map(str, size))
+    kind = f"{registers.kind}_{'x'.join(map(str, size))}"
     names = Targets(*(f"avtd3_dense_{part}_{kind}" for part in ("forward", "input_gradient", "kernel_gradient")))
 
     def build(module: ir.Module) -> None:
@@ -138,29 +139,32 @@ class _Products:
         x, dy, dkernel = operand(0), operand(1), result(0)
         panel = emitter.at(result(1), (chunk, pairs * self.columns))
         short = ir.VectorType(I16, lanes)
-        with emitter.loop(pairs) as pair:
-            for half in range(VECTORS):
-                first, second = (
-                    builder.load(
-                        emitter.at(
-                            x,
-                            (pair, 2 * self.inputs),
-                            row * self.inputs,
-                            (chunk, self.columns),
-                            half * lanes,
-                            size=2,
-                        ),
-                        typ=short,
-                        align=2,
-                    )
-                    for row in range(2)
+
+        def words(pair: ir.Value, row: int, half: int) -> ir.Value:
+            """Of pair number `pair + row`, columns from `half` vectors on."""
+            place = (pair, 2 * self.inputs), (chunk, self.columns)
+            first, second = (
+                builder.load(
+                    emitter.at(x, *place, (2 * row + other) * self.inputs, half * lanes, size=2), typ=short, align=2
                 )
-                target = emitter.at(panel, (pair, self.columns), half * lanes)
-                builder.store(emitter.paired(first, second), target, align=4)
+                for other in range(2)
+            )
+            return emitter.paired(first, second)
+
+        in_rows = self._by_tiles(pairs)  # a tile takes the panel's columns as rows
+        with emitter.loop(pairs, lanes if in_rows else 1) as pair:
+            for half in range(VECTORS):
+                if in_rows:
+                    found = emitter.transposed([words(pair, row, half) for row in range(lanes)])
+                    for number, vector in enumerate(found):
+                        emitter.store(vector, emitter.at(panel, (half * lanes + number) * pairs, (pair, 1)))
+                else:
+                    emitter.store(words(pair, 0, half), emitter.at(panel, (pair, self.columns), half * lanes))
+        left = (panel, pairs, 1) if in_rows else (panel, 1, self.columns)
         with emitter.loop(self.outputs // self.columns) as part:
             right = emitter.at(dy, (part, pairs * self.columns))
             target = emitter.at(dkernel, (chunk, self.columns * self.outputs), (part, self.columns))
-            self._multiply(emitter, (panel, 1, self.columns), right, pairs, self.columns, (target, self.outputs))
+            self._multiply(emitter, left, right, pairs, self.columns, (target, self.outputs))
         return self._end(emitter)
 
     def _multiply(
@@ -176,6 +180,9 @@ class _Products:
     ) -> None:
         """out[row] = sum of left[row, step] * panel[step]; `left` and `out` come with the strides of their axes."""
         base, of_row, of_step = left
+        if self._by_tiles(steps) and of_step == 1:
+            self._multiply_tiles(emitter, (base, of_row), panel, steps, rows, out, rounded=rounded)
+            return
         target, of_target = out
         lanes, most = self.registers.lanes, self.registers.pixels
         size = -(-rows // -(-rows // most))  # tiles as even as can be; the last may be smaller
@@ -201,6 +208,48 @@ class _Products:
                             emitter.builder.store(narrow, emitter.at(target, *place, size=2), align=2)
                         else:
                             emitter.store(value, emitter.at(target, *place))
+
+    def _by_tiles(self, steps: int) -> bool:
+        """Whether a sum of so many pairs is computed in tiles: they are to be full."""
+        return bool(self.registers.tiles) and self.columns == TiledProduct.COLUMNS and steps % WORDS == 0
+
+    def _multiply_tiles(
+        self,
+        emitter: Emitter,
+        left: tuple[ir.Value, int],
+        panel: ir.Value,
+        steps: int,
+        rows: int,
+        out: tuple[ir.Value, int],
+        *,
+        rounded: bool,
+    ) -> None:
+        """`_multiply` where a row of `left` is contiguous."""
+        (base, of_row), (target, of_target) = left, out
+        lanes, most = self.registers.lanes, TiledProduct.MOST_ROWS
+        sums = emitter.memory(4 * most * self.columns)
+        for first, repeats, size in ((0, rows // most, most), (rows // most * most, 1, rows % most)):
+            if not (repeats and size):
+                continue
+            product = TiledProduct(emitter, size)
+            product.begin()
+            with emitter.loop(repeats) as repeat:
+                row = emitter.builder.add(I64(first), emitter.builder.mul(repeat, I64(size)))
+                product.clear()
+                with emitter.loop(steps, WORDS) as step:
+                    start = emitter.at(base, (row, of_row), (step, 1))
+                    product.step(start, of_row, emitter.at(panel, (step, self.columns)))
+                if rounded:
+                    product.put(sums, self.columns)
+                    with emitter.loop(size) as number:
+                        for column in range(VECTORS):
+                            value = emitter.load(emitter.at(sums, (number, self.columns), column * lanes))
+                            place = (row, of_target), (number, of_target), column * lanes
+                            narrow = emitter.rounded(value)
+                            emitter.builder.store(narrow, emitter.at(target, *place, size=2), align=2)
+                else:
+                    product.put(emitter.at(target, (row, of_target)), of_target)
+            product.end()
 
     @staticmethod
     def _end(emitter: Emitter) -> ir.Function:

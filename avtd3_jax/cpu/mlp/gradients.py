@@ -6,6 +6,7 @@ from llvmlite import ir
 
 from avtd3_jax.cpu.code import handler
 from avtd3_jax.cpu.code.emitter import F32, I32, Emitter
+from avtd3_jax.cpu.code.tiles import TiledProduct
 from avtd3_jax.cpu.conv.kernels import VECTORS, split
 from avtd3_jax.cpu.mlp.kernels import Job, Kernels, grouped
 
@@ -79,9 +80,18 @@ class Gradients(Kernels):
         right = self._zipped(emitter, args, 1 + depth, layer, member)
         target = handler.data(emitter.builder, results, 2 * layer)
         target = emitter.at(target, (member, inputs * outputs), (part, rows * outputs), first * outputs)
+        by_tiles = rows == step == self.block and self._by_tiles(((batch, 1, self.block),))
+        if by_tiles:
+            base = self._in_rows(emitter, base)
+            product = TiledProduct(emitter, rows)
+            product.begin()
         with emitter.loop(outputs // self.block) as column:
             panel = emitter.at(right, (column, batch * self.block))
-            for start, size in sizes:
+            if by_tiles:
+                product.clear()
+                self._add_up(emitter, product, ((batch, 1, self.block),), base, batch, panel)
+                product.put(emitter.at(target, (column, self.block)), outputs)
+            for start, size in () if by_tiles else sizes:
                 zero = [emitter.zero()] * VECTORS
                 tile = self._product(
                     emitter, size, emitter.at(base, start), 1, panel, ((batch, step, self.block),), zero
@@ -90,7 +100,23 @@ class Gradients(Kernels):
                     for half, value in enumerate(line):
                         place = (start + number) * outputs, (column, self.block), half * self.registers.lanes
                         emitter.store(value, emitter.at(target, *place))
+        if by_tiles:
+            product.end()
         return Job(self._end(emitter), shape.members * parts[0], parts[0])
+
+    def _in_rows(self, emitter: Emitter, block: ir.Value) -> ir.Value:
+        """A block of features [B words, block], transposed: tiles take the batch's words along a row."""
+        batch, lanes = self.words(self.shape.batch), self.registers.lanes
+        rows = emitter.memory(4 * batch * self.block)
+        with emitter.loop(batch, lanes) as step:
+            for half in range(VECTORS):
+                place = (step, self.block), half * lanes
+                found = [
+                    emitter.load(emitter.at(block, *place, line * self.block), emitter.words) for line in range(lanes)
+                ]
+                for number, words in enumerate(emitter.transposed(found)):
+                    emitter.store(words, emitter.at(rows, (half * lanes + number) * batch, (step, 1)))
+        return rows
 
     def _output_gradient(self, name: str) -> Job:
         """Of the output's kernel, transposed: [C, N, K]."""

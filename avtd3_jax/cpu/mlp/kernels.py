@@ -7,6 +7,7 @@ are float32. A block is two vectors of columns. Three layouts:
   zipped [N / block, B as words, block]  the same, pairs along the batch; in float32 it is one with `rows`.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from llvmlite import ir
 
 from avtd3_jax.cpu.code import handler
 from avtd3_jax.cpu.code.emitter import I64, Emitter, Registers
+from avtd3_jax.cpu.code.tiles import WORDS, TiledProduct
 from avtd3_jax.cpu.conv.kernels import VECTORS, Tile, split
 
 Loops = Sequence[tuple[int, int, int]]  # of a product's sum: steps, and the words between them left and right
@@ -120,8 +122,75 @@ class Kernels:
         blocks, words = width // self.block, self.word_block
         return (blocks, self.shape.batch * words, words * block), (words, 1, block)
 
-    def _tiles(self, emitter: Emitter, rows: int) -> Iterator[tuple[ir.Value, int]]:
-        """First rows and sizes of tiles that cover so many rows, in loops."""
+    def _sums(
+        self,
+        emitter: Emitter,
+        rows: int,
+        left: ir.Value,
+        of_row: int,
+        panel: ir.Value,
+        loops: Loops,
+        start: Sequence[ir.Value],
+    ) -> Iterator[tuple[ir.Value, list[list[ir.Value]]]]:
+        """start + the sum of left[row] * panel over nested loops, for so many rows: some rows at a time, in loops.
+
+        Yields the first row and the values, two vectors a row.
+        """
+        if not self._by_tiles(loops):
+            for row, size in self._rows_of_tiles(emitter, rows):
+                base = emitter.at(left, (row, of_row))
+                yield row, self._values(self._product(emitter, size, base, of_row, panel, loops, start))
+            return
+        sums, most = emitter.memory(4 * TiledProduct.MOST_ROWS * self.block), TiledProduct.MOST_ROWS
+        for first, repeats, size in ((0, rows // most, most), (rows // most * most, 1, rows % most)):
+            if not (repeats and size):
+                continue
+            product, piece = TiledProduct(emitter, size), math.gcd(size, 8)
+            product.begin()
+            with emitter.loop(repeats) as repeat:
+                row = emitter.builder.add(I64(first), emitter.builder.mul(repeat, I64(size)))
+                product.clear()
+                self._add_up(emitter, product, loops, emitter.at(left, (row, of_row)), of_row, panel)
+                product.put(sums, self.block)
+                with emitter.loop(size, piece) as number:
+                    yield (
+                        emitter.builder.add(row, number),
+                        [
+                            [
+                                emitter.builder.fadd(
+                                    emitter.load(
+                                        emitter.at(
+                                            sums, (number, self.block), line * self.block, half * self.registers.lanes
+                                        )
+                                    ),
+                                    start[half],
+                                )
+                                for half in range(VECTORS)
+                            ]
+                            for line in range(piece)
+                        ],
+                    )
+            product.end()
+
+    def _by_tiles(self, loops: Loops) -> bool:
+        """Whether a sum is computed in tiles: their words are to be full, and contiguous on the left."""
+        steps, of_left, of_right = loops[-1]
+        fits = steps % WORDS == 0 and (of_left, of_right) == (1, TiledProduct.COLUMNS)
+        return self.pairs and bool(self.registers.tiles) and fits
+
+    def _add_up(
+        self, emitter: Emitter, product: TiledProduct, loops: Loops, left: ir.Value, of_row: int, right: ir.Value
+    ) -> None:
+        (steps, of_left, of_right), *inner = loops
+        with emitter.loop(steps, 1 if inner else WORDS) as step:
+            left, right = emitter.at(left, (step, of_left)), emitter.at(right, (step, of_right))
+            if inner:
+                self._add_up(emitter, product, inner, left, of_row, right)
+            else:
+                product.step(left, of_row, right)
+
+    def _rows_of_tiles(self, emitter: Emitter, rows: int) -> Iterator[tuple[ir.Value, int]]:
+        """First rows and sizes of tiles of registers that cover so many rows, in loops."""
         parts = split(rows // self.per, self.registers.pixels // self.per)
         for first, repeats, size in grouped([(start * self.per, size * self.per) for start, size in parts]):
             with emitter.loop(repeats) as repeat:

@@ -42,7 +42,7 @@ def targets(shape: Shape, dtype: Dtype) -> Targets:
 @cache
 def _targets(shape: Shape, dtype: Dtype, registers: Registers) -> Targets:
     size = "_".join(map(str, (shape.batch, shape.members, *shape.widths)))
-    kind = f"{dtype}_{registers.lanes}_lanes" + "_of_pairs" * registers.bfloat16 + f"_{size}"
+    kind = f"{dtype}_{registers.kind}_{size}"
     parts = ("forward", "backward", "kernel_gradients", "input_gradient")
     names = Targets(*(f"avtd3_mlp_{part}_{kind}" for part in parts))
     depth = len(shape.hidden)

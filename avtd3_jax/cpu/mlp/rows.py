@@ -39,11 +39,8 @@ class Rows(Kernels):
             with emitter.loop(width // self.block) as part:
                 panel = emitter.at(panels, place, (part, self.words(shape.widths[layer]) * self.block))
                 start = [emitter.load(emitter.at(bias, (part, self.block), half * lanes)) for half in range(VECTORS)]
-                for row, size in self._tiles(emitter, rows):
-                    tile = self._product(
-                        emitter, size, emitter.at(left, (row, row_words)), row_words, panel, loops, start
-                    )
-                    values = [[emitter.positive(v, v) for v in line] for line in self._values(tile)]
+                for row, sums in self._sums(emitter, rows, left, row_words, panel, loops, start):
+                    values = [[emitter.positive(value, value) for value in line] for line in sums]
                     self._put(emitter, values, zipped, as_rows, part, builder.add(first, row))
             place += self.words(shape.widths[layer]) * width
             left, row_words = emitter.at(as_rows, (first, self.word_block)), self.word_block
@@ -70,7 +67,7 @@ class Rows(Kernels):
         y = emitter.at(handler.data(builder, results, 0), (member, shape.batch * outputs), (first, outputs))
         with emitter.loop(outputs) as output:
             start = emitter.load(emitter.at(bias, (output, 1)), F32)
-            for row, size in self._tiles(emitter, rows):
+            for row, size in self._rows_of_tiles(emitter, rows):
                 totals = [emitter.variable(emitter.vector) for _ in range(size)]
                 for total in totals:
                     builder.store(emitter.zero(), total)
@@ -116,12 +113,8 @@ class Rows(Kernels):
             kept = self._zipped(emitter, args, 2, layer, member)
             with emitter.loop(width // self.block) as part:
                 right = emitter.at(panel, (part, steps * self.block))
-                for row, size in self._tiles(emitter, rows):
-                    start = [emitter.zero()] * VECTORS
-                    tile = self._product(
-                        emitter, size, emitter.at(left, (row, row_words)), row_words, right, loops, start
-                    )
-                    values = self._values(tile)
+                start = [emitter.zero()] * VECTORS
+                for row, values in self._sums(emitter, rows, left, row_words, right, loops, start):
                     batch_row = builder.add(first, row)
                     self._mask(emitter, values, kept, part, batch_row)
                     self._put(emitter, values, zipped, as_rows, part, batch_row)
@@ -148,10 +141,10 @@ class Rows(Kernels):
         )
         with emitter.loop(blocks) as part:
             panel = emitter.at(panels, (part, self.words(width) * self.block))
-            for row, size in self._tiles(emitter, rows):
-                base = emitter.at(left, (row, self.word_block))
-                tile = self._product(emitter, size, base, self.word_block, panel, loops, [emitter.zero()] * VECTORS)
-                for number, line in enumerate(self._values(tile)):
+            for row, values in self._sums(
+                emitter, rows, left, self.word_block, panel, loops, [emitter.zero()] * VECTORS
+            ):
+                for number, line in enumerate(values):
                     for half, value in enumerate(line):
                         place = (row, blocks * self.block), number * blocks * self.block, (part, self.block)
                         emitter.store(value, emitter.at(dx, *place, half * self.registers.lanes))

@@ -132,12 +132,15 @@ def define(
 
 def _wait(builder: ir.IRBuilder, module: ir.Module, state: ir.Value, count: ir.Value) -> None:
     """Until so many chunks are done: other threads have taken them."""
-    waiting, finished = (builder.function.append_basic_block(block) for block in ("waiting", "finished"))
+    blocks = ("waiting", "yielding", "finished")
+    waiting, yielding, finished = (builder.function.append_basic_block(block) for block in blocks)
     builder.branch(waiting)
     builder.position_at_end(waiting)
     done = builder.load_atomic(field(builder, state, DONE), "acquire", 8, typ=I64)
+    builder.cbranch(builder.icmp_signed("<", done, count), yielding, finished)
+    builder.position_at_end(yielding)
     builder.call(external(module, "sched_yield", I32), [])
-    builder.cbranch(builder.icmp_signed("<", done, count), waiting, finished)
+    builder.branch(waiting)
     builder.position_at_end(finished)
 
 

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from envloop.client.errors import carla_calls
 from envloop.client.simulator import Simulator
+from envloop.client.traffic import ASIDE_M, ASIDE_TICKS
 from envloop.task.road_scene import Crossing, LightState, RoadScene, RoadUser, StopLine
 from envloop.task.route import LEVEL_M, Route
 
 _RANGE_M = 60.0
-_ASIDE_TICKS = 10  # ticks for which those who are far away are not looked at,
-_ASIDE_M = 20.0  # and what ego and others may come nearer meanwhile: 1 s at 70 km/h
 _ON_ROUTE_M = 1.2  # a light's lane is the route's own
 _ALONG_DEG = 45.0
 _ZONE_MAX_M = 20.0  # from the middle of a light's zone to its junction
@@ -56,6 +55,7 @@ class Lookout:
     """
 
     def __init__(self, simulator: Simulator, ego_id: int) -> None:
+        self._simulator = simulator
         self._world = simulator.world
         self._map = simulator.map
         self._address = simulator.address
@@ -71,8 +71,9 @@ class Lookout:
         """Finds those who take part in the episode, and what is on its route."""
         with carla_calls(self._address):
             actors = self._world.get_actors()
-            self._bodies = [_body(actor) for actor in actors.filter("vehicle.*") if actor.id != self._ego_id]
-            self._bodies += [_body(actor) for actor in actors.filter("walker.*")]
+            bodies = [actor for actor in actors.filter("vehicle.*") if actor.id != self._ego_id]
+            bodies += actors.filter("walker.*")
+            self._bodies = [self._body(actor) for actor in bodies]
             self._near, self._near_until = self._bodies, -1
             if route is self._route:
                 return
@@ -81,6 +82,9 @@ class Lookout:
             self._lines = sorted(lines, key=lambda line: line[0])
             self.stop_signs = tuple(sorted(s for places in self._signs for s in _passes(places, route)))
             self._crossings: tuple[Crossing, ...] | None = None  # not until somebody looks: it takes a while
+
+    def _body(self, actor: carla.Actor) -> _Body:
+        return _Body(actor.id, *self._simulator.half_size(actor), actor.type_id.startswith("walker."))
 
     def look(self, x: float, y: float) -> RoadScene:
         """What is within 60 m of (x, y) metres in the last snapshot, and on the route; no call to the server."""
@@ -103,7 +107,7 @@ class Lookout:
         """
         if snapshot.frame >= self._near_until:
             self._near = [body for body, user in _found(self._bodies, snapshot) if _is_near(user, x, y)]
-            self._near_until = snapshot.frame + _ASIDE_TICKS
+            self._near_until = snapshot.frame + ASIDE_TICKS
         return [user for _, user in _found(self._near, snapshot)]
 
 
@@ -112,12 +116,7 @@ def _found(bodies: list[_Body], snapshot: carla.WorldSnapshot) -> list[tuple[_Bo
 
 
 def _is_near(user: RoadUser, x: float, y: float) -> bool:
-    return math.hypot(user.x - x, user.y - y) <= _RANGE_M + _ASIDE_M
-
-
-def _body(actor: carla.Actor) -> _Body:
-    extent = actor.bounding_box.extent
-    return _Body(actor.id, extent.x, extent.y, actor.type_id.startswith("walker."))
+    return math.hypot(user.x - x, user.y - y) <= _RANGE_M + ASIDE_M
 
 
 def _light(actor: carla.TrafficLight) -> _Light:

@@ -46,6 +46,7 @@ class Simulator:
         self._world: carla.World | None = None
         self._map: carla.Map | None = None
         self._found_settings: carla.WorldSettings | None = None
+        self._half_sizes: dict[str, tuple[float, float]] = {}  # by blueprint
 
     def __enter__(self) -> "Simulator":
         self.start()
@@ -179,6 +180,15 @@ class Simulator:
         with carla_calls(self.address):
             self.world.reset_all_traffic_lights()
 
+    def half_size(self, actor: carla.Actor) -> tuple[float, float]:
+        """Half length and width of a body, m. Each blueprint's is asked for once: it takes a call to the server."""
+        kind = actor.type_id
+        if kind not in self._half_sizes:
+            with carla_calls(self.address):
+                extent = actor.bounding_box.extent
+            self._half_sizes[kind] = extent.x, extent.y
+        return self._half_sizes[kind]
+
     @contextlib.contextmanager
     def long_timeout(self) -> Iterator[float]:
         """Calls within may take `start_timeout_s`: loading a map or making a first camera takes longer than driving."""
@@ -273,6 +283,7 @@ class Simulator:
 
     def _drop(self, *, kill: bool) -> None:
         self.tick_override = None
+        self._half_sizes.clear()
         if self._embedded is not None:
             self._embedded.stop(grace_s=0.0 if kill else 5.0)
             self._embedded = None

@@ -28,6 +28,8 @@ from envloop.seeding import EpisodeStream, generator
 from envloop.task.route import Other
 
 _LANE_STEP_M = 2.0
+ASIDE_TICKS = 10  # for which those who are far away are not looked at,
+ASIDE_M = 20.0  # and what they and the ego may come nearer meanwhile: 1 s at 70 km/h
 _GRACE_S = 2.0  # what a command may take beyond its own time-out
 
 
@@ -65,6 +67,8 @@ class Traffic:
         self._ids: list[int] = []
         self._has_walkers = False
         self.vehicles: list[Npc] = []
+        self._near: list[Npc] = []  # those of the vehicles that `near` may have to give, from this frame on
+        self._near_from = -ASIDE_TICKS
 
     def spawn(
         self, count: int, seed: int, keep_clear: tuple[float, float], clearance_m: float, speed_kmh: float, least: int
@@ -140,36 +144,50 @@ class Traffic:
         if not self._ids:
             return
         with carla_calls(self._simulator.address):
-            found = [(actor, actor.id, actor.bounding_box.extent.x) for actor in self._world.get_actors(self._ids)]
-        self.vehicles = [Npc(*each, self._simulator.address) for each in found]
+            found = [(actor, actor.id) for actor in self._world.get_actors(self._ids)]
+        size, address = self._simulator.half_size, self._simulator.address
+        self.vehicles = [Npc(actor, actor_id, size(actor)[0], address) for actor, actor_id in found]
+        self._near, self._near_from = [], -ASIDE_TICKS
 
     def near(self, x: float, y: float, range_m: float) -> list[Other]:
-        """The vehicles within `range_m` of (x, y) metres in the last snapshot; no call to the server."""
+        """The vehicles within `range_m` of (x, y) metres in the last snapshot; no call to the server.
+
+        `range_m` is the same in all calls: who is far away is left out for some ticks.
+        """
         with carla_calls(self._simulator.address):
             snapshot = self._world.get_snapshot()
-            states = [(npc.half_length_m, snapshot.find(npc.id)) for npc in self.vehicles]
-        others = []
-        for half_length_m, state in states:
+            frame = snapshot.frame
+            looked_at = self._near if self._near_from <= frame < self._near_from + ASIDE_TICKS else self.vehicles
+            states = [(npc, snapshot.find(npc.id)) for npc in looked_at]
+        others, near = [], []
+        for npc, state in states:
             if state is None:  # the Traffic Manager removes cars that are stuck for long
                 continue
             location = state.get_transform().location
-            if math.hypot(location.x - x, location.y - y) < range_m:
+            distance_m = math.hypot(location.x - x, location.y - y)
+            if distance_m < range_m + ASIDE_M:
+                near.append(npc)
+            if distance_m < range_m:
                 velocity = state.get_velocity()
-                others.append(Other(location.x, location.y, velocity.x, velocity.y, half_length_m, location.z))
+                others.append(Other(location.x, location.y, velocity.x, velocity.y, npc.half_length_m, location.z))
+        if looked_at is self.vehicles:
+            self._near, self._near_from = near, frame
         return others
 
     def control(self, actor: int, steer: float, throttle: float, brake: float) -> bool:
-        """Hands a vehicle's control to the process that makes the ticks; False where there is none.
+        """Hands a vehicle's control to the process that makes the ticks, with the next one; False where there is none.
 
         A call of this process's client could reach the server after the tick of the other one's.
         """
         if self._process is None:
             return False
-        self._process.send("control", actor, steer, throttle, brake)
+        self._process.control = [actor, steer, throttle, brake]
         return True
 
     def clear(self) -> None:
         """Destroys vehicles and pedestrians; the next tick shows the empty road."""
+        if self._process is not None:
+            self._process.control = None  # of a step that was broken off
         if self._has_walkers and self._process is not None:
             self._process.call("clear_walkers")
         if self._ids and self._process is not None:
@@ -200,6 +218,7 @@ class TrafficProcess:
         with process_start("The Traffic Manager's process"):
             self._process, self._socket, self._log = _started([str(argument) for argument in arguments])
         self._received = b""
+        self.control: list[Any] | None = None  # a vehicle's, in force from the next tick on: id, steer, throttle, brake
         self._answer_due = True
         try:
             self._answer(simulator.config.start_timeout_s)
@@ -215,18 +234,10 @@ class TrafficProcess:
         """Sends a command and waits for what it gives."""
         return self._exchange(self._timeout_s + _GRACE_S, name, *arguments)
 
-    def send(self, name: str, *arguments: Any) -> None:
-        """Sends a command."""
-        if self._answer_due:
-            raise SimulatorError("A command to the Traffic Manager's process was interrupted; reset the environment.")
-        try:
-            self._socket.sendall(json.dumps([name, *arguments]).encode() + b"\n")
-        except OSError:
-            raise self._lost() from None
-
     def tick(self, timeout_s: float) -> int:
         """One tick of the world and of the Traffic Manager; the frame number."""
-        return int(self._exchange(2.0 * timeout_s + _GRACE_S, "tick", timeout_s))
+        control, self.control = self.control, None
+        return int(self._exchange(2.0 * timeout_s + _GRACE_S, "tick", timeout_s, control))
 
     def close(self) -> None:
         """Ends the process at once. May be called twice."""
@@ -237,8 +248,13 @@ class TrafficProcess:
         self._log.close()
 
     def _exchange(self, timeout_s: float, name: str, *arguments: Any) -> Any:
-        self.send(name, *arguments)
+        if self._answer_due:
+            raise SimulatorError("A command to the Traffic Manager's process was interrupted; reset the environment.")
         self._answer_due = True
+        try:
+            self._socket.sendall(json.dumps([name, *arguments]).encode() + b"\n")
+        except OSError:
+            raise self._lost() from None
         return self._answer(timeout_s)
 
     def _answer(self, timeout_s: float) -> Any:

@@ -5,8 +5,7 @@ that has just died, aborts the whole process. In a process of its own it takes n
 tick: a synchronous Traffic Manager moves only with ticks of its own client.
 
 Commands come as JSON arrays, one a line, over the socket FD; each is answered by one line: ["ok", value], or
-["lost", text] where the simulator is lost, or ["bug", traceback]. "control" alone has no answer; where it fails, the
-next command's answer says so.
+["lost", text] where the simulator is lost, or ["bug", traceback].
 """
 
 import json
@@ -55,8 +54,11 @@ class TrafficManagerHost:
             self._manager.set_random_device_seed(seed)
             responses = self._client.apply_batch_sync(batch, False)
             spawned = [response.actor_id for response in responses if not response.has_error()]
-            if speed_kmh:
-                for vehicle in self._world.get_actors(spawned):
+            # All in one call: for the command SetAutopilot the client asks the server for one vehicle after the other.
+            port = self._manager.get_port()
+            for vehicle in self._world.get_actors(spawned):
+                vehicle.set_autopilot(True, port)
+                if speed_kmh:
                     self._manager.set_desired_speed(vehicle, speed_kmh)
         return spawned
 
@@ -92,15 +94,17 @@ class TrafficManagerHost:
         with carla_calls(self._address):
             self._crowd.clear()
 
-    def control(self, actor: int, steer: float, throttle: float, brake: float) -> None:
-        """Control of any vehicle, in force from the next tick on."""
-        control = carla.VehicleControl(throttle, steer, brake)
-        with carla_calls(self._address):
-            self._client.apply_batch([carla.command.ApplyVehicleControl(actor, control)])
+    def tick(self, timeout_s: float, control: tuple[int, float, float, float] | None = None) -> int:
+        """One tick of the world and of the Traffic Manager; the frame number.
 
-    def tick(self, timeout_s: float) -> int:
-        """One tick of the world and of the Traffic Manager; the frame number."""
+        Args:
+          control: of any vehicle, in force from this tick on: its id, steer, throttle, brake.
+        """
         with carla_calls(self._address):
+            if control is not None:
+                actor, steer, throttle, brake = control
+                pedals = carla.VehicleControl(throttle, steer, brake)
+                self._client.apply_batch([carla.command.ApplyVehicleControl(actor, pedals)])
             return int(self._world.tick(timeout_s))
 
     def _spawn_command(self, rng: np.random.Generator, place: carla.Transform) -> carla.command.SpawnActor:
@@ -109,23 +113,16 @@ class TrafficManagerHost:
             colours = blueprint.get_attribute("color").recommended_values
             blueprint.set_attribute("color", colours[rng.integers(len(colours))])
         blueprint.set_attribute("role_name", self._role_name)
-        autopilot = carla.command.SetAutopilot(carla.command.FutureActor, True, self._manager.get_port())
-        return carla.command.SpawnActor(blueprint, place).then(autopilot)
+        return carla.command.SpawnActor(blueprint, place)
 
 
 def serve(connection: socket.socket, host: TrafficManagerHost) -> None:
     """Answers commands until the other end of the connection is closed."""
-    failed_control: list[Any] | None = None
     with connection.makefile("rw", encoding="utf-8") as stream:
         for line in stream:
             name, *arguments = json.loads(line)
-            answer = failed_control or _carried_out(host, name, arguments)
-            if name == "control":
-                failed_control = answer if answer[0] != "ok" else None
-            else:
-                failed_control = None
-                stream.write(json.dumps(answer) + "\n")
-                stream.flush()
+            stream.write(json.dumps(_carried_out(host, name, arguments)) + "\n")
+            stream.flush()
 
 
 def _carried_out(host: TrafficManagerHost, name: str, arguments: list[Any]) -> list[Any]:

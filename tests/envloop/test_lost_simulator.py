@@ -69,9 +69,8 @@ def test_one_in_the_traffic_managers_process_comes_over_with_its_traceback(make_
     ) as error:
         manager.call("spawn", 1, [10**6], 1, 20.0)
     assert not isinstance(error.value, SimulatorError)
-    manager.send("control", "no number", 0.0, 0.0, 0.0)
-    with pytest.raises(RuntimeError, match=r"Traceback[\s\S]*control") as error:
-        env.step(DRIVE)
+    with pytest.raises(RuntimeError, match=r"Traceback[\s\S]*ApplyVehicleControl") as error:
+        manager.call("tick", 10.0, ["no number", 0.0, 0.0, 0.0])
     assert not isinstance(error.value, SimulatorError)
     assert env.simulator.generation == generation
     env.reset(seed=2)

@@ -86,8 +86,7 @@ def _run(
         return -1
     numbers, flags = np.empty((count, _NUMBERS)), np.empty((count, 4), np.int64)
     rows, is_vehicle = np.empty(count, np.int64), np.empty(count, np.bool_)
-    reply[: at - begin] = data[begin:at]
-    length = at - begin
+    length = _copy(data, begin, at, reply, 0)
     for command in range(count):
         if at + 5 > data.size or data[at] != _ARRAY + 1 or data[at + 1] != _ARRAY + 2:
             return -1
@@ -110,9 +109,7 @@ def _run(
             return -1
         # The result of a command is [[1, id]].
         reply[length], reply[length + 1], reply[length + 2] = _ARRAY + 1, _ARRAY + 2, 1
-        length += _RESPONSE_BYTES
-        reply[length : length + at - id_at] = data[id_at:at]
-        length += at - id_at
+        length = _copy(data, id_at, at, reply, length + _RESPONSE_BYTES)
         at = after
     if at != data.size - 1:  # there is the answer to "do tick" left
         return -1
@@ -125,6 +122,14 @@ def _run(
                 walkers[rows[command]].state, walkers[rows[command]].control, n[0], n[1], n[2], n[3], n[4], n[5], n[6]
             )
     return length
+
+
+@register_jitable
+def _copy(data: np.ndarray, begin: int, end: int, reply: np.ndarray, place: int) -> int:
+    """Copies bytes to a place in the reply, whose end it gives; a slice's assignment takes seconds to compile."""
+    for at in range(begin, end):
+        reply[place + at - begin] = data[at]
+    return place + end - begin
 
 
 @register_jitable

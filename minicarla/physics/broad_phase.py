@@ -53,15 +53,17 @@ def find_pairs(rows: np.ndarray, which: np.ndarray, dt: float, pairs: np.ndarray
     for cell in range(columns.size):
         begin, end = start[cell], start[cell + 1]
         here = end - begin
-        near[:here] = members[begin:end]
-        total = here
+        total = 0
+        for member in members[begin:end]:
+            near[total] = member
+            total += 1
         # Half of the neighbouring cells: the other half finds this cell as its own neighbour.
         for east, north in ((1, 0), (-1, 1), (0, 1), (1, 1)):
             other = _place_of(columns, lines, columns[cell] + east, lines[cell] + north)
             if other >= 0:
-                others = start[other + 1] - start[other]
-                near[total : total + others] = members[start[other] : start[other + 1]]
-                total += others
+                for member in members[start[other] : start[other + 1]]:
+                    near[total] = member
+                    total += 1
         for rank in range(here):
             i = near[rank]
             a = rows[which[i]].state

@@ -270,7 +270,7 @@ def _structured(**parts: type[ctypes.Structure]) -> np.dtype:
     return np.dtype(layout, align=True)
 
 
-VEHICLES = _structured(state=VehicleState, control=Control, drive=Drive, params=Tuning)
+VEHICLES = _structured(state=VehicleState, control=Control, drive=Drive, solid=Solid, params=Tuning)
 WALKERS = _structured(state=WalkerState, control=WalkerControl)
 BODIES = _structured(state=Place, solid=Solid)
 

@@ -59,15 +59,17 @@ class MeshLibrary:
         self._meshes: list[Mesh] = []
         self._flatten()
 
-    def index(self, actor: VisualActor) -> int:
-        """Place of the actor's mesh; it is built when first asked for."""
-        key = (actor.blueprint_id, actor.extent)
-        found = self._index.get(key)
-        if found is None:
-            found = self._index[key] = len(self._meshes)
-            self._meshes.append(actor_mesh(actor.blueprint_id, actor.extent))
+    def indices(self, actors: Sequence[VisualActor]) -> np.ndarray:
+        """[A] int64, places of the actors' meshes; one is built when first asked for."""
+        keys = [(actor.blueprint_id, actor.extent) for actor in actors]
+        known = len(self._meshes)
+        for key in keys:
+            if key not in self._index:
+                self._index[key] = len(self._meshes)
+                self._meshes.append(actor_mesh(*key))
+        if len(self._meshes) > known:
             self._flatten()
-        return found
+        return np.array([self._index[key] for key in keys], np.int64)
 
     def _flatten(self) -> None:
         everything = merge(self._meshes)
@@ -101,7 +103,7 @@ class ActorArrays:
 
 def pack_actors(actors: Sequence[VisualActor], library: MeshLibrary, first_face: int) -> ActorArrays:
     """Arrays of the actors, in the order given, at the origin; their faces are numbered from `first_face` on."""
-    mesh = np.array([library.index(actor) for actor in actors], np.int64)
+    mesh = library.indices(actors)
     count = library.start[mesh + 1] - library.start[mesh]
     offset = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     # Faces first..first + count of each actor's mesh, one actor behind the other.
@@ -129,5 +131,5 @@ def to_world(places: np.ndarray) -> np.ndarray:
         rows[0, 0], rows[1, 0], rows[2, 0] = cp * cy, cp * sy, sp
         rows[0, 1], rows[1, 1], rows[2, 1] = cy * sp * sr - sy * cr, sy * sp * sr + cy * cr, -cp * sr
         rows[0, 2], rows[1, 2], rows[2, 2] = -cy * sp * cr - sy * sr, -sy * sp * cr + cy * sr, cp * cr
-        rows[:, 3] = place[:3]
+        rows[0, 3], rows[1, 3], rows[2, 3] = place[0], place[1], place[2]
     return found

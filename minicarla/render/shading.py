@@ -7,6 +7,7 @@ from minicarla.numba_cache import CACHE
 from minicarla.render.encodings import DEPTH_RANGE_M, DEPTH_STEPS, Tag
 from minicarla.render.mesh import Material
 from minicarla.render.spans import (
+    BLOCK,
     REFLECTED,
     Pair,
     Triple,
@@ -113,6 +114,7 @@ def shade_rgb(
     eye = (camera[3, 0], camera[3, 1], camera[3, 2])
     per_sample, per_pixel = _f(1.0 / focal), _f(2.0 / focal)
     step = (per_pixel * camera[1, 0], per_pixel * camera[1, 1], per_pixel * camera[1, 2])
+    line = np.empty(width + BLOCK, np.uint32)
     for row in range(height):
         upper, lower = pairs[2 * row], pairs[2 * row + 1]
         v = _f(2 * row + 1 - height) * per_sample
@@ -126,13 +128,13 @@ def shade_rgb(
             )
             end = _span_end(upper, lower, column)
             if end == column:
-                picture[row, column] = _edge_pixel(
+                line[column] = _edge_pixel(
                     faces, nearness, row, column, ray, eye, colours, materials, haze, fog, water, sky
                 )
                 column += 1
                 continue
             face = faces[2 * row, 2 * column]
-            out = picture[row, column:end]
+            out = line[column : column + (end - column + BLOCK - 1) // BLOCK * BLOCK]
             if face < 0:
                 paint_sky(out, ray, step, sky)
                 column = end
@@ -169,6 +171,8 @@ def shade_rgb(
             else:
                 paint_plain(out, near, near_step, colour, haze, fog)
             column = end
+        for column in range(width):
+            picture[row, column] = line[column]
 
 
 @njit(cache=CACHE)

@@ -14,10 +14,11 @@ from typing import Protocol
 import numpy as np
 from numba import njit
 
-from minicarla.geometry.boxes import Box, penetration
+from minicarla.geometry.boxes import Box, penetration, place_box
 from minicarla.geometry.cells import Grid, grid_of, members_at
 from minicarla.geometry.types import SignSpec
 from minicarla.numba_cache import CACHE
+from minicarla.physics.broad_phase import BOX, records_of
 from minicarla.physics.collision import Body
 
 STOP_S, STOP_AGAIN_S, YIELD_AGAIN_S = 2.0, 1.0, 0.5
@@ -65,11 +66,12 @@ class SignSystem:
             again_s = STOP_AGAIN_S if spec.type_id == _STOP else YIELD_AGAIN_S
             self._zones += [_Zone(box, spec, again_s, crossing) for box in map(Box.of, spec.boxes)]
         reach = (-_REACH_M, -_REACH_M, _REACH_M, _REACH_M)
+        self._boxes = records_of([zone.box for zone in self._zones])
         self._grid = grid_of(np.array([np.add(zone.box.bounds(), reach) for zone in self._zones]), _CELL_M)
 
     def listeners(self, rows: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Places in `which` of the vehicles that there is something to tell; rows: of type `rows.VEHICLES`."""
-        return _listeners(rows, which, self._grid)
+        """Places in `which` of the vehicles that touch a sign's box, or did; rows: of type `rows.VEHICLES`."""
+        return _listeners(rows, which, self._grid, self._boxes)
 
     def tell(self, listeners: Sequence[Road], vehicles: Sequence[Road], now: float) -> None:
         """Bring the memories of those of the vehicles up to `now`, in seconds of the simulation."""
@@ -118,12 +120,19 @@ class SignSystem:
 
 
 @njit(cache=CACHE)
-def _listeners(rows: np.ndarray, which: np.ndarray, grid: Grid) -> np.ndarray:
-    found = np.empty(which.size, np.int64)
+def _listeners(rows: np.ndarray, which: np.ndarray, grid: Grid, boxes: np.ndarray) -> np.ndarray:
+    found, body = np.empty(which.size, np.int64), np.empty(1, BOX)[0]
     count = 0
     for place in range(which.size):
         vehicle = rows[which[place]]
-        if vehicle.drive.touches_sign or members_at(grid, vehicle.state.x, vehicle.state.y).size > 0:
+        listens = vehicle.drive.touches_sign
+        near = members_at(grid, vehicle.state.x, vehicle.state.y)
+        if near.size > 0 and not listens:
+            solid = vehicle.solid
+            place_box(body, vehicle.state, solid.ex, solid.ey, solid.ez, solid.centre_x, solid.centre_z)
+            for number in near:
+                listens = listens or penetration(body, boxes[number]) is not None
+        if listens:
             found[count] = place
             count += 1
     return found[:count]

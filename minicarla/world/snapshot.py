@@ -42,10 +42,11 @@ class SnapshotPacker:
             self._signs_of = state.sign_actors
         writer.signs(self._signs)
         roster, rows = state.roster, state.rows
-        records = writer.records(len(roster.movables))
+        room = writer.records(len(roster.movables))
+        kinds = (wire.OTHER_RECORD, wire.VEHICLE_RECORD, wire.WALKER_RECORD)
         _write(
             roster.movables, roster.kinds, roster.ids, rows.bodies, rows.vehicles, rows.walkers,
-            records.view(wire.OTHER_RECORD), records.view(wire.VEHICLE_RECORD), records.view(wire.WALKER_RECORD),
+            *(np.frombuffer(room, kind) for kind in kinds),
         )  # fmt: skip
         return writer.finish()
 

@@ -102,6 +102,13 @@ def test_agrees_with_float64(stack, width):
     check(*random_stack(stack, batch=5))
 
 
+def test_tiles_agree_with_float64(monkeypatch):
+    """AMX's, interpreted: lines of 20 pixels, which fill one tile and a part of another, and shorter ones."""
+    registers = Registers(16, 14, emitter.registers().bfloat16, tiles="interpreted")
+    monkeypatch.setattr(program, "registers", lambda: registers)
+    check(*random_stack(STACKS["nature"], batch=2))
+
+
 @pytest.mark.parametrize("batch", [1, 2, 15, 17, 40])
 def test_every_image_of_a_batch_counts_once(batch, width):
     """Pairs of images: chunks of odd numbers leave one alone."""

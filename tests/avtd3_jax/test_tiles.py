@@ -11,9 +11,12 @@ from llvmlite import ir
 
 from avtd3_jax.cpu.code import emitter, engine, tiles
 from avtd3_jax.cpu.code.emitter import POINTER, Emitter, Registers
+from avtd3_jax.cpu.conv import program as conv
+from avtd3_jax.cpu.conv.operation import layers_of
 from avtd3_jax.cpu.dense import program as dense
 from avtd3_jax.cpu.mlp import program as mlp
 from avtd3_jax.cpu.mlp.kernels import Shape
+from avtd3_jax.encoders.conv_stack import NATURE
 
 WITH_TILES = Registers(16, 14, bfloat16=True, tiles="instructions")
 
@@ -43,17 +46,19 @@ def assembly(module):
             lambda: mlp._targets.__wrapped__(Shape(64, 2, (23, 64, 32, 1)), "bfloat16", WITH_TILES),
             {"forward", "backward", "input_gradient", "kernel_gradients"},
         ),
+        (
+            lambda: conv._targets.__wrapped__(layers_of((4, 84, 84), NATURE), "bfloat16", WITH_TILES),
+            {"forward0", "forward1", "forward2", "input_gradient0", "input_gradient1"},
+        ),
     ],
-    ids=["dense", "mlp"],
+    ids=["dense", "mlp", "conv"],
 )
 def test_the_instructions_are_assembled(make, products, monkeypatch):
     module = ir.Module()
     monkeypatch.setattr(engine, "register", lambda names, build: build(module))
     make()
     multiplying = [function.name for function in module.functions if 'call void @"llvm.x86.tdpbf16ps' in str(function)]
-    assert products == {
-        part for part in products for name in multiplying if f"_{part}_bfloat16" in name or f"_{part}_16" in name
-    }
+    assert products == {part for part in products if any(re.search(rf"(^|_){part}($|_\D*16)", x) for x in multiplying)}
     text = assembly(module)
     for name in ("ldtilecfg", "tilezero", "tileloadd", "tdpbf16ps", "tilestored"):
         assert re.search(rf"\s{name}\s", text)

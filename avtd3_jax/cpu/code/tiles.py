@@ -182,7 +182,7 @@ _MEANINGS: dict[str, Callable[..., None]] = {
 class TiledProduct:
     """Up to 32 rows by 32 columns of a product, in four tiles of sums, with their operands in the other four.
 
-    left: rows of words, contiguous. right: steps of 32 words, as panels are.
+    left: rows of words, contiguous. right: steps of 32 words.
     """
 
     MOST_ROWS, COLUMNS = 2 * ROWS, 2 * WORDS
@@ -204,19 +204,29 @@ class TiledProduct:
         for number in range(2 * len(self._heights)):
             self._tiles.zero(number)
 
-    def step(self, left: ir.Value, of_row: int, right: ir.Value) -> None:
-        """16 steps of the sum; `of_row` is in words."""
+    def step(self, left: ir.Value, of_row: int, right: ir.Value, of_step: int = COLUMNS) -> None:
+        """16 steps of the sum; words from one row to the next on the left, from one step to the next on the right."""
         tiles, emitter = self._tiles, self._emitter
         for half in range(2):
-            tiles.load(6 + half, emitter.at(right, half * WORDS), 4 * self.COLUMNS)
+            tiles.load(6 + half, emitter.at(right, half * WORDS), 4 * of_step)
         for number in range(len(self._heights)):
             tiles.load(4 + number, emitter.at(left, number * ROWS * of_row), 4 * of_row)
             for half in range(2):
                 tiles.multiply(2 * number + half, 4 + number, 6 + half)
 
+    def get(self, source: ir.Value, of_row: int) -> None:
+        """The sums, from rows of float32 that are `of_row` floats apart."""
+        for tile, place in self._places(source, of_row):
+            self._tiles.load(tile, place, 4 * of_row)
+
     def put(self, target: ir.Value, of_row: int) -> None:
-        """The sums, to rows of float32 that are `of_row` floats apart."""
-        for number in range(len(self._heights)):
-            for half in range(2):
-                place = self._emitter.at(target, number * ROWS * of_row + half * WORDS)
-                self._tiles.store(2 * number + half, place, 4 * of_row)
+        """The sums, to such rows."""
+        for tile, place in self._places(target, of_row):
+            self._tiles.store(tile, place, 4 * of_row)
+
+    def _places(self, base: ir.Value, of_row: int) -> list[tuple[int, ir.Value]]:
+        return [
+            (2 * number + half, self._emitter.at(base, number * ROWS * of_row + half * WORDS))
+            for number in range(len(self._heights))
+            for half in range(2)
+        ]

@@ -12,6 +12,7 @@ from llvmlite import ir
 
 from avtd3_jax.cpu.code import handler
 from avtd3_jax.cpu.code.emitter import F32, I16, I32, I64, POINTER, Emitter
+from avtd3_jax.cpu.conv import tiled
 from avtd3_jax.cpu.conv.kernels import Layer
 from avtd3_jax.cpu.conv.stack import Stack
 
@@ -20,6 +21,7 @@ class Bfloat16Stack(Stack):
     """The chunk functions of a stack of layers."""
 
     PAIRS = True
+    FORWARD, INPUT_GRADIENT = staticmethod(tiled.forward), staticmethod(tiled.input_gradient)
 
     @classmethod
     def backward_words(cls, layers: Sequence[Layer]) -> int:

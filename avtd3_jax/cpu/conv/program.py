@@ -46,7 +46,7 @@ def targets(layers: tuple[Layer, ...], dtype: Dtype) -> Targets:
 @cache
 def _targets(layers: tuple[Layer, ...], dtype: Dtype, registers: Registers) -> Targets:
     shape = "_".join(f"{x.height}x{x.width}x{x.channels}k{x.kernel}s{x.stride}f{x.features}" for x in layers)
-    kind = f"{dtype}_{registers.lanes}_lanes" + "_of_pairs" * registers.bfloat16
+    kind = f"{dtype}_{registers.kind}"
     names = Targets(*(f"avtd3_conv_{part}_{kind}_{shape}" for part in ("forward", "features", "backward")))
 
     def build(module: ir.Module) -> None:

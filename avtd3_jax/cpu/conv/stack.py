@@ -20,6 +20,7 @@ class Stack:
     """The chunk functions of a stack of layers."""
 
     PAIRS = False  # whether a 32-bit word of an operand holds two numbers
+    FORWARD, INPUT_GRADIENT = staticmethod(kernels.forward), staticmethod(kernels.input_gradient)
 
     def __init__(self, module: ir.Module, layers: Sequence[Layer], registers: Registers) -> None:
         self.module = module
@@ -30,9 +31,9 @@ class Stack:
             named = enumerate(layers)
             return [make(module, f"{make.__name__}{n}", layer, registers, pairs=self.PAIRS) for n, layer in named]
 
-        self._forward = each(kernels.forward, self.padded(layers))
+        self._forward = each(self.FORWARD, self.padded(layers))
         self._kernel_gradient = each(kernels.kernel_gradient, layers)
-        self._input_gradient = [None, *each(kernels.input_gradient, layers[1:])]
+        self._input_gradient = [None, *each(self.INPUT_GRADIENT, layers[1:])]
 
     @classmethod
     def padded(cls, layers: Sequence[Layer]) -> list[Layer]:

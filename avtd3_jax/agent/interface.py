@@ -100,6 +100,9 @@ class Agent(Hashable, Protocol):
     def features(self, encoder_params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         """uint8 [B, S, H, W] and float32 [B, D] -> [B, F]."""
 
+    def told(self, params: Params, observation: Any) -> np.ndarray:
+        """What the heads say of one observation's privileged and expert parts, one behind the other, float32."""
+
     def values(
         self, critic_params: Params, features: jax.Array, action: jax.Array, privileged: jax.Array | None
     ) -> jax.Array:

@@ -107,6 +107,7 @@ class TD3:
             self.traced_update, static_argnames="update_actor", donate_argnums=0, **lying_whole(placement)
         )
         self._jit_act = jax.jit(self._act)
+        self._jit_told = jax.jit(self._told_by_heads)
         self._jit_init = jax.jit(self._init, **lying_whole(placement))
         self._executables: dict[bool, jax.stages.Compiled] = {}
 
@@ -136,7 +137,7 @@ class TD3:
         params = {
             "encoder": encoder_params if pretrained is None else {**encoder_params, "cnn": pretrained},
             "actor": self.actor.init(actor_key, features)["params"],
-            "critic": self.critic.init(critic_key, features, action, self._told(privileged))["params"],
+            "critic": self.critic.init(critic_key, features, action, self._for_critics(privileged))["params"],
         }
         targets = dict(params)
         if self._auxiliary is not None:
@@ -158,9 +159,9 @@ class TD3:
         self, critic_params: Params, features: jax.Array, action: jax.Array, privileged: jax.Array | None
     ) -> jax.Array:
         """[B, F], [B, A] and the observation's privileged part [B, K] (or None) -> [C, B], of every critic."""
-        return _apply(self.critic, critic_params, features, action, self._told(privileged))
+        return _apply(self.critic, critic_params, features, action, self._for_critics(privileged))
 
-    def _told(self, privileged: jax.Array | None) -> jax.Array | None:
+    def _for_critics(self, privileged: jax.Array | None) -> jax.Array | None:
         """What the critics are told of `privileged`."""
         return privileged if self.config.critic_privileged else None
 
@@ -183,6 +184,29 @@ class TD3:
             return acted[0] if single else acted
 
         return wait
+
+    def told(self, params: Params, observation: Any) -> np.ndarray:
+        """What the heads say for one observation of the space: [K + A] float32, its privileged part, then its expert's.
+
+        Raises:
+          ConfigError: the agent has no heads.
+        """
+        if self._auxiliary is None:
+            raise ConfigError("auxiliary_weight is 0: the agent has no heads.")
+        arrays, _ = self.obs_spec.seen.batched(observation)
+        return np.asarray(self._jit_told(params, arrays.get("image"), arrays.get("vector")))[0]
+
+    def _told_by_heads(self, params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
+        assert self._auxiliary is not None
+        features = self.features(params["encoder"], image, vector)
+        said = _apply(self._auxiliary, params[AUXILIARY], features)
+        rest = (self.obs_spec.privileged or 0) - self._columns
+        return jnp.concatenate([said[:, :rest], self._of_columns(features), said[:, rest:]], axis=1)
+
+    def _of_columns(self, features: jax.Array) -> jax.Array:
+        """[B, F] -> [B, w * columns], what the features hold of the columns of the encoder's maps."""
+        first = self.config.trunk_width or IMAGE_FEATURES
+        return features[:, first : first + self._columns]
 
     def loss(
         self, params: Params, target_params: Params, batch: Batch, key: jax.Array, *, update_actor: bool
@@ -221,8 +245,7 @@ class TD3:
             told = [part for part in (batch.privileged, batch.expert) if part is not None]
             if self._columns:
                 told[0], near = batch.privileged[:, : -self._columns], batch.privileged[:, -self._columns :]
-                first = config.trunk_width or IMAGE_FEATURES
-                metrics["loss/columns"] = losses.auxiliary_loss(features[:, first : first + self._columns], near)
+                metrics["loss/columns"] = losses.auxiliary_loss(self._of_columns(features), near)
                 loss += config.auxiliary_weight * metrics["loss/columns"]
             metrics["loss/auxiliary"] = losses.auxiliary_loss(predicted, jnp.concatenate(told, axis=1))
             loss += config.auxiliary_weight * metrics["loss/auxiliary"]
@@ -232,7 +255,7 @@ class TD3:
         acted_on = fixed_features if config.encoder_grad == "critic" else features
         action = _apply(self.actor, params["actor"], acted_on)
         first_critic = jax.tree.map(lambda p: jax.lax.stop_gradient(p[:1]), params["critic"])
-        q_pi = _apply(self._first_critic, first_critic, fixed_features, action, self._told(batch.privileged))[0]
+        q_pi = _apply(self._first_critic, first_critic, fixed_features, action, self._for_critics(batch.privileged))[0]
         if config.imitation_weight:
             actor_loss = losses.imitating_loss(q_pi, action, batch.expert, config.imitation_weight)
         else:

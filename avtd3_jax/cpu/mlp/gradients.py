@@ -10,6 +10,8 @@ from avtd3_jax.cpu.code.tiles import TiledProduct
 from avtd3_jax.cpu.conv.kernels import VECTORS, split
 from avtd3_jax.cpu.mlp.kernels import Job, Kernels, grouped
 
+MOST_WORDS = 4096  # of a batch that are transposed for tiles, on a thread's stack
+
 
 class Gradients(Kernels):
     """The chunk functions of the parameters' gradients."""
@@ -80,7 +82,7 @@ class Gradients(Kernels):
         right = self._zipped(emitter, args, 1 + depth, layer, member)
         target = handler.data(emitter.builder, results, 2 * layer)
         target = emitter.at(target, (member, inputs * outputs), (part, rows * outputs), first * outputs)
-        by_tiles = rows == step == self.block and self._by_tiles(((batch, 1, self.block),))
+        by_tiles = rows == step == self.block and batch <= MOST_WORDS and self._by_tiles(((batch, 1, self.block),))
         if by_tiles:
             base = self._in_rows(emitter, base)
             product = TiledProduct(emitter, rows)

@@ -5,7 +5,7 @@ import hashlib
 import os
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -45,7 +45,11 @@ class RuntimeInfo:
 
 
 def setup(
-    device: str = "auto", cache_dir: str | Path | None = "auto", option: str = "device", several_devices: bool = False
+    device: str = "auto",
+    cache_dir: str | Path | None = "auto",
+    option: str = "device",
+    several_devices: bool = False,
+    join: Callable[[], None] = lambda: None,
 ) -> RuntimeInfo:
     """Chooses the device, sets XLA flags that were tested with this jaxlib, and turns on the compile cache.
 
@@ -57,6 +61,7 @@ def setup(
         none. One that cannot be written gives a warning and no cache.
       option: what a user gives `device` by, such as "--device": errors name it.
       several_devices: whether one program will run on several; on CPUs each is then waited for.
+      join: called before JAX looks for devices, so that it can find those of other hosts.
 
     Raises:
       RuntimeSetupError: the device is absent, or JAX has started already with another one.
@@ -76,6 +81,7 @@ def setup(
     if several_devices:
         # Programs that wait for each other's parts fill XLA:CPU's threads, and none goes on.
         jax.config.update("jax_cpu_enable_async_dispatch", False)
+    join()
     used_cache = _enable_compile_cache(cache_dir)
     found = _first_device(device, option)
     if found.platform == "cpu":
@@ -95,7 +101,7 @@ def _first_device(device: str, option: str):  # type: ignore[no-untyped-def]  # 
     import jax
 
     try:
-        found = jax.devices("gpu" if device == "gpu" else None)[0]
+        found = jax.local_devices(backend="gpu" if device == "gpu" else None)[0]
     except (RuntimeError, AssertionError) as error:  # the second where JAX_PLATFORMS names CUDA and there is none
         raise RuntimeSetupError(_absent(device, option, jax.config.values["jax_platforms"])) from error
     if device == "cpu" and found.platform != "cpu":

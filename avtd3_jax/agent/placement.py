@@ -39,8 +39,10 @@ class Placement:
         return jax.sharding.set_mesh(self.mesh)
 
     def shard(self, batch: T) -> T:
-        """A batch, its leaves' first axes split over the devices."""
-        return jax.device_put(batch, self.split)
+        """A batch, its leaves' first axes split over the devices; of several hosts each gives its own part of it."""
+        if jax.process_count() == 1:
+            return jax.device_put(batch, self.split)
+        return jax.tree.map(lambda part: jax.make_array_from_process_local_data(self.split, part), batch)
 
 
 def place(devices: str, batch_size: int, platform: str) -> Placement | None:

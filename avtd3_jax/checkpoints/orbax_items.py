@@ -24,13 +24,23 @@ def write_item(path: Path, arrays: Mapping[str, np.ndarray]) -> Seals:
 
     tree = flax.traverse_util.unflatten_dict({tuple(name.split("/")): array for name, array in arrays.items()})
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as writer:
+        with _alone(ocp) as writer:
             writer.save(path, args=ocp.args.StandardSave(tree), force=True)
     except OSError:
         raise
     except Exception as error:  # what its storage trips over, a full disk among others, has many names
         raise OSError(f"{type(error).__name__}: {error}".splitlines()[0]) from error
     return {str(file.relative_to(path)): array_files.sealed(file) for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def _alone(ocp: Any) -> Any:
+    """Orbax's checkpointer, which does not wait for other hosts: each has a run directory of its own."""
+    if jax.process_count() == 1:
+        return ocp.Checkpointer(ocp.StandardCheckpointHandler())
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    handler = ocp.StandardCheckpointHandler(multiprocessing_options=alone)
+    return ocp.Checkpointer(handler, multiprocessing_options=alone)
 
 
 def read_item(path: Path, seals: Seals | None) -> dict[str, np.ndarray]:
@@ -40,7 +50,7 @@ def read_item(path: Path, seals: Seals | None) -> dict[str, np.ndarray]:
     for name, seal in (seals or {}).items():
         array_files.check(path / name, seal)
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
+        with _alone(ocp) as reader:
             tree = reader.restore(path)
     except Exception as error:  # damage surfaces as whatever orbax or its storage trips over
         raise DamagedError(f"{path} cannot be read ({error})") from error

@@ -39,6 +39,7 @@ _TITLES = {
     "replay": "The replay",
     "monitor": "The live page",
     "fleet": "Where environments live",
+    "hosts": "Several hosts",
     "sim": "The simulator",
     "env": "The driving task",
 }

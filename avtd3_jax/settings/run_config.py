@@ -12,7 +12,7 @@ from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings import migration
 from avtd3_jax.settings.build import as_values, build, convert, plain
 from avtd3_jax.settings.keys import Key, in_keys, keys, leaves, refuse_unknown
-from avtd3_jax.settings.schema import ExplorationConfig, MonitorConfig, ReplayConfig, ScheduleConfig
+from avtd3_jax.settings.schema import ExplorationConfig, HostsConfig, MonitorConfig, ReplayConfig, ScheduleConfig
 from envloop.config import EMBEDDED, EnvConfig, GymEnvConfig, SimulatorConfig
 from envloop.errors import TaskError
 from envloop.workers.fleet import FleetConfig
@@ -28,11 +28,15 @@ CHANGEABLE_ON_RESUME = (
     "device",
     "devices",
     "fleet",
+    "hosts",
     "monitor",
     "profile",
     "sim",
     "warn_window",
 )
+
+
+_HOSTS_APART = 0x9E3779B9  # seeds of the hosts of runs whose seeds are small numbers do not meet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +51,7 @@ class RunConfig(ScheduleConfig):
       num_envs: environments, each with its own simulator; several run in a process each.
       profile: write a trace of 200 steps once learning has begun.
       algorithm: what learns, by its name in `avtd3_jax.agent.registry`; it owns the keys of `agent`.
-      agent, exploration, replay, monitor, fleet: see the classes.
+      agent, exploration, replay, monitor, fleet, hosts: see the classes.
       env: the driving task, whose discount is the agent's; or an environment of Gymnasium's registry.
 
     Raises:
@@ -66,6 +70,7 @@ class RunConfig(ScheduleConfig):
     replay: ReplayConfig = dataclasses.field(default_factory=ReplayConfig)
     monitor: MonitorConfig = dataclasses.field(default_factory=MonitorConfig)
     fleet: FleetConfig = dataclasses.field(default_factory=FleetConfig)
+    hosts: HostsConfig = dataclasses.field(default_factory=HostsConfig)
     env: EnvConfig | GymEnvConfig = dataclasses.field(default_factory=EnvConfig)
 
     def __post_init__(self) -> None:
@@ -90,6 +95,11 @@ class RunConfig(ScheduleConfig):
                 f"fleet.max_lag_updates is {self.fleet.max_lag_updates}: it must be 0, or at least "
                 f"updates_per_dispatch, which is {self.updates_per_dispatch}."
             )
+        if self.hosts.count > 1 and (self.devices != "all" or self.replay.device_resident):
+            raise ConfigError(
+                f"hosts.count is {self.hosts.count}: all devices of all hosts compute then, so set devices=all, and "
+                "frames lie in each host's own memory, so leave replay.device_resident False."
+            )
         if self.replay.capacity < self.batch_size:
             raise ConfigError(
                 f"replay.capacity is {self.replay.capacity}, less than one batch of {self.batch_size}: raise it."
@@ -98,6 +108,11 @@ class RunConfig(ScheduleConfig):
             seen = self.monitor.pictures_per_s if self.monitor.port else 0.0
             env = dataclasses.replace(self.env, discount=self.agent.gamma, pictures_per_s=seen)
             object.__setattr__(self, "env", env)
+
+    @property
+    def world_seed(self) -> int:
+        """Of what this host draws for itself: episodes, exploration, batches. The first host's is `seed`."""
+        return (self.seed + self.hosts.number * _HOSTS_APART) % 2**32
 
     @property
     def driving(self) -> EnvConfig:

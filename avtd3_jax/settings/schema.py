@@ -95,6 +95,33 @@ class MonitorConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class HostsConfig:
+    """Several hosts that learn one policy: each runs the command, with its own number and its own run directory.
+
+    Attributes:
+      count: hosts; each has its own environments and replay, makes `total_steps` steps, and gives its part of
+        every batch.
+      number: of this host, from 0. The first one alone evaluates; other ones draw other episodes.
+      coordinator: HOST:PORT of the first one, where they meet.
+    """
+
+    count: int = dataclasses.field(default=1, metadata={"before": 1})
+    number: int = dataclasses.field(default=0, metadata={"before": 0})
+    coordinator: str = dataclasses.field(default="", metadata={"before": ""})
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ConfigError(f"count is {self.count}: it must be at least 1.")
+        if not 0 <= self.number < self.count:
+            raise ConfigError(f"number is {self.number}: it must be 0 to {self.count - 1}, one less than hosts.count.")
+        if (self.count > 1) != bool(self.coordinator):
+            raise ConfigError(
+                f"coordinator is {self.coordinator!r} and hosts.count {self.count}: give HOST:PORT of the first host "
+                "where there are several, and nothing for one."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
     """What happens at which environment step.
 

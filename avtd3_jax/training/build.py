@@ -53,7 +53,7 @@ def build_parts(
         action_spec,
         run.replay.capacity,
         run.num_envs,
-        run.seed,
+        run.world_seed,
         n_step=run.replay.n_step,
         gather_threads=run.replay.gather_threads,
     )
@@ -74,7 +74,11 @@ def build_learner(
     placement = parts.agent.placement
     source = DeviceReplay(parts.replay, placement) if run.replay.device_resident else parts.replay
     place = jax.device_put if placement is None else placement.shard
-    batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch, place)
+    if placement is not None and run.hosts.count > 1:  # what is small of a batch does not find its way alone
+        part = run.batch_size // run.hosts.count
+        batches = Prefetcher(lambda: placement.shard(source.sample(part)), run.replay.prefetch, lambda placed: placed)
+    else:
+        batches = Prefetcher(lambda: source.sample(run.batch_size), run.replay.prefetch, place)
     state = parts.agent.init(run.seed) if state is None else state
     learner = kind(parts.agent, state, batches, timer, run.updates_per_dispatch, run.overlap)
     if run.exploration_steps < run.total_steps:
@@ -126,7 +130,7 @@ def build_trainer(
     return Trainer(
         schedule=run,
         exploration=run.exploration,
-        seed=run.seed,
+        seed=run.world_seed,
         learner=learner,
         replay=parts.replay,
         info_keys=env,
@@ -140,4 +144,5 @@ def build_trainer(
         clock=clock,
         report=report,
         apart=apart,
+        catches_up=run.hosts.count > 1,
     )

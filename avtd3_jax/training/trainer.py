@@ -66,6 +66,7 @@ class Trainer:
       clock: seconds that the run has taken so far, in all its parts.
       report: told in a sentence of environments that were lost.
       apart: asks environments that act for themselves; None where the learner acts for all.
+      catches_up: makes the updates that the last steps ask for too; as do environments that act for themselves.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Trainer:
         clock: Callable[[], float],
         report: Callable[[str], None],
         apart: ActingApart | None = None,
+        catches_up: bool = False,
     ) -> None:
         self.counters = Counters()
         self._schedule = schedule
@@ -105,6 +107,7 @@ class Trainer:
         self._clock = clock
         self._report = report
         self._apart = apart
+        self._catches_up = catches_up or apart is not None
         self._episodes: dict[int, RunningEpisode] = {}  # by environment
         self._batch = _ObservationBatch(replay.obs_spec, len(replay.rings))
         self._recent: deque[float] = deque(maxlen=_RECENT_EPISODES)
@@ -163,7 +166,7 @@ class Trainer:
                     self._save_ended_episode()
                     self._record(answers)
                 if counters.step >= total:
-                    if self._apart is not None:  # nothing is under way that an update could make too old
+                    if self._catches_up:
                         self._save_ended_episode()
                         self._learn()
                     self._finish()

@@ -27,3 +27,7 @@ class RunDirectoryError(Avtd3Error, OSError):
 
 class NonFiniteError(Avtd3Error, FloatingPointError):
     """An update was not finite; the train state is still the last good one."""
+
+
+class HostLostError(Avtd3Error, RuntimeError):
+    """Another of the hosts that learn together is gone, so that no update can be made."""

@@ -1,5 +1,6 @@
 """A run from its opened environments to its last checkpoint."""
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -23,8 +24,10 @@ from avtd3_jax.errors import CheckpointError, ConfigError
 from avtd3_jax.monitor.station import Silence
 from avtd3_jax.monitor.watched import WatchedEnvironments
 from avtd3_jax.settings.run_config import RunConfig, changed_keys
+from avtd3_jax.training import hosts
 from avtd3_jax.training.build import build_learner, build_parts, build_trainer
 from avtd3_jax.training.header import device_record, print_header, simulator_name
+from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.logs import RunLog, to_json, write_json
 from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.provenance import machine_record, source_record
@@ -65,7 +68,8 @@ def learn(
         run's directory as well; the run is saved in either case.
     """
     with ExitStack() as stack:
-        info = runtime.setup(run.device, option="--config.device", several_devices=run.devices != "1")
+        several, join = run.devices != "1", partial(hosts.join, run.hosts)
+        info = runtime.setup(run.device, option="--config.device", several_devices=several, join=join)
         stack.enter_context(held(workdir, resume))
         stack.enter_context(tracebacks_kept(workdir, OWN_ERRORS))
         checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))
@@ -78,7 +82,12 @@ def learn(
         if resume and checkpoints.steps():
             _, state, progress = checkpoints.restore(state, parts.replay)
         counters = Counters(**progress.get("counters", {}))
-        learner = build_learner(run, parts, timer, state)
+        if run.hosts.count > 1:
+            assert placement is not None
+            state, counters.update = hosts.as_the_first_host(state, counters.update, placement)
+            progress |= {"counters": dataclasses.asdict(counters)} if progress else {}
+        kind = partial(hosts.JointLearner, stop) if run.hosts.count > 1 else Learner
+        learner = build_learner(run, parts, timer, state, kind)
         stack.callback(learner.close)
         envs = opening.result()
         env = envs.description
@@ -120,7 +129,10 @@ def learn(
         )
         if progress:
             trainer.set_state(progress)
-        trainer.run(watched, stop)
+        if isinstance(learner, hosts.JointLearner):
+            hosts.train_together(trainer, learner, watched, stop)
+        else:
+            trainer.run(watched, stop)
         checkpoints.wait()
     print(f"done       {trainer.counters.step} steps, {trainer.counters.update} updates, checkpoint in {workdir}")
     print(f"evaluate   python -m avtd3_jax.evaluate --checkpoint {shlex.quote(str(workdir))}", flush=True)

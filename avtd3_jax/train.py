@@ -1,5 +1,6 @@
 """python -m avtd3_jax.train --config configs/town01.py: trains a policy to drive."""
 
+import dataclasses
 import shlex
 import sys
 import time
@@ -39,6 +40,8 @@ def train(values: Mapping[str, Any], workdir: Path, *, resume: bool, stop: StopS
     """
     began = time.perf_counter()
     run = parse(values)
+    if run.hosts.number:
+        run = dataclasses.replace(run, eval_every=0)
     with ExitStack() as stack:
         timer = PhaseTimer()
         kind, publish = stack.enter_context(_cluster(run))
@@ -81,7 +84,7 @@ def _cluster(run: RunConfig) -> Iterator[tuple[Callable[[AnyEnvConfig], Backend]
             return
         lag = f"act for themselves, at most {run.fleet.max_lag_updates} updates old"
         print(f"fleet      {run.num_envs} environments on Ray at {cluster}, which {lag}", flush=True)
-        policy = HandedOver(run.algorithm, run.agent, run.exploration, run.seed)
+        policy = HandedOver(run.algorithm, run.agent, run.exploration, run.world_seed)
         yield RayFleet(run.fleet, cluster, policy), cluster.publish
 
 

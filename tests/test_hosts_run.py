@@ -40,26 +40,59 @@ def ended(processes):
     return [process.returncode for process in processes], said
 
 
-def test_both_stop_when_one_is_told_to_and_end_with_the_same_policy_when_they_go_on(tmp_path):
-    processes = started(tmp_path, total_steps=1_000_000)
-    log = tmp_path / "1" / "episodes.jsonl"
-    deadline = time.monotonic() + PATIENCE_S
-    while not (log.exists() and log.read_bytes()):
+def episodes_of(folder, number):
+    log = folder / str(number) / "episodes.jsonl"
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def until_an_episode_more(folder, processes):
+    """Waits until both hosts have driven an episode more."""
+
+    def driven():
+        return [len(episodes_of(folder, number)) for number in (0, 1)]
+
+    before, deadline = driven(), time.monotonic() + PATIENCE_S
+    while not all(now > then for now, then in zip(driven(), before, strict=True)):
         assert [process.poll() for process in processes] == [None, None], ended(processes)
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_both_end_when_one_dies_or_is_told_to_and_have_the_same_policy_when_they_go_on(tmp_path):
+    processes = started(tmp_path, total_steps=1_000_000)
+    until_an_episode_more(tmp_path, processes)
+    processes[1].kill()
+    codes, said = ended(processes)
+    assert codes == [1, -signal.SIGKILL], said
+    assert "Traceback" not in said[0]
+    assert re.search(r"^train: Another host is lost \(.+\): resume all with --resume\.$", said[0], re.MULTILINE)
+    assert all("2 devices share each batch" in text for text in said)
+
+    processes = started(tmp_path, "--resume", total_steps=1_000_000)
+    until_an_episode_more(tmp_path, processes)
     processes[1].send_signal(signal.SIGTERM)
     codes, said = ended(processes)
     assert codes == [128 + signal.SIGTERM] * 2, said
-    codes, said = ended(started(tmp_path, "--resume", total_steps=700))
+
+    total = 200 * (2 + len(episodes_of(tmp_path, 0)))
+    codes, said = ended(started(tmp_path, "--resume", total_steps=total))
     assert codes == [0, 0], said
-    assert all("2 devices share each batch" in text for text in said)
-    assert [re.search(r"700 steps, (\d+) updates", text)[1] for text in said] == ["600", "600"]
+    assert [int(re.search(r"steps, (\d+) updates", text)[1]) for text in said] == [total - 100] * 2
     ours, others = (final_parameters(tmp_path / number) for number in ("0", "1"))
+    assert set(ours) == set(others)
     for name, array in ours.items():
         np.testing.assert_array_equal(array, others[name])
-    returns = [[line.partition('"return"')[2][:20] for line in (tmp_path / n / "episodes.jsonl").open()] for n in "01"]
+    returns = [[line.partition('"return"')[2][:20] for line in episodes_of(tmp_path, n)] for n in (0, 1)]
     assert not set(returns[0]) & set(returns[1]), "each host drives its own episodes"
+
+
+def test_a_host_that_does_not_reach_the_first_one_ends_with_a_sentence(tmp_path):
+    nowhere = f"127.0.0.1:{free_ports()}"
+    meet = {"hosts.number": 1, "hosts.coordinator": nowhere, "hosts.start_timeout_s": 1}
+    done = subprocess.run(command(tmp_path, **SMALL, **meet), cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert f"train: The first host is not there: config.hosts.coordinator={nowhere} did not answer" in done.stderr
 
 
 def test_two_hosts_with_half_a_batch_each_learn_what_one_learns_of_it():
@@ -80,6 +113,8 @@ def test_two_hosts_with_half_a_batch_each_learn_what_one_learns_of_it():
         ({"hosts": {"count": 2}}, "config.hosts.coordinator is '' and hosts.count 2"),
         ({"hosts": {"count": 2, "number": 2, "coordinator": "a:1"}}, "config.hosts.number is 2: it must be 0 to 1"),
         ({"hosts": {"count": 2, "coordinator": "a:1"}}, "so set devices=all"),
+        ({"hosts": {"count": 2, "coordinator": "a"}}, "config.hosts.coordinator is 'a': it must be HOST:PORT"),
+        ({"hosts": {"start_timeout_s": 0.0}}, "config.hosts.start_timeout_s is 0.0: it must be at least 1"),
     ],
 )
 def test_hosts_that_cannot_be_are_refused(values, sentence):

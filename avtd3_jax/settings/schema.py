@@ -5,6 +5,7 @@ and says in a ConfigError, which begins with the field's name, what is wrong.
 """
 
 import dataclasses
+import re
 
 from avtd3_jax.errors import ConfigError
 
@@ -103,11 +104,13 @@ class HostsConfig:
         every batch.
       number: of this host, from 0. The first one alone evaluates; other ones draw other episodes.
       coordinator: HOST:PORT of the first one, where they meet.
+      start_timeout_s: within which all hosts have to be there.
     """
 
     count: int = dataclasses.field(default=1, metadata={"before": 1})
     number: int = dataclasses.field(default=0, metadata={"before": 0})
     coordinator: str = dataclasses.field(default="", metadata={"before": ""})
+    start_timeout_s: float = dataclasses.field(default=600.0, metadata={"before": 600.0})
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -119,6 +122,10 @@ class HostsConfig:
                 f"coordinator is {self.coordinator!r} and hosts.count {self.count}: give HOST:PORT of the first host "
                 "where there are several, and nothing for one."
             )
+        if self.coordinator and not re.fullmatch(r".+:\d{1,5}", self.coordinator):
+            raise ConfigError(f"coordinator is {self.coordinator!r}: it must be HOST:PORT, such as 10.0.0.1:7777.")
+        if not self.start_timeout_s >= 1.0:
+            raise ConfigError(f"start_timeout_s is {self.start_timeout_s}: it must be at least 1.")
 
 
 @dataclasses.dataclass(frozen=True)

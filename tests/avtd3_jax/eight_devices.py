@@ -31,7 +31,7 @@ from avtd3_jax.training.learner import Learner
 from avtd3_jax.training.phases import PhaseTimer
 
 SEED = 0
-SIZE, UPDATES = (16, 100) if PRECISION == "float32" else (8, 20)  # XLA's convolutions in 64 bits are slow
+SIZE, UPDATES = 16 if PRECISION == "float32" else 8, 100  # XLA's convolutions in 64 bits are slow
 ACTION = ActionSpec(2)
 CASES = {"critic": (False, 1), "both": (True, 2)}  # encoder_grad: frames on the devices?, updates a dispatch
 

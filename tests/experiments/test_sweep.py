@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from experiments import sweep
 from experiments.sweep import read
 
 ROOT = Path(__file__).parents[2]
+PATIENCE_S = 280
 FILE = """
 name = "noise"
 question = "How much noise?"
@@ -41,13 +43,20 @@ def written(folder, text=FILE):
     return path
 
 
-def test_trials_are_drawn_trained_and_leave_rows(tmp_path):
+def test_trials_are_drawn_trained_and_leave_rows_though_the_command_is_killed(tmp_path):
     pytest.importorskip("ray.tune")
     where = ["--output", str(tmp_path / "results"), "--runs", str(tmp_path / "runs"), "--row-cpus", "1"]
     command = [sys.executable, "-m", "experiments", "sweep", str(written(tmp_path)), *where]
-    for _ in range(2):  # the second finds all of it done
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
-        assert done.returncode == 0, done.stdout + done.stderr
+    begun, deadline = tmp_path / "runs" / "sweeps" / "noise", time.monotonic() + PATIENCE_S
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        while not list(begun.glob("*/config.json")):
+            assert killed.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        killed.kill()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(begun.glob("*/config.json"))) == 2, "the same trials go on"
     rows = [json.loads(path.read_text()) for path in (tmp_path / "results" / "noise").glob("*.json")]
     assert len(rows) == 2
     for row in rows:

@@ -34,7 +34,8 @@ class SimulatorConfig:
         "" for none.
       fixed_delta_s: simulated seconds per tick; CARLA allows 0.1 at most.
       timeout_s: how long one call, one tick or one camera frame may take before the simulator counts as lost.
-      start_timeout_s: how long a server may take to start or to load a map.
+      start_timeout_s: how long a server may take to start or to load a map. A minicarla's first start compiles, for
+        half a minute or more.
       restart_attempts: how often a lost simulator is started or called again before giving up.
       backoff_s: wait before the next attempt, s; doubles each time.
       backoff_max_s: the longest such wait, s.
@@ -47,7 +48,7 @@ class SimulatorConfig:
     maps: str = field(default="", metadata={"before": ""})
     fixed_delta_s: float = 0.05
     timeout_s: float = 10.0
-    start_timeout_s: float = 60.0
+    start_timeout_s: float = 180.0
     restart_attempts: int = 8
     backoff_s: float = 1.0
     backoff_max_s: float = 60.0

@@ -1,11 +1,40 @@
-"""Whether numba can keep the machine code that it makes on disk: beside the sources, or in the user's cache folder."""
+"""What numba keeps of the machine code that it makes: where, whether at all, and for how long.
 
+It is kept on disk, beside the sources or in the user's cache folder.
+"""
+
+import contextlib
+import hashlib
 import logging
+from pathlib import Path
 from typing import Final
 
 from numba import njit
 
 log = logging.getLogger(__name__)
+
+_PACKAGE = Path(__file__).parent
+_STAMP = Path("__pycache__", "compiled-from.txt")
+
+
+def forget_stale_code(package: Path = _PACKAGE) -> None:
+    """Lets go of all machine code beside the sources of `package` if one of them has changed that is compiled.
+
+    Numba compares the file of a loop with that it was made of, and not the files of what the loop calls.
+    """
+    sources = sorted((path.relative_to(package).as_posix(), path.read_bytes()) for path in package.rglob("*.py"))
+    digest = hashlib.sha256()
+    for name, text in sources:
+        if b"numba" in text:
+            digest.update(name.encode() + b"\0" + text + b"\0")
+    stamp = package / _STAMP
+    with contextlib.suppress(OSError):  # a folder that cannot be written holds no code of ours
+        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        for index in package.rglob("*.nbi"):
+            index.unlink(missing_ok=True)
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(digest.hexdigest())
 
 
 def _probe() -> None:
@@ -24,4 +53,5 @@ def _has_a_folder() -> bool:
     return True
 
 
+forget_stale_code()
 CACHE: Final[bool] = _has_a_folder()  # numba's option `cache` of every function here

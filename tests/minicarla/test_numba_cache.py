@@ -1,0 +1,55 @@
+"""Compiled code lives as long as every source that is compiled, and no longer."""
+
+from pathlib import Path
+
+import pytest
+
+from minicarla.numba_cache import forget_stale_code
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    for name, text in (
+        ("loops.py", "from numba import njit\n"),
+        ("physics/helper.py", "from numba import njit\n# one\n"),
+        ("handlers/plain.py", "import math\n"),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    forget_stale_code(tmp_path)
+    index = tmp_path / "__pycache__" / "loops.run-1.py311.nbi"
+    index.write_bytes(b"code")
+    return tmp_path
+
+
+def is_kept(package: Path) -> bool:
+    forget_stale_code(package)
+    return bool(list(package.rglob("*.nbi")))
+
+
+def test_it_is_kept_while_nothing_compiled_changes(package: Path) -> None:
+    assert is_kept(package)
+    (package / "handlers" / "plain.py").write_text("import cmath\n")
+    assert is_kept(package)
+
+
+def test_a_changed_helper_in_another_file_lets_it_go(package: Path) -> None:
+    (package / "physics" / "helper.py").write_text("from numba import njit\n# two\n")
+    assert not is_kept(package)
+
+
+def test_a_helper_that_comes_or_goes_lets_it_go(package: Path) -> None:
+    (package / "physics" / "helper.py").unlink()
+    assert not is_kept(package)
+
+
+def test_a_package_that_cannot_be_written_is_left_alone(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (package / "loops.py").write_text("from numba import njit\n# changed\n")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    forget_stale_code(package)
+    assert list(package.rglob("*.nbi"))

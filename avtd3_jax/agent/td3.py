@@ -292,7 +292,7 @@ class TD3:
     def compile(self, state: TrainState, batch: Batch) -> dict[bool, dict[str, float]]:
         """Compiles both executables for `batch`'s shapes; returns GFLOP and temporary MB of each, by `update_actor`.
 
-        XLA counts no GFLOP for the convolutions that `avtd3_jax.cpu.conv` computes.
+        XLA counts no GFLOP for what the kernels of `avtd3_jax.cpu` compute.
         """
         costs = {}
         for update_actor in (False, True):

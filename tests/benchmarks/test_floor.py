@@ -21,7 +21,8 @@ OBS, ACTION = ObsSpec((4, 36, 36), 23), ActionSpec(2)
 
 @pytest.mark.parametrize("encoder_grad", ["both", "critic"])
 def test_counted_flop_are_those_of_the_program(encoder_grad, monkeypatch):
-    monkeypatch.setattr(conv, "supports", lambda *_: False)  # XLA counts its own convolutions alone
+    for own in (conv, mlp):  # XLA counts its own products alone
+        monkeypatch.setattr(own, "supports", lambda *_: False)
     config = dataclasses.replace(load(OF_RECORD).agent, hidden=(64, 64), encoder_grad=encoder_grad)
     learner = TD3(OBS, ACTION, config)
     costs = learner.compile(learner.init(0), random_batch(64, OBS))

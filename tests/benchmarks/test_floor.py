@@ -10,7 +10,7 @@ runtime.setup("cpu")
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec  # noqa: E402
 from avtd3_jax.agent.td3 import TD3  # noqa: E402
-from avtd3_jax.cpu import conv  # noqa: E402
+from avtd3_jax.cpu import conv, mlp  # noqa: E402
 from avtd3_jax.settings.config_file import load  # noqa: E402
 from benchmarks import floor  # noqa: E402
 from benchmarks.common import OF_RECORD  # noqa: E402

@@ -4,8 +4,10 @@ It is kept on disk, beside the sources or in the user's cache folder.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -14,13 +16,16 @@ from numba import njit
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent
-_STAMP = Path("__pycache__", "compiled-from.txt")
+_STAMP = Path("__pycache__", "compiled-from.txt")  # of which sources the kept code is
+_WHOLE = Path("__pycache__", "compiled.txt")  # the same, once a server has compiled everything that it needs
+_LOCK = Path("__pycache__", "compiling.lock")
 
 
-def forget_stale_code(package: Path = _PACKAGE) -> None:
+def forget_stale_code(package: Path = _PACKAGE) -> str:
     """Lets go of all machine code beside the sources of `package` if one of them has changed that is compiled.
 
-    Numba compares the file of a loop with that it was made of, and not the files of what the loop calls.
+    Returns a digest of those sources. Numba compares the file of a loop with that it was made of, and not the files of
+    what the loop calls.
     """
     sources = sorted((path.relative_to(package).as_posix(), path.read_bytes()) for path in package.rglob("*.py"))
     digest = hashlib.sha256()
@@ -30,11 +35,32 @@ def forget_stale_code(package: Path = _PACKAGE) -> None:
     stamp = package / _STAMP
     with contextlib.suppress(OSError):  # a folder that cannot be written holds no code of ours
         if stamp.exists() and stamp.read_text() == digest.hexdigest():
-            return
+            return digest.hexdigest()
         for index in package.rglob("*.nbi"):
             index.unlink(missing_ok=True)
         stamp.parent.mkdir(exist_ok=True)
         stamp.write_text(digest.hexdigest())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def alone_while_compiling(package: Path = _PACKAGE) -> Iterator[None]:
+    """Around what compiles all loops: of several first starts one does, and the others wait for what it keeps."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # without a folder that can be written each compiles for itself
+            if not _is_whole(package):
+                lock = stack.enter_context((package / _LOCK).open("w"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if _is_whole(package):  # another has done it meanwhile
+                    lock.close()
+        yield
+        with contextlib.suppress(OSError):
+            (package / _WHOLE).write_text(_DIGEST)
+
+
+def _is_whole(package: Path) -> bool:
+    whole = package / _WHOLE
+    return whole.exists() and whole.read_text() == _DIGEST
 
 
 def _probe() -> None:
@@ -53,5 +79,5 @@ def _has_a_folder() -> bool:
     return True
 
 
-forget_stale_code()
+_DIGEST: Final = forget_stale_code()
 CACHE: Final[bool] = _has_a_folder()  # numba's option `cache` of every function here

@@ -13,6 +13,7 @@ from minicarla import heap, limits
 from minicarla.handlers import step_batch
 from minicarla.handlers.registry import METHODS
 from minicarla.maps import Town, TownLibrary
+from minicarla.numba_cache import alone_while_compiling
 from minicarla.protocol.rpc import RpcConnection
 from minicarla.protocol.streams import reader_factory
 from minicarla.recorder.files import RecordingFolder, default_folder
@@ -143,7 +144,8 @@ async def serve(
     except psutil.NoSuchProcess:
         raise ServerError(f"there is no process {parent_pid}: give --parent-pid a running one") from None
     rpc_socket, stream_socket = listen_pair(host, port)
-    server = Server(town, seed, loop, towns, recordings)
+    with alone_while_compiling():
+        server = Server(town, seed, loop, towns, recordings)
     server.simulation.streams.port = stream_socket.getsockname()[1]
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,10 +1,12 @@
 """Compiled code lives as long as every source that is compiled, and no longer."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from minicarla.numba_cache import forget_stale_code
+from minicarla.numba_cache import alone_while_compiling, forget_stale_code
 
 
 @pytest.fixture
@@ -42,6 +44,30 @@ def test_a_changed_helper_in_another_file_lets_it_go(package: Path) -> None:
 def test_a_helper_that_comes_or_goes_lets_it_go(package: Path) -> None:
     (package / "physics" / "helper.py").unlink()
     assert not is_kept(package)
+
+
+def test_of_several_first_starts_one_compiles_and_later_ones_do_not_wait(package: Path) -> None:
+    """Each start is a thread with a lock file of its own: flock tells open files apart, whoever opened them."""
+    inside, alone = 0, []
+
+    def start() -> None:
+        nonlocal inside
+        with alone_while_compiling(package):
+            inside += 1
+            alone.append(inside == 1)
+            time.sleep(0.2)
+            inside -= 1
+
+    starts = [threading.Thread(target=start) for _ in range(4)]
+    for thread in starts:
+        thread.start()
+    time.sleep(0.1)
+    assert alone == [True], "the others wait"
+    for thread in starts:
+        thread.join()
+    assert len(alone) == 4
+    with alone_while_compiling(package), alone_while_compiling(package):
+        pass  # all is compiled: nobody waits for anybody
 
 
 def test_a_package_that_cannot_be_written_is_left_alone(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ from envloop.client.errors import process_start
 from envloop.errors import SimulatorError
 
 _READY = "minicarla ready "
+_SILENCE_S = 4.0  # that nobody at a terminal wonders about
+_FIRST_START = "minicarla starts; the first start compiles it, for half a minute or more"
 
 
 class EmbeddedServer:
@@ -67,10 +69,13 @@ class EmbeddedServer:
         """Key-value pairs of the ready line."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
-        received = b""
+        received, told = b"", not sys.stderr.isatty()
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in received:
+                if not told and not selector.select(_SILENCE_S):
+                    print(_FIRST_START, file=sys.stderr, flush=True)
+                told = True
                 if not selector.select(max(0.0, deadline - time.monotonic())):
                     raise SimulatorError(self._why_it_is_late(timeout_s))
                 chunk = os.read(self._process.stdout.fileno(), 4096)

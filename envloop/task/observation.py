@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class VectorConfig:
     speed_scale: float = 10.0
     lateral_scale: float = 1.5
     point_scale: float = 25.0
-    guidance: str = field(default="points", metadata={"before": "points"})
+    guidance: Literal["points", "command"] = field(default="points", metadata={"before": "points"})
     actuators: bool = field(default=False, metadata={"before": False})
 
     def __post_init__(self) -> None:

@@ -20,7 +20,10 @@ from envloop.errors import TaskError
 from envloop.make import make_env, spaces_of
 
 ROUTE = "92.4,120 -> 92.4,90"
-TOLD = {"env": {"expert": "follower", "route": ROUTE}, "agent": {"auxiliary_weight": 1.0, "imitation_weight": 1.0}}
+TOLD = {
+    "env": {"expert": "follower", "route": ROUTE, "privileged": True, "columns": True, "passers_by": 2},
+    "agent": {"auxiliary_weight": 1.0, "imitation_weight": 1.0, "columns": 2},
+}
 
 
 def test_the_label_is_what_the_driver_does_and_drives_nothing():
@@ -76,4 +79,5 @@ def test_the_drivers_configuration_asks_for_what_its_losses_need_and_its_policy_
     assert spec.expert is not None
     seen, _ = spaces_of(opening.as_driven(run).env)
     assert ObsSpec.from_space(seen) == spec.seen
+    opening.as_driven(run).driving.validate()
     assert not opening.as_driven(run).driving.rules, "an evaluation goes on after a red light, and counts it"

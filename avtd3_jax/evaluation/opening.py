@@ -169,7 +169,7 @@ def restored(run: RunConfig, saved: Checkpoints | StoredPolicy, step: int | None
 def as_driven(run: RunConfig) -> RunConfig:
     """The run with environments to be driven in: without what is for learning alone, and no end at a red light."""
     if isinstance(run.env, EnvConfig):
-        driven = dataclasses.replace(run.env, privileged=False, rules=False, expert="", passers_by=0)
+        driven = dataclasses.replace(run.env, privileged=False, columns=False, rules=False, expert="", passers_by=0)
         return dataclasses.replace(run, env=driven)
     return run
 

@@ -4,9 +4,9 @@ python -m benchmarks.fleet [--envs 1 2 4 8 16 64] [--seconds 2] [--repetitions 3
 
 The fleets of a row stand at once and take turns. Each observes what the driving task does (four frames of 84x84 and 23
 numbers, 29 kB) and stores its transitions in a replay; nothing is learned. The main process acts for the first two. Of
-the third each Ray actor acts for its own environments, up to eight, and sends 16 steps at a time, a frame each; there a
-step's action costs nothing. "main CPU ms" is what the main process works for a step, wherever the environments are; one
-core of it serves at most "bound" steps/s. "all CPU ms" has the environments' processes and Ray's own in it.
+the third each Ray actor acts for its own environments, up to eight, and sends up to 64 steps at a time, a frame each;
+there a step's action costs nothing. "main CPU ms" is what the main process works for a step, wherever the environments
+are; one core of it serves at most "bound" steps/s. "all CPU ms" has the environments' processes and Ray's own in it.
 """
 
 import argparse

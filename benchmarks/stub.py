@@ -11,7 +11,10 @@ _PICTURES = 64  # made once
 
 
 class Frames(gym.Env):
-    """Observes {"image": uint8 [84, 84], "vector": float32 [23]} of noise; acts in [-1, 1]^2; episodes end by time."""
+    """Observes {"image": uint8 [84, 84], "vector": float32 [23]}, new ones each step; acts in [-1, 1]^2.
+
+    The pictures are of noise, with the step's number in their first pixels; episodes end by time.
+    """
 
     observation_space = spaces.Dict(
         {
@@ -35,10 +38,12 @@ class Frames(gym.Env):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """The next of them."""
         self._step += 1
-        return self._observation(), 0.0, False, self._step >= EPISODE, {}
+        return self._observation(), self._step / EPISODE, False, self._step >= EPISODE, {}
 
     def _observation(self) -> dict[str, np.ndarray]:
-        return {"image": self._pictures[self._step % _PICTURES], "vector": self._vector}
+        image = self._pictures[self._step % _PICTURES].copy()
+        image[0, :2] = divmod(self._step, 256)
+        return {"image": image, "vector": self._vector + self._step}
 
 
 class FixedAction:

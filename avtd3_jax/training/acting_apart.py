@@ -45,8 +45,10 @@ class ActingApart:
 
     Args:
       environments: number of them.
-      chunk_steps: steps of a request, at most.
+      chunk_steps: steps of a request, at most; fewer where those of all environments would ask for more updates than
+        `max_lag`.
       max_lag: updates, at least those of one dispatch.
+      updates_per_step: that a step asks for.
       parameters: gives those after the learner's last update, on the host; waits for it.
       publish: puts parameters where all environments can read them; None while there is no room.
       report: told in a sentence when there is none.
@@ -57,6 +59,7 @@ class ActingApart:
         environments: int,
         chunk_steps: int,
         max_lag: int,
+        updates_per_step: float,
         parameters: Callable[[], Any],
         publish: Callable[[Any], Any],
         report: Callable[[str], None],
@@ -64,6 +67,7 @@ class ActingApart:
         self._environments = environments
         self._chunk = chunk_steps
         self._max_lag = max_lag
+        self._young = max(1, int(max_lag / max(environments * updates_per_step, 1e-9)))  # steps of a request
         self._parameters = parameters
         self._publish = publish
         self._report = report
@@ -110,8 +114,7 @@ class ActingApart:
             under_way = self.under_way
             steps = min(self._chunk, left - under_way)
             explore = under_way < exploring
-            if explore:
-                steps = min(steps, exploring - under_way)
+            steps = min(steps, exploring - under_way if explore else self._young)
             if steps < 1 or due > self._max_lag:
                 return
             newest = None if explore else self._up_to_date(update)

@@ -124,7 +124,7 @@ def build_trainer(
     apart = fleet = None
     if publish is not None:
         assert isinstance(learner, Learner)
-        limits = run.num_envs, run.fleet.chunk_steps, run.fleet.max_lag_updates
+        limits = run.num_envs, run.fleet.chunk_steps, run.fleet.max_lag_updates, run.updates_per_step
         apart = ActingApart(*limits, learner.acting_params, publish, report)
         fleet = apart.collect
     return Trainer(

@@ -27,6 +27,13 @@ class Counts(Protocol):
     update: int
 
 
+class Filled(Protocol):
+    """A replay."""
+
+    @property
+    def fill(self) -> float: ...
+
+
 class Telemetry:
     """Logs the learner every `log_every` steps, and looks inside it every `debug_every` where asked to.
 
@@ -70,12 +77,12 @@ class Telemetry:
         """What is done in the block makes no step."""
         return nullcontext() if self._bar is None else self._bar.interruption()
 
-    def stepped(self, counts: Counts, learner: Updates, replay_fill: float, monitors: Monitors) -> None:
+    def stepped(self, counts: Counts, learner: Updates, replay: Filled, monitors: Monitors) -> None:
         """An environment step was made."""
         if self._bar is not None:
             self._bar.update()
         if counts.step % self._schedule.log_every == 0:
-            self._log_learner(counts, learner, replay_fill, monitors)
+            self._log_learner(counts, learner, replay.fill, monitors)
         if self._introspection and counts.step % self._schedule.debug_every == 0:
             self._look_inside(self._introspection, counts, learner)
         if self._profile:

@@ -284,7 +284,7 @@ class Trainer:
         episode.add(transition.reward, transition.info[keys.reward_terms_key] if keys.reward_terms_key else {})
         self._monitors.stepped(transition.info[keys.speed_key] if keys.speed_key else None)
         self.counters.step += 1
-        self._telemetry.stepped(self.counters, self._learner, self._replay.fill, self._monitors)
+        self._telemetry.stepped(self.counters, self._learner, self._replay, self._monitors)
 
     def _end_episode(self, transition: Transition) -> None:
         step, episode = self.counters.step, self._episodes.pop(transition.environment)

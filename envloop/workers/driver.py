@@ -14,13 +14,15 @@ from envloop.errors import SimulatorError
 from envloop.workers.chunks import packed
 from envloop.workers.messages import Driven, Observation
 
+CHUNK_S = 1.0  # after which a request is answered with what has been made
+
 
 @dataclass(frozen=True, slots=True)
 class Drive:
     """A request.
 
     episode: number within the run, which the noise of the actions follows from.
-    steps: at most so many; fewer where the episode ends.
+    steps: at most so many; fewer where the episode ends, or after `CHUNK_S`.
     explore: whether the actions are the exploration's, without the policy.
     version: of the parameters that come with it.
     """
@@ -68,8 +70,9 @@ class Driver:
         actions, intended, rewards, infos, seconds = [], [], [], [], []
         terminated = truncated = False
         acting_s, lost = 0.0, ""
-        while len(seen) < request.steps and not (terminated or truncated):
-            began = time.perf_counter()
+        began = time.perf_counter()
+        until = began + CHUNK_S
+        while len(seen) < request.steps and not (terminated or truncated) and (began < until or not seen):
             action, own = self._policy.act(observation, request.episode, request.explore)
             acted = time.perf_counter()
             acting_s += acted - began
@@ -78,7 +81,8 @@ class Driver:
             except SimulatorError as error:
                 lost = str(error)
                 break
-            seconds.append(time.perf_counter() - acted)
+            began = time.perf_counter()
+            seconds.append(began - acted)
             seen.append(observation)
             actions.append(action)
             intended.append(own)

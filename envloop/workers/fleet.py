@@ -24,7 +24,8 @@ class FleetConfig:
       max_lag_updates: how many updates old the parameters may be that an action is made with, until that action is in
         the replay. 0 lets the learner act for all environments, with the latest ones; with more, each actor acts for
         its own, and learner or actors wait where it would be older.
-      chunk_steps: steps that such an actor makes, and sends, at a time.
+      chunk_steps: steps that such an actor makes, and sends, at a time, at most: fewer where they take more than a
+        second, and where so many steps of all environments would ask for more updates than max_lag_updates.
       server_command: starts the simulator of an environment where that lives, a CARLA for instance; {port} in it is a
         free port P, and P + 1 and P + 2 are free too. It is ended with the environment. "" for what sim.endpoint says.
     """
@@ -36,7 +37,7 @@ class FleetConfig:
     resources: str = field(default="", metadata={"before": ""})
     environments_per_actor: int = field(default=1, metadata={"before": 1})
     max_lag_updates: int = field(default=0, metadata={"before": 0})
-    chunk_steps: int = field(default=16, metadata={"before": 16})
+    chunk_steps: int = field(default=64, metadata={"before": 16})
     server_command: str = field(default="", metadata={"before": ""})
 
     def validate(self) -> None:

@@ -8,14 +8,14 @@ from typing import Any
 from envloop.errors import SimulatorError
 from envloop.make import AnyEnvConfig
 from envloop.workers.actor import EnvActor
-from envloop.workers.driver import PolicyMaker
+from envloop.workers.driver import CHUNK_S, PolicyMaker
 from envloop.workers.fleet import FleetConfig
 from envloop.workers.messages import Lost, Ready, Reply
 from envloop.workers.process import checked, patience_s
 from envloop.workers.ray_cluster import RayCluster, import_ray
 
 _STARTS = 3  # that one wait tries
-_SLOW_STEP_S = 2.0  # of those that are asked for together each may take so long, and one of them as long as alone
+_SLOW_CHUNK_S = 30.0  # of a chunk one step may take as long as alone: the first action compiles, and threads wait
 
 
 class RayFleet:
@@ -139,7 +139,7 @@ class RayEnv:
             raise SimulatorError("The environment's actor is not started.")
         patience = patience_s("step" if name == "drive" else name, self.config)
         if name == "drive":
-            patience += _SLOW_STEP_S * arguments[0].steps
+            patience += CHUNK_S + _SLOW_CHUNK_S
         self._expect(name, self._actor.ask.remote(self._number, name, *arguments), patience)
 
     def receive(self) -> Reply:

@@ -112,7 +112,7 @@ class Run:
     def __init__(self, count=3, total=150, exploration=30, max_lag=20, publish=lambda values: values):
         self.replay = FrameReplay(*SPECS, 3000, count, n_step=id_frames.N_STEP)
         self.learner, self.lags, self.explored = Counting(self.replay), [], 0
-        self.apart = ActingApart(count, CHUNK, max_lag, self.parameters, publish, self.told)
+        self.apart = ActingApart(count, CHUNK, max_lag, 1.0, self.parameters, publish, self.told)
         self.sentences = []
         add = self.replay.add
 
@@ -187,6 +187,27 @@ def test_the_replay_holds_what_was_driven_and_no_action_is_too_old(seed, count, 
     assert max(run.lags) <= max_lag
     assert min(run.lags) >= 0
     id_frames.check(run.replay.sample(400))
+
+
+def test_a_chunk_is_sent_once_its_time_is_over(monkeypatch):
+    monkeypatch.setattr("envloop.workers.driver.CHUNK_S", 0.0)
+    ActorHere.rng, ActorHere.deaths = random.Random(0), 0.0
+    run = Run(total=60, exploration=30)
+    arrived, came = run.apart.arrived, []
+    run.apart.arrived = lambda answers, update: (came.append(answers.transitions), arrived(answers, update))
+    run.drive()
+    assert len(run.replay) == 60
+    assert {len({made.environment for made in some}) - len(some) for some in came} == {0}, "one step of each at a time"
+
+
+@pytest.mark.parametrize(("max_lag", "updates_per_step", "steps"), [(200, 1.0, 25), (200, 0.25, 64), (3, 1.0, 1)])
+def test_chunks_are_as_short_as_the_lag_asks_for(max_lag, updates_per_step, steps):
+    asked = []
+    envs = SimpleNamespace(drive=lambda environment, **what: asked.append(what["steps"]))
+    apart = ActingApart(8, 64, max_lag, updates_per_step, dict, lambda values: values, print)
+    apart.ask(envs, dict.fromkeys(range(8), 0), exploring=100, left=10_000, update=0, due=0)
+    assert asked[:3] == [64, 36, steps], "exploring needs no parameters"
+    assert set(asked[2:]) == {steps}
 
 
 def test_what_is_told_of_lag_and_queues():

@@ -17,6 +17,7 @@ from avtd3_jax.errors import ConfigError
 from avtd3_jax.monitor.station import NOBODY, Silence, live_page
 from avtd3_jax.settings.config_file import load, split_options
 from avtd3_jax.settings.run_config import RunConfig, file_values, parse
+from avtd3_jax.training.host_process import watched
 from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.run_directory import new_directory
 from avtd3_jax.training.stop_signal import StopSignal
@@ -116,6 +117,8 @@ def _main(argv: list[str], changes: Mapping[str, str | bool]) -> int:
 
     def work() -> int:
         run = load(config, changes)  # a run that cannot be leaves no directory
+        if run.hosts.count > 1 and (code := watched("train")) is not None:
+            return code
         with live_page(run.monitor) as page:
             workdir = Path(_WORKDIR.value).expanduser() if _WORKDIR.value else new_directory(config.stem)
             train(file_values(run), workdir, resume=_RESUME.value, stop=stop, page=page)

@@ -6,6 +6,7 @@ What they all call is called in the same order on each: the updates, and between
 import atexit
 import dataclasses
 import os
+import re
 import signal
 import socket
 import sys
@@ -30,6 +31,8 @@ from avtd3_jax.training.trainer import Trainer
 _EVERY = 50  # updates from one look at the other hosts' signals to the next
 _LEAVING_S = 3600  # a host may wait for the first one's last evaluation
 _LOOK_S = 1.0
+# Collectives fail without a type or a status of their own: Gloo's as a ValueError, which begins with "UNKNOWN".
+_LOST = re.compile(r"\bGloo \w+ failed|\bNCCL (operation|error)|^(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED)\b")
 
 
 class StoppedTogetherError(Exception):
@@ -39,7 +42,7 @@ class StoppedTogetherError(Exception):
 def join(hosts: HostsConfig) -> None:
     """Waits until all hosts are there. Call it before JAX looks for devices; nothing for one host.
 
-    Where the first one waits for others in vain JAX ends the process, with a message of its own.
+    Where the first one waits for others in vain JAX ends the process, with a message of its own: see `host_process`.
 
     Raises:
       RuntimeSetupError: the first one is not there.
@@ -83,7 +86,7 @@ def _others_there() -> Iterator[None]:
     try:
         yield
     except (ValueError, jax.errors.JaxRuntimeError) as error:
-        if isinstance(error, ValueError) and "Gloo" not in str(error):
+        if not _LOST.search(str(error)):
             raise
         atexit.register(_leave)
         why = str(error).splitlines()[0]

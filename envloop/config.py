@@ -174,7 +174,7 @@ class EnvConfig:
       observation: "both", or "image" or "vector" alone; without the image no camera is rendered.
       privileged: add "privileged" to what is observed, float32 numbers that the simulator knows and the camera only
         shows (`task.affordances`): for losses and critics while learning. An evaluation has none of it.
-      columns: end "privileged" with how near a person and a vehicle are in each column of the picture (`task.columns`).
+      columns: end "privileged" with how near people and vehicles are in each column of the picture (`task.columns`).
       rules: the rules of the road count in reward and end: a red light run ends the episode and costs a crash, people
         are kept away from as vehicles are. Without it a run light is only counted, as in an evaluation.
       picture: "grey" is luma; "signals" shows red lamps bright and green ones dark on it, which grey does not tell

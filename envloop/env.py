@@ -75,7 +75,7 @@ class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
     Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two; with
-    `privileged` also "privileged": float32 [9] (`task.affordances`), [23] with `columns` (`task.columns`).
+    `privileged` also "privileged": float32 [9] (`task.affordances`), [30] with `columns` (`task.columns`).
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
     may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's, "record": True}.
@@ -435,7 +435,10 @@ class CarlaEnv(gym.Env):
             met = self._obstacles(episode.ego, s, scene)
             told = affordances(s, episode.ego.speed_mps, scene.stop_lines, met)
             if self.config.columns:
-                near = nearness_in_columns(episode.ego, scene.users, self.config.camera.x, self._column_bounds)
+                waited_for = [each.user for each in met if each.user is not None]
+                near = nearness_in_columns(
+                    episode.ego, scene.users, waited_for, self.config.camera.x, self._column_bounds
+                )
                 told = np.concatenate([told, near])
             observation["privileged"] = told
         return observation

@@ -40,7 +40,7 @@ class TD3Config:
       auxiliary_weight: of the loss of the heads that predict the observation's "privileged" and "expert" parts from the
         encoder's features, and train the encoder by it; 0 for no heads. Their learning rate is the critics'.
       columns: numbers that a head gives of each column of the encoder's last maps, as features; their loss has
-        `auxiliary_weight` too. They are to be what the observation's "privileged" part ends with: 2 for env.columns,
+        `auxiliary_weight` too. They are to be what the observation's "privileged" part ends with: 3 for env.columns,
         0 for no such head.
       imitation_weight: of the squared distance of the policy's action from the observation's "expert" part, beside
         minus Q of it over Q's mean size; 0 for TD3's own loss.

@@ -46,8 +46,8 @@ class Encoder(nn.Module):
     The image's features are Dense(512) and ReLU of the image encoder's last maps, or, with `trunk_width` > 0, the
     narrow trunk of SAC-AE and DrQ in its place: Dense(trunk_width), LayerNorm, tanh (Yarats et al. 2021,
     arXiv:1910.01741 and 2004.13649).
-    With `columns` > 0 a head with one set of weights looks at each column of those maps, and gives so many numbers of
-    it: features that are told what to mean, by a loss (see `td3`).
+    With `columns` > 0 a head with one set of weights looks at each column of those maps, beside which column it is and
+    the vector, and gives so many numbers of it: features that are told what to mean, by a loss (see `td3`).
     Without an image there is nothing to learn here, and the module has no parameters.
     """
 
@@ -94,17 +94,21 @@ class Encoder(nn.Module):
                 x = nn.relu(self.dense(x))
             parts.append(x)
             if self.columns:
-                parts.append(self._of_columns(maps))
+                parts.append(self._of_columns(maps, vector))
         if vector is not None:
             chex.assert_rank(vector, 2)
             parts.append(vector.astype(self.dtype))
         return jnp.concatenate(parts, axis=-1)
 
-    def _of_columns(self, maps: jax.Array) -> jax.Array:
-        """[B, h, w, F] -> [B, w * columns], from the left."""
+    def _of_columns(self, maps: jax.Array, vector: jax.Array | None) -> jax.Array:
+        """[B, h, w, F] and [B, D] (or None) -> [B, w * columns], from the left."""
         batch, _, width, _ = maps.shape
-        columns = maps.transpose(0, 2, 1, 3).reshape(batch * width, -1)
-        return self.column_head(columns).reshape(batch, -1).astype(self.dtype)
+        columns = maps.transpose(0, 2, 1, 3).reshape(batch, width, -1)
+        parts = [columns, jnp.broadcast_to(jnp.eye(width, dtype=columns.dtype), (batch, width, width))]
+        if vector is not None:
+            parts.append(jnp.broadcast_to(vector.astype(columns.dtype)[:, None], (batch, width, vector.shape[1])))
+        told = self.column_head(jnp.concatenate(parts, axis=-1).reshape(batch * width, -1))
+        return told.reshape(batch, -1).astype(self.dtype)
 
 
 class MLP(nn.Module):

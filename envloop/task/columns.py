@@ -1,11 +1,12 @@
-"""How near the nearest person and the nearest vehicle are in each column of the picture, as the simulator knows it.
+"""How near people and vehicles are in each column of the picture, as the simulator knows it.
 
 A head that looks at one column of the encoder's maps, with the same weights for all, has to see people and vehicles to
-tell this: what a street looks like does not help it. Houses hide nobody here; in a street they seldom stand between.
+tell this: what a street looks like does not help it. Who is in the way is told apart from who is not, for most people
+walk beside the road. Houses hide nobody here; in a street they seldom stand between.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ COLUMNS = 7  # of NatureCNN's last maps; the middle one looks at the middle 8 pi
 _CELL = 8  # pixels from one of them to the next
 _REACH_M = 40.0
 _NEAREST_M = 0.5  # ahead of the camera; what is nearer is beside it
-KINDS = ("person", "vehicle")
+KINDS = ("person", "vehicle", "person in the way")
 
 
 def bounds(picture: str, fov_deg: float) -> NDArray[np.float64]:
@@ -35,11 +36,16 @@ def bounds(picture: str, fov_deg: float) -> NDArray[np.float64]:
 
 
 def nearness_in_columns(
-    ego: EgoState, users: Sequence[RoadUser], camera_x: float, edges: NDArray[np.float64]
+    ego: EgoState,
+    users: Sequence[RoadUser],
+    in_the_way: Collection[RoadUser],
+    camera_x: float,
+    edges: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """[COLUMNS * 2] float32, person and vehicle of each column from the left: 1 at the camera, 0 from 40 m on.
+    """[COLUMNS * 3] float32, the nearest of each of `KINDS` in each column: 1 at the camera, 0 from 40 m on.
 
     Args:
+      in_the_way: those of `users` that the ego has to wait for, `right_of_way.obstacles`.
       camera_x: m ahead of the ego's centre.
       edges: of `bounds`.
     """
@@ -55,6 +61,10 @@ def nearness_in_columns(
         half = abs(math.cos(turned)) * user.half_width + abs(math.sin(turned)) * user.half_length
         right = dy * cos - dx * sin
         first, last = np.searchsorted(edges, ((right - half) / ahead, (right + half) / ahead)) - 1
-        seen = near[max(first, 0) : last + 1, KINDS.index("person" if user.person else "vehicle")]
-        np.maximum(seen, 1.0 - ahead / _REACH_M, out=seen)
+        kinds = [KINDS.index("person" if user.person else "vehicle")]
+        if user.person and user in in_the_way:
+            kinds.append(KINDS.index("person in the way"))
+        for kind in kinds:
+            seen = near[max(first, 0) : last + 1, kind]
+            np.maximum(seen, 1.0 - ahead / _REACH_M, out=seen)
     return near.ravel()

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 FRAME_SIZE = 84
 _SPREAD, _SPOT = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
 _LAMP = 80  # red less green, or green less red, that no house, car or tree has
-_LAMP_SHARE = 0.02  # of a magnified picture's pixel, from where on a lamp paints it
 _MIDDLE = {"columns": 0.35, "rows": 0.5}  # of the fovea's middle: camera pixels a pixel, against an even picture's
 Bgra = NDArray[np.uint8]
 
@@ -37,9 +36,9 @@ def signal_84(bgra: Bgra) -> NDArray[np.uint8]:
     Raises:
       ValueError: as `grey_84`.
     """
-    grey, colour, lamps = grey_84(bgra), _shrunk(_colour(bgra)), _lamps(bgra, _shrunk, 0.0)
+    grey, colour, lamps = grey_84(bgra), _shrunk(_colour(bgra)), _lamps(bgra, _shrunk)
     picture = np.clip(64 + grey // 2 + colour // 2, 0, 255).astype(np.uint8)
-    return _painted(picture, lamps, _SPOT)
+    return _painted(picture, lamps)
 
 
 def fovea_84(bgra: Bgra) -> NDArray[np.uint8]:
@@ -58,7 +57,7 @@ def fovea_84(bgra: Bgra) -> NDArray[np.uint8]:
 
     grey, colour = seen(cv2.cvtColor(bgra, cv2.COLOR_BGRA2GRAY)), seen(_colour(bgra))
     picture = np.rint(np.clip(24.0 + 0.8 * grey + 0.4 * colour, 8.0, 247.0)).astype(np.uint8)
-    return _painted(picture, _lamps(bgra, seen, _LAMP_SHARE), _SPREAD)
+    return _painted(picture, _lamps(bgra, seen))
 
 
 def blank_84(bgra: Bgra) -> NDArray[np.uint8]:
@@ -122,13 +121,13 @@ def _colour(bgra: Bgra) -> NDArray[np.int16]:
     return signs[0] - signs[1]  # type: ignore[return-value]
 
 
-def _lamps(bgra: Bgra, seen: Callable[[NDArray[Any]], NDArray[Any]], share: float) -> list[NDArray[np.uint8]]:
+def _lamps(bgra: Bgra, seen: Callable[[NDArray[Any]], NDArray[Any]]) -> list[NDArray[np.uint8]]:
     """[84, 84] where green lamps are seen, and where red ones."""
     difference = _red_less_green(bgra)
-    return [(seen((sign * difference > _LAMP).astype(np.float32)) > share).astype(np.uint8) for sign in (-1, 1)]
+    return [(seen((sign * difference > _LAMP).astype(np.float32)) > 0.0).astype(np.uint8) for sign in (-1, 1)]
 
 
-def _painted(picture: NDArray[np.uint8], lamps: list[NDArray[np.uint8]], spot: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _painted(picture: NDArray[np.uint8], lamps: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     for lamp, paint in zip(lamps, (0, 255), strict=True):
-        picture[cv2.dilate(lamp, spot) > 0] = paint
+        picture[cv2.dilate(lamp, _SPOT) > 0] = paint
     return picture

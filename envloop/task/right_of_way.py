@@ -60,12 +60,13 @@ PEOPLE = ("person", "person crossing")  # kinds of obstacles
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Free metres ahead of the front bumper, how fast the obstacle moves along the route (m/s), and what it is."""
+    """Free metres ahead of the front bumper, how fast the obstacle moves along the route (m/s), what and who it is."""
 
     gap_m: float
     speed_mps: float
     kind: str
     stands: bool = False  # a line or a person: no room need be left in front of it but what is in the gap
+    user: RoadUser | None = None  # None where a rule keeps the ego waiting
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ def _ahead(front: float, s: float, users: list[RoadUser], foretold: _Foretold) -
             max(0.0, float(foretold.s[i, 0] - foretold.half[i, 0] - front)),
             float(foretold.speed[i]) if not users[i].person else 0.0,
             "person" if users[i].person else "vehicle",
+            user=users[i],
         )
         for i in here
     ]
@@ -225,7 +227,7 @@ def _conflicts(
         gap = float(foretold.s[i, step] - foretold.half[i, step] - front)
         if gap > -HALF_LENGTH_M:  # whose side the ego has passed has to look out for itself
             kind = "person crossing" if users[i].person else "vehicle crossing"
-            found.append(Obstacle(max(0.0, gap), 0.0, kind, stands=users[i].person))
+            found.append(Obstacle(max(0.0, gap), 0.0, kind, stands=users[i].person, user=users[i]))
     return found
 
 

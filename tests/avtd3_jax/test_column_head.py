@@ -22,6 +22,9 @@ def test_what_moves_by_a_cell_moves_by_a_column_in_the_features():
     image[..., 40:44, 40:44] = 255
     vector = np.arange(3.0, dtype=np.float32)[None]
     params = encoder.init(jax.random.key(0), image, vector)
+    head = params["params"]["column_head"]["Dense_0"]
+    maps = head["kernel"].shape[0] - WIDE - vector.shape[1]
+    head["kernel"] = head["kernel"].at[maps : maps + WIDE].set(0.0)  # it no longer knows which column it looks at
     first = np.asarray(encoder.apply(params, image, vector))
     moved = np.asarray(encoder.apply(params, np.roll(image, 8, axis=3), vector))
     assert first.shape == (1, 50 + 2 * WIDE + 3)
@@ -29,6 +32,15 @@ def test_what_moves_by_a_cell_moves_by_a_column_in_the_features():
     assert np.abs(np.diff(at, axis=0)).max() > 1e-3
     np.testing.assert_allclose(after[1:], at[:-1], atol=1e-5)
     np.testing.assert_array_equal(first[0, -3:], vector[0])
+
+
+def test_the_head_of_a_column_knows_which_it_is_and_the_vector():
+    encoder, blank = Encoder(columns=1), np.zeros((1, 4, 84, 84), np.uint8)
+    vectors = np.eye(2, 3, dtype=np.float32)[:, None]
+    params = encoder.init(jax.random.key(0), blank, vectors[0])
+    told = [np.asarray(encoder.apply(params, blank, vector))[0, 512 : 512 + WIDE] for vector in vectors]
+    assert len(set(told[0].tolist())) == WIDE
+    assert np.abs(told[0] - told[1]).min() > 0.0
 
 
 def test_it_learns_what_it_is_told_and_no_other_head_has_to():

@@ -8,14 +8,14 @@ import pytest
 
 from envloop.errors import TaskError
 from envloop.task.affordances import AFFORDANCES
-from envloop.task.columns import COLUMNS, bounds, nearness_in_columns
+from envloop.task.columns import COLUMNS, KINDS, bounds, nearness_in_columns
 from envloop.task.observation import EgoState
 from envloop.task.pictures import PICTURES
 from envloop.task.road_scene import RoadUser
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 FOV = 90.0  # the picture's edges are where something is as far aside as ahead
-PERSON, VEHICLE = 0, 1
+PERSON, VEHICLE, IN_THE_WAY = range(3)
 
 
 def user(ahead: float, right: float, *, person: bool = True, z: float = 0.0, yaw_deg: float = 0.0) -> RoadUser:
@@ -23,9 +23,9 @@ def user(ahead: float, right: float, *, person: bool = True, z: float = 0.0, yaw
     return RoadUser(ahead, right, z, yaw_deg, 0.0, 0.0, 0.0, 0.0, *size, person=person)
 
 
-def near(*users: RoadUser, ego: EgoState | None = None, picture: str = "grey") -> np.ndarray:
-    edges = bounds(picture, FOV)
-    return nearness_in_columns(ego or EgoState(0.0, 0.0), users, 0.0, edges).reshape(COLUMNS, 2)
+def near(*users: RoadUser, ego: EgoState | None = None, in_the_way: tuple[RoadUser, ...] = ()) -> np.ndarray:
+    edges = bounds("grey", FOV)
+    return nearness_in_columns(ego or EgoState(0.0, 0.0), users, in_the_way, 0.0, edges).reshape(COLUMNS, len(KINDS))
 
 
 @pytest.mark.parametrize("picture", ["grey", "fovea"])
@@ -46,7 +46,7 @@ def test_a_person_is_in_the_column_that_shows_it_and_the_nearest_counts():
     told = near(user(20.0, 0.0), user(10.0, 0.0))
     assert told[3, PERSON] == pytest.approx(1.0 - 10.0 / 40.0)
     assert np.count_nonzero(told) == 1
-    assert np.flatnonzero(near(user(10.0, 9.0))) == [2 * 6 + PERSON]
+    assert np.flatnonzero(near(user(10.0, 9.0))) == [3 * 6 + PERSON]
     assert np.flatnonzero(near(user(10.0, -9.0))) == [PERSON]
 
 
@@ -61,10 +61,17 @@ def test_a_vehicle_fills_the_columns_that_it_covers():
     assert not ahead[:, PERSON].any()
 
 
+def test_who_is_in_the_way_is_told_apart():
+    beside, ahead, car = user(10.0, 3.0), user(20.0, 0.0), user(30.0, 0.0, person=False)
+    told = near(beside, ahead, car, in_the_way=(ahead, car))
+    assert told[:, IN_THE_WAY].tolist() == [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]
+    assert told[:, PERSON].tolist() == [0.0, 0.0, 0.0, 0.5, 0.75, 0.75, 0.0]
+
+
 def test_it_turns_with_the_car():
     ego = EgoState(3.0, 4.0, yaw_deg=90.0)
-    assert np.flatnonzero(near(user(3.0, 14.0), ego=ego)) == [2 * 3 + PERSON]
-    assert np.flatnonzero(near(user(3.0 - 9.0, 14.0), ego=ego)) == [2 * 6 + PERSON]
+    assert np.flatnonzero(near(user(3.0, 14.0), ego=ego)) == [3 * 3 + PERSON]
+    assert np.flatnonzero(near(user(3.0 - 9.0, 14.0), ego=ego)) == [3 * 6 + PERSON]
 
 
 @pytest.mark.parametrize("picture", ["grey", "fovea"])
@@ -92,7 +99,7 @@ def test_the_camera_shows_a_person_where_the_numbers_say(make_env, picture):
             observation = env.step(BRAKE)[0]
         finally:
             walker.destroy()
-        told = observation["privileged"][len(AFFORDANCES) :].reshape(COLUMNS, 2)[:, PERSON]
+        told = observation["privileged"][len(AFFORDANCES) :].reshape(COLUMNS, len(KINDS))[:, PERSON]
         changed = np.abs(observation["image"][3].astype(int) - before).sum(axis=0)
         seen_at = changed @ np.arange(84) / changed.sum()
         column = int(np.clip(np.round((seen_at - 41.5) / 8.0) + 3, 0, 6))

@@ -6,8 +6,8 @@ camera and the 23 numbers. What differs from the defaults, and why:
 
   the camera stands 3 m further back, sees wider, and red lamps are white spots and green ones black: from the default's
   place the light at the stop line is outside of the picture, and in grey red is as bright as green;
-  the picture's middle is magnified, and a head tells from each column of it how near a person and a vehicle are, and
-  whether the person is in the way: from an even picture the network did not see people in streets that were new to it;
+  the picture's middle is magnified, and a head tells from each column of it how near a person and a vehicle are, and a
+  person beside the route: from an even picture the network did not see people in streets that were new to it;
   routes are short, and 25 more people walk along each: in the same steps it meets more streets and more people;
   the rules of the road count: a red light run ends the episode;
   exploration is the expert's driving with noise, so that learning begins with whole drives;

@@ -29,7 +29,7 @@ from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import STACK, EgoState, FrameStack, vector_observation
 from envloop.task.pictures import FRAME_SIZE, PICTURES
 from envloop.task.reward import is_waiting
-from envloop.task.right_of_way import PEOPLE, Obstacle, obstacles
+from envloop.task.right_of_way import PEOPLE, Obstacle, obstacles, people_passed
 from envloop.task.road_scene import RoadScene
 from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
@@ -431,14 +431,13 @@ class CarlaEnv(gym.Env):
                 episode.ego, episode.projection, route_task.route, config, self._action, route_task.turns
             )
         if self.config.privileged:
-            scene, s = self.road_scene(), episode.projection.s
+            scene, s, route = self.road_scene(), episode.projection.s, self.route_task.route
             met = self._obstacles(episode.ego, s, scene)
-            told = affordances(s, episode.ego.speed_mps, scene.stop_lines, met)
+            passed = people_passed(s, route, scene)
+            told = affordances(s, episode.ego.speed_mps, scene.stop_lines, met, passed)
             if self.config.columns:
-                waited_for = [each.user for each in met if each.user is not None]
-                near = nearness_in_columns(
-                    episode.ego, scene.users, waited_for, self.config.camera.x, self._column_bounds
-                )
+                beside = [each.user for each in passed]
+                near = nearness_in_columns(episode.ego, scene.users, beside, self.config.camera.x, self._column_bounds)
                 told = np.concatenate([told, near])
             observation["privileged"] = told
         return observation

@@ -1,7 +1,8 @@
 """A scripted driver that obeys the lights and waits for others: what can be had where the simulator tells everything.
 
 Speed: the least of the Intelligent Driver Model's accelerations (Treiber, Hennecke, Helbing 2000, Phys. Rev. E 62) for
-each obstacle of `right_of_way`, and of what the legal speed asks for. Steering: pure pursuit.
+each obstacle of `right_of_way`, and of what the legal speed asks for. Who is on the road or beside it is passed slowly:
+no picture shows who is about to step on it. Steering: pure pursuit.
 """
 
 import math
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from envloop.baselines.route_follower import DriverConfig, pure_pursuit
 from envloop.task.observation import EgoState
-from envloop.task.right_of_way import Caution, Obstacle, obstacles
+from envloop.task.right_of_way import Caution, Obstacle, obstacles, people_passed
 from envloop.task.road_scene import RoadScene
 from envloop.task.route import Projection, Route, SpeedProfile, SpeedRules
 
@@ -83,7 +84,11 @@ class Expert:
         speed = ego.speed_mps
         met = obstacles(ego, projection.s, self._route, scene, self._profile.at, self._caution)
         self.obstacles = sorted(met, key=lambda each: self._behind(each, speed))
-        wanted = min([self._free(projection.s, speed), *(self._behind(each, speed) for each in self.obstacles[:1])])
+        passed = people_passed(projection.s, self._route, scene, self._caution)
+        nearest = min((each.gap_m for each in passed), default=math.inf)
+        wanted = min(
+            [self._free(projection.s, speed, nearest), *(self._behind(each, speed) for each in self.obstacles[:1])]
+        )
         if speed < _STANDING_MPS:
             wanted = min(wanted, 0.0) if self._stays() else wanted
             self._accel = min(self._accel, 0.0) if wanted <= 0.0 else max(self._accel, 0.0)  # brakes let go at once
@@ -102,13 +107,19 @@ class Expert:
         """Free metres to leave in front of an obstacle."""
         return _AT_LINE_M if obstacle.stands else self._config.stand_m
 
-    def _free(self, s: float, speed: float) -> float:
-        """Acceleration towards the speed of the road, m/s^2."""
+    def _free(self, s: float, speed: float, passed_m: float) -> float:
+        """Acceleration towards the speed of the road, m/s^2; `passed_m` ahead is the first person beside it."""
         config = self._config
-        legal, soon = self._profile.at(s), self._profile.at(s + max(0.5 * speed, 1.0))
-        falls = (soon**2 - legal**2) / (2.0 * max(0.5 * speed, 1.0))
+        ahead = max(0.5 * speed, 1.0)
+        legal = min(self._profile.at(s), self._towards_people(passed_m))
+        soon = min(self._profile.at(s + ahead), self._towards_people(passed_m - ahead))
+        falls = (soon**2 - legal**2) / (2.0 * ahead)
         towards = 1.2 * (legal - speed) + min(0.0, falls)
         return min(config.accel, max(towards, -2.0 * config.braking))
+
+    def _towards_people(self, gap_m: float) -> float:
+        """The speed at which it can pass them slowly enough, m/s."""
+        return math.sqrt(self._caution.passing_mps**2 + 2.0 * self._config.braking * max(gap_m, 0.0))
 
     def _behind(self, obstacle: Obstacle, speed: float) -> float:
         """The model's acceleration behind an obstacle, m/s^2."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, PEOPLE, Obstacle
+from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, PEOPLE, Obstacle, Passed
 from envloop.task.road_scene import StopLine
 
 REACH_M = 40.0
@@ -23,7 +23,7 @@ AFFORDANCES = (
     "next light: yellow",
     "next light: green",
     "next light: nearness of its stop line",
-    "person on the road or about to step on it: nearness",
+    "person on the road or beside it: nearness",
     "vehicle from the side: nearness of where it will be in the way",
     "junction whose exit is full: nearness",
 )
@@ -31,7 +31,7 @@ AFFORDANCES = (
 
 
 def affordances(
-    s: float, speed_mps: float, stop_lines: Sequence[StopLine], met: Sequence[Obstacle]
+    s: float, speed_mps: float, stop_lines: Sequence[StopLine], met: Sequence[Obstacle], passed: Sequence[Passed]
 ) -> NDArray[np.float32]:
     """[len(AFFORDANCES)] float32, each in [-1, 1].
 
@@ -39,6 +39,7 @@ def affordances(
       s: arc length of the ego, m.
       stop_lines: of the route, in order.
       met: what `right_of_way.obstacles` finds ahead of the ego.
+      passed: whom `right_of_way.people_passed` finds there.
     """
     numbers = np.zeros(len(AFFORDANCES), np.float32)
     lead = min((each for each in met if each.kind == "vehicle"), key=lambda each: each.gap_m, default=None)
@@ -52,6 +53,7 @@ def affordances(
         numbers[5] = _nearness(line[0])
     for index, kinds in ((6, PEOPLE), (7, ("vehicle crossing",)), (8, ("full exit",))):
         numbers[index] = max((_nearness(each.gap_m) for each in met if each.kind in kinds), default=0.0)
+    numbers[6] = max([float(numbers[6]), *(_nearness(each.gap_m) for each in passed)])
     return numbers
 
 

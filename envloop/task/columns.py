@@ -1,8 +1,8 @@
 """How near people and vehicles are in each column of the picture, as the simulator knows it.
 
 A head that looks at one column of the encoder's maps, with the same weights for all, has to see people and vehicles to
-tell this: what a street looks like does not help it. Who is in the way is told apart from who is not, for most people
-walk beside the road. Houses hide nobody here; in a street they seldom stand between.
+tell this: what a street looks like does not help it. Who is on the route or beside it is told apart, for most people
+walk far from it. Houses hide nobody here; in a street they seldom stand between.
 """
 
 import math
@@ -20,7 +20,7 @@ COLUMNS = 7  # of NatureCNN's last maps; the middle one looks at the middle 8 pi
 _CELL = 8  # pixels from one of them to the next
 _REACH_M = 40.0
 _NEAREST_M = 0.5  # ahead of the camera; what is nearer is beside it
-KINDS = ("person", "vehicle", "person in the way")
+KINDS = ("person", "vehicle", "person on the route or beside it")
 
 
 def bounds(picture: str, fov_deg: float) -> NDArray[np.float64]:
@@ -38,14 +38,14 @@ def bounds(picture: str, fov_deg: float) -> NDArray[np.float64]:
 def nearness_in_columns(
     ego: EgoState,
     users: Sequence[RoadUser],
-    in_the_way: Collection[RoadUser],
+    beside: Collection[RoadUser],
     camera_x: float,
     edges: NDArray[np.float64],
 ) -> NDArray[np.float32]:
     """[COLUMNS * 3] float32, the nearest of each of `KINDS` in each column: 1 at the camera, 0 from 40 m on.
 
     Args:
-      in_the_way: those of `users` that the ego has to wait for, `right_of_way.obstacles`.
+      beside: those of `users` that `right_of_way.people_passed` finds.
       camera_x: m ahead of the ego's centre.
       edges: of `bounds`.
     """
@@ -62,8 +62,8 @@ def nearness_in_columns(
         right = dy * cos - dx * sin
         first, last = np.searchsorted(edges, ((right - half) / ahead, (right + half) / ahead)) - 1
         kinds = [KINDS.index("person" if user.person else "vehicle")]
-        if user.person and user in in_the_way:
-            kinds.append(KINDS.index("person in the way"))
+        if user.person and user in beside:
+            kinds.append(KINDS.index("person on the route or beside it"))
         for kind in kinds:
             seen = near[max(first, 0) : last + 1, kind]
             np.maximum(seen, 1.0 - ahead / _REACH_M, out=seen)

@@ -19,6 +19,7 @@ FloatArray = NDArray[np.float64]
 
 HALF_LENGTH_M, HALF_WIDTH_M = 2.4, 1.08  # of a Model 3
 _BEHIND_M, _AHEAD_M = 8.0, 56.0  # of the strip that is looked at
+_PASSING_AHEAD_M = 32.0
 _STEP_S, _STEPS = 0.25, 17
 _TURNING_RAD = math.radians(8.0)  # a second; what is less is keeping to the lane
 _BESIDE_JUNCTION_M = 4.0
@@ -41,6 +42,8 @@ class Caution:
       apart_s: ego and another pass the same place at least so long after each other.
       room_m: behind a junction, beyond the ego's length, before it drives in.
       moving_mps: who drives slower than this is about to stand.
+      passing_m: a person no further than this from the middle of the ego's strip may step on it at any moment.
+      passing_mps: how fast the ego passes there.
     """
 
     beside_m: float = 0.35
@@ -52,6 +55,8 @@ class Caution:
     apart_s: float = 0.7
     room_m: float = 2.5
     moving_mps: float = 2.5
+    passing_m: float = 3.0
+    passing_mps: float = 4.0
 
 
 CAUTION = Caution()
@@ -60,13 +65,12 @@ PEOPLE = ("person", "person crossing")  # kinds of obstacles
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Free metres ahead of the front bumper, how fast the obstacle moves along the route (m/s), what and who it is."""
+    """Free metres ahead of the front bumper, how fast the obstacle moves along the route (m/s), and what it is."""
 
     gap_m: float
     speed_mps: float
     kind: str
     stands: bool = False  # a line or a person: no room need be left in front of it but what is in the gap
-    user: RoadUser | None = None  # None where a rule keeps the ego waiting
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,34 @@ def obstacles(
         found += _conflicts(front, s, users, foretold, _plan(s, ego.speed_mps, legal_mps), scene, caution)
         found += _full_exits(front, s, users, foretold, scene, caution)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A person on the road or beside it, and the metres from the front bumper until the ego passes."""
+
+    gap_m: float
+    user: RoadUser
+
+
+def people_passed(s: float, route: Route, scene: RoadScene, caution: Caution = CAUTION) -> list[Passed]:
+    """Who is on the strip or could step on it at once, wherever they walk; nobody foretells a person's next step.
+
+    Args:
+      s: arc length of the ego, m.
+    """
+    z = route.point_at(s)[2]
+    people = [user for user in scene.users if user.person and abs(user.z - z) < 2.0 * LEVEL_M]
+    if not people:
+        return []
+    strip = route.points_ahead(s - SPACING_M, int(_PASSING_AHEAD_M), SPACING_M)  # [N, 2]
+    x, y = (np.array([[getattr(user, name)] for user in people]) for name in ("x", "y"))
+    squared = (x - strip[:, 0]) ** 2 + (y - strip[:, 1]) ** 2
+    nearest = squared.argmin(axis=1)
+    near = (squared.min(axis=1) < caution.passing_m**2) & (nearest > 0) & (nearest < len(strip) - 1)
+    return [
+        Passed(max(0.0, SPACING_M * int(nearest[i]) - HALF_LENGTH_M), people[i]) for i in np.flatnonzero(near).tolist()
+    ]
 
 
 def _red_lights(front: float, speed: float, scene: RoadScene, caution: Caution) -> list[Obstacle]:
@@ -191,7 +223,6 @@ def _ahead(front: float, s: float, users: list[RoadUser], foretold: _Foretold) -
             max(0.0, float(foretold.s[i, 0] - foretold.half[i, 0] - front)),
             float(foretold.speed[i]) if not users[i].person else 0.0,
             "person" if users[i].person else "vehicle",
-            user=users[i],
         )
         for i in here
     ]
@@ -227,7 +258,7 @@ def _conflicts(
         gap = float(foretold.s[i, step] - foretold.half[i, step] - front)
         if gap > -HALF_LENGTH_M:  # whose side the ego has passed has to look out for itself
             kind = "person crossing" if users[i].person else "vehicle crossing"
-            found.append(Obstacle(max(0.0, gap), 0.0, kind, stands=users[i].person, user=users[i]))
+            found.append(Obstacle(max(0.0, gap), 0.0, kind, stands=users[i].person))
     return found
 
 

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from envloop.baselines.route_follower import RouteFollower
 from envloop.task.affordances import AFFORDANCES, affordances
 from envloop.task.observation import VectorConfig, vector_observation
-from envloop.task.right_of_way import HALF_LENGTH_M, Obstacle
-from envloop.task.road_scene import LightState, StopLine
+from envloop.task.right_of_way import HALF_LENGTH_M, Obstacle, Passed
+from envloop.task.road_scene import LightState, RoadUser, StopLine
 
 KINDS = ("vehicle", "person", "person crossing", "vehicle crossing", "full exit", "red", "yellow")
 
 
-def told(*met: Obstacle, lines: tuple[StopLine, ...] = ()) -> dict[str, float]:
+def told(*met: Obstacle, lines: tuple[StopLine, ...] = (), passed: tuple[Passed, ...] = ()) -> dict[str, float]:
     """At arc length 50 m and 8 m/s, by name and without zeros."""
-    numbers = affordances(50.0, 8.0, lines, met)
+    numbers = affordances(50.0, 8.0, lines, met, passed)
     return {name: float(number) for name, number in zip(AFFORDANCES, numbers, strict=True) if number}
 
 
@@ -52,6 +52,8 @@ def test_a_light_that_is_off_or_out_of_reach_is_none():
 
 def test_each_kind_has_a_number_of_its_own():
     assert told(Obstacle(20.0, 0.0, "person")) == told(Obstacle(20.0, 0.0, "person crossing")) == {AFFORDANCES[6]: 0.5}
+    beside = Passed(10.0, RoadUser(0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.3, 0.3, person=True))
+    assert told(Obstacle(20.0, 0.0, "person"), passed=(beside,)) == {AFFORDANCES[6]: 0.75}
     assert told(Obstacle(0.0, 0.0, "vehicle crossing")) == {AFFORDANCES[7]: 1.0}
     assert told(Obstacle(30.0, 0.0, "full exit")) == {AFFORDANCES[8]: 0.25}
 
@@ -61,7 +63,7 @@ def test_each_kind_has_a_number_of_its_own():
     st.lists(st.builds(StopLine, st.floats(0.0, 1e4), st.sampled_from(("red", "green", "off"))), max_size=4),
 )
 def test_every_number_lies_in_its_space(met, lines):
-    numbers = affordances(50.0, 8.0, lines, met)
+    numbers = affordances(50.0, 8.0, lines, met, ())
     assert numbers.dtype == np.float32
     assert np.abs(numbers).max() <= 1.0
 

@@ -15,7 +15,7 @@ from envloop.task.road_scene import RoadUser
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 FOV = 90.0  # the picture's edges are where something is as far aside as ahead
-PERSON, VEHICLE, IN_THE_WAY = range(3)
+PERSON, VEHICLE, BESIDE = range(3)
 
 
 def user(ahead: float, right: float, *, person: bool = True, z: float = 0.0, yaw_deg: float = 0.0) -> RoadUser:
@@ -23,9 +23,9 @@ def user(ahead: float, right: float, *, person: bool = True, z: float = 0.0, yaw
     return RoadUser(ahead, right, z, yaw_deg, 0.0, 0.0, 0.0, 0.0, *size, person=person)
 
 
-def near(*users: RoadUser, ego: EgoState | None = None, in_the_way: tuple[RoadUser, ...] = ()) -> np.ndarray:
+def near(*users: RoadUser, ego: EgoState | None = None, beside: tuple[RoadUser, ...] = ()) -> np.ndarray:
     edges = bounds("grey", FOV)
-    return nearness_in_columns(ego or EgoState(0.0, 0.0), users, in_the_way, 0.0, edges).reshape(COLUMNS, len(KINDS))
+    return nearness_in_columns(ego or EgoState(0.0, 0.0), users, beside, 0.0, edges).reshape(COLUMNS, len(KINDS))
 
 
 @pytest.mark.parametrize("picture", ["grey", "fovea"])
@@ -61,10 +61,10 @@ def test_a_vehicle_fills_the_columns_that_it_covers():
     assert not ahead[:, PERSON].any()
 
 
-def test_who_is_in_the_way_is_told_apart():
-    beside, ahead, car = user(10.0, 3.0), user(20.0, 0.0), user(30.0, 0.0, person=False)
-    told = near(beside, ahead, car, in_the_way=(ahead, car))
-    assert told[:, IN_THE_WAY].tolist() == [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]
+def test_who_is_beside_the_route_is_told_apart():
+    away, ahead, car = user(10.0, 3.0), user(20.0, 0.0), user(30.0, 0.0, person=False)
+    told = near(away, ahead, car, beside=(ahead, car))
+    assert told[:, BESIDE].tolist() == [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]
     assert told[:, PERSON].tolist() == [0.0, 0.0, 0.0, 0.5, 0.75, 0.75, 0.0]
 
 

@@ -1,9 +1,14 @@
 """The privileged driver on a real server."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from envloop.baselines.expert import Expert
 from envloop.baselines.policies import SCRIPTED
+from envloop.task.right_of_way import CAUTION
+from envloop.task.road_scene import RoadUser
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 ROUTE = "town01-nav/4"  # a red light 60 m ahead, which stays red longer than a car may be blocked
@@ -52,3 +57,24 @@ def test_a_car_that_stands_at_red_is_not_blocked(make_env):
     assert waited * env.config.decision_s == pytest.approx(5.0, abs=0.3)
     lights = info["clip"]["steps"]["light"]
     assert set(lights[5:]) == {env.road_scene().stop_lines[1].state} == {"green"}
+
+
+def test_it_slows_down_in_comfort_before_who_stands_at_the_kerb_and_speeds_up_again(make_env):
+    env = make_env(observation="vector", route="town01-nav/2", action_repeat=2)
+    env.reset(seed=3, options={"start": "beginning"})
+    route = env.route_task.route
+    (x, y), (dx, dy) = route.point_at(30.0)[:2], np.subtract(*(route.point_at(s)[:2] for s in (31.0, 30.0)))
+    person = RoadUser(x - 2.5 * dy, y + 2.5 * dx, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2, 0.2, person=True)
+    driver = Expert(route, env.route_task.profile.rules)
+    speeds, accelerations = {}, []
+    while (s := env.episode.projection.s) < 50.0:
+        scene = dataclasses.replace(env.road_scene(), users=(person,))
+        env.step(driver.act(env.episode.ego, env.episode.projection, scene, env.config.decision_s))
+        speeds[s] = env.episode.ego.speed_mps
+        accelerations.append(env.episode.ego.ax * dx + env.episode.ego.ay * dy)
+    passing = [speed for s, speed in speeds.items() if 28.0 < s < 30.0]
+    assert max(passing) < CAUTION.passing_mps + 0.3
+    assert min(passing) > CAUTION.passing_mps - 1.0
+    assert max(speed for s, speed in speeds.items() if s < 20.0) > CAUTION.passing_mps + 1.0
+    assert list(speeds.values())[-1] > CAUTION.passing_mps + 1.0
+    assert min(accelerations) > -4.0

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from envloop.task.observation import EgoState
-from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, Obstacle, obstacles
+from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, Obstacle, obstacles, people_passed
 from envloop.task.road_scene import Crossing, RoadScene, RoadUser, StopLine
 from envloop.task.route import Route
 
@@ -112,3 +112,19 @@ def test_a_junction_is_kept_free_where_those_behind_it_stand():
 
 def test_what_is_on_another_level_is_no_obstacle():
     assert not kinds(car(70.0, 0.0, z=6.0))
+
+
+def test_who_is_beside_the_strip_is_passed_wherever_they_walk():
+    at_the_kerb, on_the_road = person(70.0, 2.9, vy=1.4), person(60.0, -0.5, vy=0.0)
+    far_aside, behind, too_far = person(70.0, 3.1, vy=-1.4), person(49.0, 0.0, vy=0.0), person(90.0, 0.0, vy=0.0)
+    scene = RoadScene(users=(at_the_kerb, on_the_road, far_aside, behind, too_far, car(65.0, 0.0)))
+    passed = people_passed(50.0, ROUTE, scene)
+    assert [(each.gap_m, each.user) for each in passed] == [
+        (pytest.approx(70.0 - FRONT), at_the_kerb),
+        (pytest.approx(60.0 - FRONT), on_the_road),
+    ]
+
+
+def test_who_stands_beside_the_bumper_is_still_to_be_passed():
+    (passed,) = people_passed(50.0, ROUTE, RoadScene(users=(person(FRONT - 1.0, 2.0, vy=0.0),)))
+    assert passed.gap_m == 0.0

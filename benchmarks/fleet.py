@@ -1,21 +1,28 @@
 """What do N environments cost beyond their simulators, in processes and on Ray? One that costs next to nothing tells.
 
-python -m benchmarks.fleet [--envs 1 2 4 8 16 64] [--seconds 2] [--repetitions 3] [--json FILE]
+python -m benchmarks.fleet [--envs 1 2 4 8 16 64] [--seconds 2] [--repetitions 3] [--training 150000] [--json FILE]
 
 The fleets of a row stand at once and take turns. Each observes what the driving task does (four frames of 84x84 and 23
 numbers, 29 kB) and stores its transitions in a replay; nothing is learned. The main process acts for the first two. Of
 the third each Ray actor acts for its own environments, up to eight, and sends up to 64 steps at a time, a frame each;
 there a step's action costs nothing. "main CPU ms" is what the main process works for a step, wherever the environments
 are; one core of it serves at most "bound" steps/s. "all CPU ms" has the environments' processes and Ray's own in it.
+
+The last row but one is a training of so many steps, all of exploration: eight environments that act apart, with a run's
+books, TensorBoard and checkpoints.
 """
 
 import argparse
 import dataclasses
 import itertools
 import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +30,7 @@ import psutil
 
 from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.replay.replay import FrameReplay
+from avtd3_jax.report.event_files import read_scalars
 from benchmarks.common import repeat, seconds
 from benchmarks.stub import FixedAction
 from envloop.config import GymEnvConfig
@@ -113,12 +121,14 @@ def main() -> None:
     options.add_argument("--envs", type=int, nargs="+", default=[1, 2, 4, 8, 16, 64])
     options.add_argument("--seconds", type=float, default=2.0, help="of each turn")
     options.add_argument("--repetitions", type=int, default=3)
+    options.add_argument("--training", type=int, default=150_000, metavar="STEPS", help="of the training; 0 for none")
     args = options.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # has the stub
     where = machine()
     with ExitStack() as stack:
         ray = on_ray(stack, 2 * max(args.envs))
         rows = [row for count in args.envs for row in rows_of(ray, count, args)]
+    rows += [training(args.training)] if args.training else []
     publish([*rows, replay_alone(args.repetitions)], where, args.json)
 
 
@@ -147,6 +157,35 @@ def rows_of(ray: Callable[[bool], Kind], count: int, args: argparse.Namespace) -
             for fleet in fleets:
                 fleet.turn(args.seconds)
         return [fleet.row() for fleet in fleets]
+
+
+def training(steps: int) -> dict[str, Any]:
+    """The row of a training that learns nothing: what it logged of its pace, but for the first fifth of its steps."""
+    values = {
+        "env.id": STUB.id,
+        "num_envs": _PER_ACTOR,
+        "fleet.backend": "ray",
+        "fleet.environments_per_actor": _PER_ACTOR,
+        "fleet.max_lag_updates": 1000,
+        "total_steps": steps,
+        "exploration_steps": steps,
+        "replay.capacity": _CAPACITY,
+        "log_every": max(steps // 50, 1),
+        "eval_every": 0,
+        "checkpoint_every": 0,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        options = [f"--config.{key}={value}" for key, value in values.items()]
+        command = [sys.executable, "-m", "avtd3_jax.train", "--config", "gym", "--workdir", f"{folder}/run", *options]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"fleet: the training failed: {done.stderr}")
+        pace = read_scalars(Path(folder) / "run" / "tensorboard")["run/steps_per_s"].values
+    return {
+        "environments": _PER_ACTOR,
+        "fleet": f"{APART}, a training",
+        "steps/s": Spread.of(list(pace[len(pace) // 5 :])),
+    }
 
 
 def replay_alone(repetitions: int, count: int = 5000) -> dict[str, Any]:

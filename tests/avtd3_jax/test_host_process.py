@@ -9,6 +9,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jax.errors import JaxRuntimeError
+
+from avtd3_jax.errors import HostLostError
+from avtd3_jax.training import hosts
 
 SENTENCE = "train: JAX ended this host, as it does where another one is lost or never came"
 
@@ -67,3 +71,19 @@ def test_what_kills_the_command_kills_the_run():
     command.kill()
     command.communicate(timeout=60)
     child.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (ValueError("UNKNOWN: Gloo AllGather failed: [pair.cc:547] Connection closed by peer [127.0.0.1]:30632"), True),
+        (JaxRuntimeError("UNAVAILABLE: Failed to send RPC to coordination service."), True),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 8589934592 bytes."), False),
+        (JaxRuntimeError("INTERNAL: XLA failed"), False),
+        (ValueError("The batch has no rows."), False),
+    ],
+)
+def test_an_error_of_our_own_is_not_called_a_lost_host(error, lost, monkeypatch):
+    monkeypatch.setattr(hosts.atexit, "register", lambda leave: None)
+    with pytest.raises(HostLostError if lost else type(error)), hosts._others_there():
+        raise error

@@ -21,8 +21,9 @@ def watched(name: str) -> int | None:
     `name` of the command stands before the sentence.
     """
     parent = os.getpid()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # what is in it would be written twice
+            stream.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)  # until there is who hands them on
     child = os.fork()
     if child == 0:

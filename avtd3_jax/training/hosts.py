@@ -95,8 +95,9 @@ def _others_there() -> Iterator[None]:
 
 def _leave() -> None:
     """Ends the process without the goodbye that JAX waits for all hosts to say."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it may have been closed before the process began
+            stream.flush()
     os._exit(1)
 
 

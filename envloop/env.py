@@ -29,7 +29,7 @@ from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import STACK, EgoState, FrameStack, vector_observation
 from envloop.task.pictures import FRAME_SIZE, PICTURES
 from envloop.task.reward import is_waiting
-from envloop.task.right_of_way import PEOPLE, Obstacle, obstacles, people_passed
+from envloop.task.right_of_way import PEOPLE, Obstacle, lines_ahead, obstacles, people_passed
 from envloop.task.road_scene import RoadScene
 from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
@@ -391,21 +391,35 @@ class CarlaEnv(gym.Env):
         self._light = car.light()
         off_lane = self.route_task.is_off_lane(episode.projection)
         may_wait = ego.speed_mps < _WAITING_MPS
-        met: list[Obstacle] = []
-        if may_wait or self.config.rules:
-            scene = self._look(episode, ego)
-            met = self._obstacles(ego, episode.projection.s, scene)
-        person_m = min((each.gap_m for each in met if each.kind in PEOPLE), default=math.inf)
+        lead = self._lead(episode.projection.s, ego) if self.npcs else Lead()
+        person_m = math.inf
+        if self.config.rules:
+            met = self._obstacles(ego, episode.projection.s, self._look(episode, ego))
+            held = may_wait and self._stops_at(met)
+            person_m = min((each.gap_m for each in met if each.kind in PEOPLE), default=math.inf)
+        else:  # behind a car it waits whatever else there is
+            held = may_wait and not is_waiting(lead.gap_m, self.config.reward) and self._is_held(episode, ego)
         return Measurements(
             ego=ego,
             collisions=car.collisions(frame),
-            lead=self._lead(episode.projection.s, ego) if self.npcs else Lead(),
+            lead=lead,
             off_road=off_lane and car.off_road(self.simulator.map),
             at_light=bool(self._light),
             at_red=self._light == "red",
-            held=may_wait and any(is_waiting(each.gap_m, self.config.reward) for each in met),
+            held=held,
             person=Lead(person_m, ego.speed_mps) if self.config.rules else Lead(),
         )
+
+    def _stops_at(self, met: list[Obstacle]) -> bool:
+        """Whether any of them is so near that the car may wait for it."""
+        return any(is_waiting(each.gap_m, self.config.reward) for each in met)
+
+    def _is_held(self, episode: Episode, ego: EgoState) -> bool:
+        """Whether the car may wait for anything. Lights and signs first: most waiting is there, and to see is cheap."""
+        s, lines = episode.projection.s, self._ensure_scene().lookout.stop_lines()
+        if self._stops_at(lines_ahead(ego, s, RoadScene(stop_lines=lines, stop_signs=episode.stop_signs))):
+            return True
+        return self._stops_at(self._obstacles(ego, s, self._look(episode, ego)))
 
     def _obstacles(self, ego: EgoState, s: float, scene: RoadScene) -> list[Obstacle]:
         return obstacles(ego, s, self.route_task.route, scene, self.route_task.profile.at)

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import carla
 import numpy as np
@@ -22,6 +23,7 @@ _ZONE_MAX_M = 20.0  # from the middle of a light's zone to its junction
 _STEP_M = 0.5
 _HELD_RANGE_M = 25.0  # vehicles look so far ahead for their own light
 _HELD_BESIDE_M = 1.8
+_HOLDS_UP_M = 40.0  # at least, from a light's place to the middle of the longest vehicle that it holds up
 _INNER, _SAMPLES = 0.8, 5  # of a stop sign's box, in which its lanes are looked for
 
 _STATES: dict[carla.TrafficLightState, LightState] = {
@@ -37,6 +39,14 @@ class _Light:
 
     actor: carla.TrafficLight
     places: NDArray[np.float64]
+
+    def distance_m(self, x: float, y: float) -> float:
+        """From (x, y) to the nearest place; inf where there is none."""
+        return min((math.hypot(px - x, py - y) for px, py in self._xy), default=math.inf)
+
+    @cached_property
+    def _xy(self) -> list[tuple[float, float]]:
+        return [(px, py) for px, py, *_ in self.places.tolist()]
 
 
 @dataclass(frozen=True)
@@ -93,12 +103,21 @@ class Lookout:
             if self._crossings is None:
                 self._crossings = _crossings(self._map, self._route)
             snapshot = self._world.get_snapshot()
-            lines = tuple(StopLine(s, _state(actor)) for s, actor in self._lines)
-            held = [light.places for light in self._lights if _state(light.actor) in ("red", "yellow")]
+            held = [light.places for light in self._lights_near(x, y) if _state(light.actor) in ("red", "yellow")]
             users = self._users(snapshot, x, y)
+        lines = self.stop_lines()
         stops = np.concatenate(held) if held else np.empty((0, 4))
         near = (user for user in users if math.hypot(user.x - x, user.y - y) <= _RANGE_M)
         return RoadScene(tuple(_with_light(user, stops) for user in near), lines, self.stop_signs, self._crossings)
+
+    def stop_lines(self) -> tuple[StopLine, ...]:
+        """Those of the route's lights, with what they show in the last snapshot; no call to the server."""
+        with carla_calls(self._address):
+            return tuple(StopLine(s, _state(actor)) for s, actor in self._lines)
+
+    def _lights_near(self, x: float, y: float) -> list[_Light]:
+        """Those that can hold up anybody within range of (x, y): each that is asked what it shows costs."""
+        return [light for light in self._lights if light.distance_m(x, y) <= _RANGE_M + _HOLDS_UP_M]
 
     def _users(self, snapshot: carla.WorldSnapshot, x: float, y: float) -> list[RoadUser]:
         """Everybody within range of (x, y), and some who are not.

@@ -60,7 +60,8 @@ class Measurements:
       off_road: the car's centre is outside every driving lane.
       at_light, at_red: the car stands in the zone in front of a traffic light; that light is red.
       person: the nearest person on the route or about to step on it, where the rules of the road count.
-      held: the car stands, or nearly, where the rules of the road make it wait: for a light, a person, a vehicle.
+      held: the car stands, or nearly, where the rules of the road make it wait: for a light, a person, a vehicle. May
+        be False where a near `lead` says so itself.
     """
 
     ego: EgoState

@@ -100,8 +100,7 @@ def obstacles(
       legal_mps: the speed at an arc length, m/s.
     """
     front = s + HALF_LENGTH_M
-    found = _red_lights(front, ego.speed_mps, scene, caution)
-    found += [Obstacle(max(gap, 0.0), 0.0, "stop sign", stands=True) for gap in _to_signs(front, scene, caution)]
+    found = lines_ahead(ego, s, scene, caution)
     z = route.point_at(s)[2]
     users = [user for user in scene.users if abs(user.z - z) < 2.0 * LEVEL_M]
     if users:
@@ -110,6 +109,13 @@ def obstacles(
         found += _conflicts(front, s, users, foretold, _plan(s, ego.speed_mps, legal_mps), scene, caution)
         found += _full_exits(front, s, users, foretold, scene, caution)
     return found
+
+
+def lines_ahead(ego: EgoState, s: float, scene: RoadScene, caution: Caution = CAUTION) -> list[Obstacle]:
+    """Those of the `obstacles` that lights and signs are: who else is on the road, they do not ask."""
+    front = s + HALF_LENGTH_M
+    signs = [Obstacle(max(gap, 0.0), 0.0, "stop sign", stands=True) for gap in _to_signs(front, scene, caution)]
+    return _red_lights(front, ego.speed_mps, scene, caution) + signs
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,8 +267,10 @@ def lead_ahead(
     for other in near:
         squared = (ahead[:, 0] - other.x) ** 2 + (ahead[:, 1] - other.y) ** 2
         index = int(squared.argmin())
+        if squared[index] > corridor_m**2:
+            continue
         height_m = other.z - route.point_at(s + (index + 1) * SPACING_M)[2]
-        if squared[index] <= corridor_m**2 and abs(height_m) <= LEVEL_M:
+        if abs(height_m) <= LEVEL_M:
             leads.append(_lead(route, s, index, ahead[index], other, ego_half_length, speed_mps))
     return min(leads, key=lambda lead: lead.gap_m, default=Lead())
 

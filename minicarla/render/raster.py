@@ -22,6 +22,7 @@ _SHADOW = int(Material.SHADOW)
 # plane over its distance (n / (n . p): its product with a ray is 1/z), and the rows of the picture that it may touch.
 _PLANE, _ROWS = 5, 6
 _SCRATCH = (7, 5)
+_BLOCK = 16  # samples
 
 
 @njit(cache=CACHE, error_model="numpy")
@@ -130,19 +131,23 @@ def _fill(
     _scan(scratch, count, top, bottom, width, extent)
     per_x, per_y = scratch[_PLANE, 0] / focal, scratch[_PLANE, 1] / focal
     origin = scratch[_PLANE, 2] - 0.5 * width * per_x - 0.5 * height * per_y
-    step = np.float32(per_x)
+    step, number = np.float32(per_x), np.int32(face)
+    all_nearness, all_faces = nearness.reshape(height * width), faces.reshape(height * width)
     for row in range(top, bottom):
         begin, end = math.ceil(extent[row, 0] - 0.5), math.ceil(extent[row, 1] - 0.5)
         if begin >= end:
             continue
         start = np.float32(origin + (row + 0.5) * per_y + (begin + 0.5) * per_x)
-        nearness_run = nearness[row, begin:end]
-        faces_run = faces[row, begin:end]
+        size, first = np.int32(end - begin), row * width + begin
+        # By whole blocks, beyond the run too, where everything stays as it is: single samples take longer.
+        last = min(first + (end - begin + _BLOCK - 1) // _BLOCK * _BLOCK, all_nearness.size)
+        nearness_run, faces_run = all_nearness[first:last], all_faces[first:last]
         for k in range(nearness_run.size):
-            value = start + np.float32(k) * step
-            closer = value > nearness_run[k]
+            place = np.int32(k)
+            value = start + np.float32(place) * step
+            closer = (value > nearness_run[k]) & (place < size)
             nearness_run[k] = value if closer else nearness_run[k]
-            faces_run[k] = face if closer else faces_run[k]
+            faces_run[k] = number if closer else faces_run[k]
 
 
 @njit(cache=CACHE)

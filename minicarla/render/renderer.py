@@ -20,6 +20,7 @@ CameraKind = Literal["rgb", "semantic", "depth", "instance", "normals", "cosmos"
 
 _SAMPLES = 2  # per pixel and axis of an rgb picture
 _ACTOR_REACH_M = 250.0
+_NOTHING_BYTE = raster.NOTHING & 0xFF  # all bytes of -1 are alike, and bytes are filled in half the time
 _LABELS: Mapping[CameraKind, Callable[[Stage], np.ndarray]] = {
     "instance": instance_pixels,
     "normals": normal_pixels,
@@ -159,8 +160,8 @@ class Renderer:
         to_camera = np.empty((3, 4))
         to_camera[:, :3] = frame[1], -frame[2], frame[0]
         to_camera[:, 3] = -to_camera[:, :3] @ frame[3]
-        view.nearness.fill(0.0)
-        view.faces.fill(raster.NOTHING)
+        view.nearness.view(np.uint8).fill(0)
+        view.faces.view(np.uint8).fill(_NOTHING_BYTE)
         raster.draw_static(
             scene.mesh.corners, self.stage.planes, scene.chunk_start, scene.chunk_ball, scene.chunk_reach, view.reach,
             frame[3], to_camera, view.focal, view.nearness, view.faces, view.extent,

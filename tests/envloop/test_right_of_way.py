@@ -5,7 +5,7 @@ import math
 import pytest
 
 from envloop.task.observation import EgoState
-from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, Obstacle, obstacles, people_passed
+from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, Obstacle, lines_ahead, obstacles, people_passed
 from envloop.task.road_scene import Crossing, RoadScene, RoadUser, StopLine
 from envloop.task.route import Route
 
@@ -128,3 +128,13 @@ def test_who_is_beside_the_strip_is_passed_wherever_they_walk():
 def test_who_stands_beside_the_bumper_is_still_to_be_passed():
     (passed,) = people_passed(50.0, ROUTE, RoadScene(users=(person(FRONT - 1.0, 2.0, vy=0.0),)))
     assert passed.gap_m == 0.0
+
+
+def test_lights_and_signs_are_found_without_asking_who_is_on_the_road():
+    scene = RoadScene(users=(car(70.0, 0.0),), stop_lines=(StopLine(60.0, "red"),), stop_signs=(65.0,))
+    ego = EgoState(x=50.0, y=0.0, yaw_deg=0.0, vx=0.0, vy=0.0)
+    lines = lines_ahead(ego, 50.0, scene)
+    assert [each.kind for each in lines] == ["red", "stop sign"]
+    everything = met(scene, speed=0.0)
+    assert everything[:2] == lines
+    assert [each.kind for each in everything[2:]] == ["vehicle"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from minicarla.maps import Pose, Town
-from minicarla.render import VisualActor, Weather
+from minicarla.render import VisualActor, Weather, raster
 from minicarla.render.actors import axes
 from minicarla.render.encodings import Tag, decode_depth
 from tests.minicarla.render.conftest import CameraRig
@@ -154,3 +154,27 @@ def test_sky_is_at_the_far_end(rig: CameraRig) -> None:
     sky = rig.tags(camera) == Tag.SKY
     assert sky.sum() > 10000
     assert np.all(decode_depth(rig.picture("depth", camera))[sky] == 1000.0)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(9, 37), (16, 32), (5, 3)])
+def test_a_face_is_in_the_samples_whose_middles_it_covers_and_in_no_others(rows: int, columns: int) -> None:
+    """Faces are drawn by blocks that reach beyond them, at the picture's end too."""
+    rng, far_m = np.random.default_rng(0), 5.0
+    focal = 0.5 * columns
+    to_camera = np.array([[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    for _ in range(40):
+        x, y = np.sort(rng.uniform(-4.0, columns + 4.0, 2)), np.sort(rng.uniform(-4.0, rows + 4.0, 2))
+        # What is seen at (x, y) in samples lies at these places of the plane `far_m` ahead.
+        right, up = far_m * (x - 0.5 * columns) / focal, far_m * (0.5 * rows - y) / focal
+        around = [(right[0], up[0]), (right[1], up[0]), (right[1], up[1]), (right[0], up[1])]
+        corners = np.array([[(far_m, *point) for point in around]], np.float32)
+        nearness, faces = np.zeros((rows, columns), np.float32), np.full((rows, columns), raster.NOTHING, np.int32)
+        raster.draw_static(
+            corners, np.array([[-1.0, 0.0, 0.0, -far_m]], np.float32), np.array([0, 1]),
+            np.array([[far_m, 0.0, 0.0, 100.0]], np.float32), np.array([1e9], np.float32), 1.0,
+            np.zeros(3), to_camera, focal, nearness, faces, np.zeros((rows, 2)),
+        )  # fmt: skip
+        middles_x, middles_y = np.arange(columns) + 0.5, np.arange(rows) + 0.5
+        inside = ((middles_y >= y[0]) & (middles_y < y[1]))[:, None] & (middles_x >= x[0]) & (middles_x < x[1])
+        np.testing.assert_array_equal(faces == 0, inside)
+        np.testing.assert_allclose(nearness, np.where(inside, 1.0 / far_m, 0.0), rtol=1e-5)

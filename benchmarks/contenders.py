@@ -28,10 +28,11 @@ from avtd3_jax.settings.config_file import load
 from benchmarks.common import OF_RECORD
 
 OBS, ACTION = ObsSpec(image=(4, 84, 84), vector=23), ActionSpec(2)
-# Without avtd3_jax.cpu.conv, dense or fused_adam: what each is worth.
-XLA_CONVOLUTIONS, XLA_DENSE, OPTAX_ADAM = "ours, XLA's convolutions", "ours, XLA's dense layers", "ours, optax's Adam"
+# Without avtd3_jax.cpu.conv, dense, mlp or fused_adam: what each is worth.
+XLA_CONVOLUTIONS, XLA_DENSE = "ours, XLA's convolutions", "ours, XLA's dense layers"
+XLA_MLPS, OPTAX_ADAM = "ours, XLA's actor and critics", "ours, optax's Adam"
 TORCH = ("torch eager", "torch eager NHWC", "torch compiled", "torch compiled NHWC")
-VARIANTS = ("ours", XLA_CONVOLUTIONS, XLA_DENSE, OPTAX_ADAM, *TORCH, "SB3")
+VARIANTS = ("ours", XLA_CONVOLUTIONS, XLA_DENSE, XLA_MLPS, OPTAX_ADAM, *TORCH, "SB3")
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _ours(spec: Spec) -> Callable[[int], None]:
     import jax
 
     from avtd3_jax.agent.fused_updates import FusedUpdates
-    from avtd3_jax.cpu import conv, dense, fused_adam
+    from avtd3_jax.cpu import conv, dense, fused_adam, mlp
     from avtd3_jax.replay.device_replay import DeviceReplay
     from avtd3_jax.replay.prefetch import Prefetcher
 
@@ -190,6 +191,8 @@ def _ours(spec: Spec) -> Callable[[int], None]:
         conv.supports = lambda *_: False
     if spec.variant == XLA_DENSE:
         dense.supports = lambda *_: False
+    if spec.variant == XLA_MLPS:
+        mlp.supports = lambda *_: False
     if spec.variant == OPTAX_ADAM:
         fused_adam.supports = lambda params: False
     obs_spec, config = _spec_sizes(spec)

@@ -22,7 +22,7 @@ from avtd3_jax.commands import run_command
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.evaluation.opening import Network, restored
 from avtd3_jax.seeding import RunStream, episode_seed
-from avtd3_jax.settings.run_config import parse_saved
+from avtd3_jax.settings.run_config import RunConfig, parse_saved
 from envloop.config import EnvConfig
 from envloop.make import make_env
 from envloop.task.affordances import AFFORDANCES
@@ -81,6 +81,17 @@ def table(said: Numbers, true: Numbers) -> list[str]:
     return lines
 
 
+def heads_of(run: RunConfig, folder: Path) -> EnvConfig:
+    """The environment whose numbers the heads of the run in `folder` tell.
+
+    Raises:
+      ConfigError: it has no heads.
+    """
+    if not isinstance(run.env, EnvConfig) or not (run.env.privileged and run.agent.auxiliary_weight):
+        raise ConfigError(f"{folder} has no heads: it was trained without auxiliary_weight or privileged.")
+    return run.env
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns the exit code."""
     options = plain_parser(__doc__)
@@ -95,9 +106,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with Checkpoints(args.checkpoint / "checkpoints", read_only=True) as saved:
             run = parse_saved(saved.extras(None)["config"])
             network = restored(run, saved, None)
-        if not isinstance(run.env, EnvConfig) or not (run.env.privileged and run.agent.auxiliary_weight):
-            raise ConfigError(f"{args.checkpoint} has no heads: it was trained without auxiliary_weight or privileged.")
-        config = dataclasses.replace(run.env, scenario=args.scenario, rules=False, passers_by=0, expert="")
+        config = dataclasses.replace(
+            heads_of(run, args.checkpoint), scenario=args.scenario, rules=False, passers_by=0, expert=""
+        )
         print(
             f"run        {args.checkpoint}, step {network.step}; {args.episodes} episodes, {args.scenario}", flush=True
         )

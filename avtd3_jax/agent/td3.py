@@ -186,15 +186,16 @@ class TD3:
         return wait
 
     def told(self, params: Params, observation: Any) -> np.ndarray:
-        """What the heads say for one observation of the space: [K + A] float32, its privileged part, then its expert's.
+        """What the heads say for one observation or a batch: [K + A] or [B, K + A], privileged part, then expert's.
 
         Raises:
           ConfigError: the agent has no heads.
         """
         if self._auxiliary is None:
             raise ConfigError("auxiliary_weight is 0: the agent has no heads.")
-        arrays, _ = self.obs_spec.seen.batched(observation)
-        return np.asarray(self._jit_told(params, arrays.get("image"), arrays.get("vector")))[0]
+        arrays, single = self.obs_spec.seen.batched(observation)
+        said = np.asarray(self._jit_told(params, arrays.get("image"), arrays.get("vector")))
+        return said[0] if single else said
 
     def _told_by_heads(self, params: Params, image: jax.Array | None, vector: jax.Array | None) -> jax.Array:
         assert self._auxiliary is not None

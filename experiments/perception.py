@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from avtd3_jax import runtime
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.commands import run_command
+from avtd3_jax.console import Progress
 from avtd3_jax.errors import ConfigError
 from avtd3_jax.evaluation.opening import Network, restored
 from avtd3_jax.seeding import RunStream, episode_seed
@@ -53,7 +53,7 @@ def drives(network: Network, config: EnvConfig, episodes: int, seed: int) -> Ite
     """What the heads said and what was true, [K] each, at every decision of the episodes."""
     env = make_env(config)
     try:
-        for number in tqdm(range(episodes), desc="perception", unit="episode"):
+        for number in Progress(range(episodes), total=episodes, unit="episode"):
             start = episode_seed(seed, RunStream.EVALUATION, number)
             observation, _ = env.reset(seed=start, options={"start": "beginning"})
             ended = False

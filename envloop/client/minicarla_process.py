@@ -11,6 +11,7 @@ from pathlib import Path
 import envloop
 from envloop.client.errors import process_start
 from envloop.errors import SimulatorError
+from envloop.terminal import is_watched
 
 _READY = "minicarla ready "
 _SILENCE_S = 4.0  # that nobody at a terminal wonders about
@@ -69,7 +70,7 @@ class EmbeddedServer:
         """Key-value pairs of the ready line."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
-        received, told = b"", not sys.stderr.isatty()
+        received, told = b"", not is_watched()
         with selectors.DefaultSelector() as selector:
             selector.register(self._process.stdout, selectors.EVENT_READ)
             while b"\n" not in received:

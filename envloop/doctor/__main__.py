@@ -20,6 +20,7 @@ from envloop.doctor.examination import Row, config_of, endpoint_of, examine
 from envloop.doctor.finding import Verdict
 from envloop.doctor.subject import QUICK, Effort
 from envloop.errors import EnvLoopError
+from envloop.terminal import is_watched
 
 _EXAMPLE = """examples:
   python -m envloop.doctor                                        a minicarla of its own
@@ -89,7 +90,7 @@ class Screen:
     def __init__(self) -> None:
         self.identity: dict[str, Any] = {}
         self._bar: tqdm[Any] | None = None
-        self._is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._is_terminal = is_watched()
 
     def __enter__(self) -> "Screen":
         return self

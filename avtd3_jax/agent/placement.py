@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, Sharding
 
 from avtd3_jax.errors import ConfigError
 
@@ -43,6 +43,11 @@ class Placement:
         if jax.process_count() == 1:
             return jax.device_put(batch, self.split)
         return jax.tree.map(lambda part: jax.make_array_from_process_local_data(self.split, part), batch)
+
+
+def put(array: np.ndarray, sharding: Sharding) -> jax.Array:
+    """The array as it is to lie. Of several hosts each puts its own; `jax.device_put` would have them compare first."""
+    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
 
 
 def place(devices: str, batch_size: int, platform: str) -> Placement | None:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from avtd3_jax.agent.interface import Params, TrainState
+from avtd3_jax.agent.placement import put
 from avtd3_jax.checkpoints import array_files, orbax_items
 from avtd3_jax.checkpoints.array_files import PART, DamagedError
 from avtd3_jax.checkpoints.replay_store import ReplayStore, Snapshot, describe, segments_of
@@ -369,7 +370,7 @@ def _on_device(template: Any, arrays: Arrays) -> Any:
     def leaf(path: Any, like: jax.Array) -> jax.Array:
         array = arrays[jax.tree_util.keystr(path, simple=True, separator="/")]
         # Copied: on a CPU the device's array may be the host's memory (jax#37830), and it is donated later.
-        return jnp.copy(jax.device_put(array, like.sharding))
+        return jnp.copy(put(array, like.sharding))
 
     return jax.tree_util.tree_map_with_path(leaf, template)
 

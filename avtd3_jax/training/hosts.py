@@ -20,7 +20,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from avtd3_jax.agent.interface import TrainState
-from avtd3_jax.agent.placement import Placement
+from avtd3_jax.agent.placement import Placement, put
 from avtd3_jax.errors import HostLostError, RuntimeSetupError
 from avtd3_jax.settings.schema import HostsConfig
 from avtd3_jax.training.interfaces import Environments
@@ -148,5 +148,5 @@ def as_the_first_host(state: TrainState, updates: int, placement: Placement) -> 
     with _others_there():
         told = multihost_utils.broadcast_one_to_all((jax.tree.map(np.asarray, plain), np.array(updates)))
     plain, count = jax.tree.map(np.asarray, told)
-    plain = jax.tree.map(lambda leaf: jax.device_put(leaf, placement.whole), plain)
+    plain = jax.tree.map(lambda leaf: put(leaf, placement.whole), plain)
     return dataclasses.replace(plain, key=jax.random.wrap_key_data(plain.key)), int(count)

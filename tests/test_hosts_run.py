@@ -1,14 +1,16 @@
 """One policy learned by two hosts, here two processes with a device each, which meet over this machine's loopback."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from processes import PATIENCE_S, started, until
 from test_gym_run import command
 from test_train import ROOT, final_parameters
 
@@ -16,23 +18,22 @@ from avtd3_jax.errors import ConfigError
 from avtd3_jax.settings.run_config import parse
 from envloop.free_ports import free_ports
 
-PATIENCE_S = 200
-SMALL = {"devices": "all", "exploration_steps": 100, "batch_size": 16, "eval_every": 0, "hosts.count": 2}
+# Every update waits for the other process, which has to be given a core first: few of them.
+FEW = {"exploration_steps": 150, "updates_per_step": 0.25, "batch_size": 16, "agent.hidden": "(16,16)"}
+SMALL = {"devices": "all", "eval_every": 0, "hosts.count": 2, **FEW}
 
 
-def started(folder, *extra, **values):
-    """Both hosts' processes, each with a run directory of its own."""
+@contextlib.contextmanager
+def both(commands, **options):
+    """Both hosts' processes."""
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(started(each, stderr=subprocess.STDOUT, **options)) for each in commands]
+
+
+def trainings(folder, *extra, **values):
+    """Both hosts' commands, each with a run directory of its own."""
     meet = {**SMALL, "hosts.coordinator": f"127.0.0.1:{free_ports()}", **values}
-    return [
-        subprocess.Popen(
-            command(folder / str(number), *extra, **meet, **{"hosts.number": number}),
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for number in (0, 1)
-    ]
+    return [command(folder / str(number), *extra, **meet, **{"hosts.number": number}) for number in (0, 1)]
 
 
 def ended(processes):
@@ -45,39 +46,20 @@ def episodes_of(folder, number):
     return log.read_text().splitlines() if log.exists() else []
 
 
-def until_an_episode_more(folder, processes):
-    """Waits until both hosts have driven an episode more."""
-
-    def driven():
-        return [len(episodes_of(folder, number)) for number in (0, 1)]
-
-    before, deadline = driven(), time.monotonic() + PATIENCE_S
-    while not all(now > then for now, then in zip(driven(), before, strict=True)):
-        assert [process.poll() for process in processes] == [None, None], ended(processes)
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
-def test_both_end_when_one_dies_or_is_told_to_and_have_the_same_policy_when_they_go_on(tmp_path):
-    processes = started(tmp_path, total_steps=1_000_000)
-    until_an_episode_more(tmp_path, processes)
-    processes[1].kill()
-    codes, said = ended(processes)
-    assert codes == [1, -signal.SIGKILL], said
-    assert "Traceback" not in said[0]
-    assert re.search(r"^train: Another host is lost \(.+\): resume all with --resume\.$", said[0], re.MULTILINE)
+def test_both_end_when_one_is_told_to_and_have_the_same_policy_when_they_go_on(tmp_path):
+    with both(trainings(tmp_path, total_steps=1_000_000)) as processes:
+        until(lambda: all(episodes_of(tmp_path, number) for number in (0, 1)), *processes)
+        processes[1].send_signal(signal.SIGTERM)
+        codes, said = ended(processes)
+    assert codes == [128 + signal.SIGTERM] * 2, said
     assert all("2 devices share each batch" in text for text in said)
 
-    processes = started(tmp_path, "--resume", total_steps=1_000_000)
-    until_an_episode_more(tmp_path, processes)
-    processes[1].send_signal(signal.SIGTERM)
-    codes, said = ended(processes)
-    assert codes == [128 + signal.SIGTERM] * 2, said
-
+    shutil.rmtree(tmp_path / "1" / "checkpoints")  # as of a host that was killed before its first one
     total = 200 * (2 + len(episodes_of(tmp_path, 0)))
-    codes, said = ended(started(tmp_path, "--resume", total_steps=total))
+    with both(trainings(tmp_path, "--resume", total_steps=total)) as processes:
+        codes, said = ended(processes)
     assert codes == [0, 0], said
-    assert [int(re.search(r"steps, (\d+) updates", text)[1]) for text in said] == [total - 100] * 2
+    assert [int(re.search(r"steps, (\d+) updates", text)[1]) for text in said] == [(total - 150) // 4] * 2
     ours, others = (final_parameters(tmp_path / number) for number in ("0", "1"))
     assert set(ours) == set(others)
     for name, array in ours.items():
@@ -95,16 +77,19 @@ def test_a_host_that_does_not_reach_the_first_one_ends_with_a_sentence(tmp_path)
     assert f"train: The first host is not there: config.hosts.coordinator={nowhere} did not answer" in done.stderr
 
 
-def test_two_hosts_with_half_a_batch_each_learn_what_one_learns_of_it():
+def test_two_hosts_learn_what_one_does_and_the_one_that_is_left_ends_with_a_sentence(tmp_path):
+    """From the first one's checkpoint, with half a batch each; then the second is killed, between two updates."""
     script, port = str(ROOT / "tests" / "avtd3_jax" / "two_hosts.py"), str(free_ports())
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    hosts = [
-        subprocess.Popen([sys.executable, script, number, port], env=environment, stdout=subprocess.PIPE, text=True)
-        for number in ("0", "1")
-    ]
-    codes, said = ended(hosts)
-    assert codes == [0, 0]
-    assert all(float(text.splitlines()[-1]) <= 1e-6 for text in said)
+    with both(
+        [[sys.executable, script, number, port, tmp_path] for number in ("0", "1")], env=environment
+    ) as processes:
+        codes, said = ended(processes)
+    assert codes == [1, -signal.SIGKILL], said
+    assert "Traceback" not in said[0]
+    assert re.search(r"^two_hosts: Another host is lost \(.+\): resume all with --resume\.$", said[0], re.MULTILINE)
+    apart = [float(re.search(r"^[\d.e-]+$", text, re.MULTILINE)[0]) for text in said]
+    assert max(apart) <= 1e-6
 
 
 @pytest.mark.parametrize(

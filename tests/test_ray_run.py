@@ -2,13 +2,12 @@
 
 import re
 import signal
-import subprocess
-import time
 
 import psutil
 import pytest
+from processes import PATIENCE_S, started, until
 from test_gym_run import command
-from test_train import ROOT
+from test_train import episodes_in
 
 from avtd3_jax.report.event_files import read_scalars
 
@@ -23,58 +22,43 @@ ENDLESS = {
     "eval_every": 0,
 }
 APART = {**ENDLESS, "exploration_steps": 100, "fleet.max_lag_updates": 40, "fleet.environments_per_actor": 2}
-PATIENCE_S = 200
-
-
-def started(workdir, values):
-    return subprocess.Popen(
-        command(workdir, **values), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def await_episodes(process, workdir):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (workdir / "episodes.jsonl").exists() or len((workdir / "episodes.jsonl").read_bytes()) < 100:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
     workdir = tmp_path / "run"
-    process = started(workdir, APART)
-    header = ""
-    while not re.search("^run ", header, re.MULTILINE):
-        header += process.stdout.readline() or pytest.fail(process.stderr.read())
-    family = psutil.Process(process.pid).children(recursive=True)
-    assert {"raylet", "gcs_server"} <= {member.name() for member in family}
-    assert sum(member.name().startswith("ray::EnvActor") for member in family) == 1
-    await_episodes(process, workdir)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, err
-    assert re.search(r"fleet +2 environments on Ray at .* \(1 machine\), .* at most 40 updates old", header)
-    logged = read_scalars(workdir / "tensorboard")
-    assert 0 < max(logged["fleet/lag_updates_max"].values) <= 40
-    assert {"fleet/age_s", "fleet/parameters_age_s", "fleet/environments_busy", "fleet/updates_due"} <= set(logged)
-    assert "go on with --resume" in err.splitlines()[-1]
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert not alive
+    with started(command(workdir, **APART)) as process:
+        header = ""
+        while not re.search("^run ", header, re.MULTILINE):
+            header += process.stdout.readline() or pytest.fail(process.stderr.read())
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert {"raylet", "gcs_server"} <= {member.name() for member in family}
+        assert sum(member.name().startswith("ray::EnvActor") for member in family) == 1
+        until(lambda: episodes_in(workdir), process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 130, err
+        assert re.search(r"fleet +2 environments on Ray at .* \(1 machine\), .* at most 40 updates old", header)
+        logged = read_scalars(workdir / "tensorboard")
+        assert 0 < max(logged["fleet/lag_updates_max"].values) <= 40
+        assert {"fleet/age_s", "fleet/parameters_age_s", "fleet/environments_busy", "fleet/updates_due"} <= set(logged)
+        assert "go on with --resume" in err.splitlines()[-1]
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive
 
 
 def test_without_rays_head_the_run_is_saved_and_ends_with_a_sentence(tmp_path):
     workdir = tmp_path / "run"
-    process = started(workdir, ENDLESS)
-    await_episodes(process, workdir)
-    family = psutil.Process(process.pid).children(recursive=True)
-    (head,) = [member for member in family if member.name() == "gcs_server"]
-    head.kill()
-    _, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 1, err
-    assert re.fullmatch(
-        r"train: Ray's head at \S+ is gone: start it again, then go on with --resume\.", err.splitlines()[-1]
-    )
-    assert "Traceback" not in err
-    assert any(path.name.isdigit() for path in (workdir / "checkpoints").iterdir())
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert not alive
+    with started(command(workdir, **ENDLESS)) as process:
+        until(lambda: episodes_in(workdir), process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        (head,) = [member for member in family if member.name() == "gcs_server"]
+        head.kill()
+        _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 1, err
+        assert re.fullmatch(
+            r"train: Ray's head at \S+ is gone: start it again, then go on with --resume\.", err.splitlines()[-1]
+        )
+        assert "Traceback" not in err
+        assert any(path.name.isdigit() for path in (workdir / "checkpoints").iterdir())
+        _, alive = psutil.wait_procs(family, timeout=20)
+        assert not alive

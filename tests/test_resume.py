@@ -3,13 +3,13 @@
 import json
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from processes import started, until
 from safetensors.numpy import load_file
-from test_train import ROOT, command, run
+from test_train import command, run
 
 from avtd3_jax.checkpoints.orbax_items import read_item
 
@@ -26,20 +26,17 @@ CONFIG = {
 def interrupted(arguments: list[str], workdir: Path, episodes: int, number: signal.Signals, within_s: float) -> str:
     """Sends the signal at a random moment after `episodes` episodes; what was told on stdout."""
     launched_ns = time.time_ns()
-    process = subprocess.Popen(
-        arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace"
-    )
-    deadline = time.monotonic() + 200
-    # The run before may have driven as many episodes: this one must have come so far that it listens to signals.
-    while (
-        not written_since(launched_ns, workdir / "provenance.json") or len(lines(workdir / "episodes.jsonl")) < episodes
-    ):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    time.sleep(random.uniform(0.0, within_s))
-    process.send_signal(number)
-    told, errors = process.communicate(timeout=100)
+
+    def far_enough() -> bool:
+        # The run before may have driven as many episodes: this one must have come so far that it listens to signals.
+        listens = written_since(launched_ns, workdir / "provenance.json")
+        return listens and len(lines(workdir / "episodes.jsonl")) >= episodes
+
+    with started(arguments, errors="replace") as process:
+        until(far_enough, process)
+        time.sleep(random.uniform(0.0, within_s))
+        process.send_signal(number)
+        told, errors = process.communicate(timeout=100)
     assert process.returncode == (128 + number if number == signal.SIGTERM else -number), errors
     return told
 

@@ -4,12 +4,11 @@ import gzip
 import json
 import re
 import signal
-import subprocess
-import time
 
 import psutil
 import pytest
-from test_train import ROOT, command, run
+from processes import started, until
+from test_train import ROOT, command, episodes_in, run
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.errors import ConfigError
@@ -65,30 +64,14 @@ def check_trace(workdir, said):
 
 def test_a_signal_ends_several_environments_in_order(tmp_path):
     workdir = tmp_path / "endless"
-    process = subprocess.Popen(
-        command(workdir, total_steps=100_000, exploration_steps=100_000 - 1, num_envs=2),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    children = []
-    try:
-        episodes = workdir / "episodes.jsonl"
-        deadline = time.monotonic() + 120
-        while not (episodes.exists() and len(episodes.read_text().splitlines()) >= 2):
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    with started(command(workdir, total_steps=100_000, exploration_steps=100_000 - 1, num_envs=2)) as process:
+        until(lambda: episodes_in(workdir) >= 2, process)
         children = psutil.Process(process.pid).children(recursive=True)
         assert len(children) == 4
         workers = [child for child in children if "envloop.workers.worker" in child.cmdline()]
         workers[0].kill()
-        lines = len(episodes.read_text().splitlines())
-        while len(episodes.read_text().splitlines()) < lines + 4:
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        driven = episodes_in(workdir)
+        until(lambda: episodes_in(workdir) >= driven + 4, process)
         children += psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=60)
@@ -97,11 +80,6 @@ def test_a_signal_ends_several_environments_in_order(tmp_path):
         assert "Traceback" not in stderr
         _, alive = psutil.wait_procs(children, timeout=10)
         assert not alive
-    finally:
-        for leftover in [process, *children]:
-            if psutil.pid_exists(leftover.pid):
-                leftover.kill()
-        process.communicate()
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         assert checkpoints.extras()["counters"]["step"] > 0
 

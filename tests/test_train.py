@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,13 +15,13 @@ import numpy as np
 import psutil
 import pytest
 from opendrive_maps import street
+from processes import ROOT, started, until
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.checkpoints.orbax_items import read_item
 from envloop.free_ports import free_ports
 
-ROOT = Path(__file__).parents[1]
 SMALL = {
     "total_steps": 260,
     "exploration_steps": 200,
@@ -274,29 +275,22 @@ def test_one_seed_is_one_run_and_neither_evaluations_nor_a_live_page_disturb_it(
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
+def episodes_in(workdir: Path) -> int:
+    log = workdir / "episodes.jsonl"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
 @pytest.fixture
 def endless(tmp_path):
     """A run that would go on for long, once it collects; its children are killed afterwards whatever happens."""
     workdir = tmp_path / "endless"
-    process = subprocess.Popen(
-        command(workdir, total_steps=100_000, exploration_steps=100_000 - 1),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    episodes = workdir / "episodes.jsonl"
-    deadline = time.monotonic() + 120
-    while not (episodes.exists() and len(episodes.read_text().splitlines()) >= 2):
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    children = psutil.Process(process.pid).children(recursive=True)
-    yield workdir, process, children
-    for leftover in [process, *children]:
-        if psutil.pid_exists(leftover.pid):
-            leftover.kill()
-    process.communicate()
+    with started(command(workdir, total_steps=100_000, exploration_steps=100_000 - 1)) as process:
+        until(lambda: episodes_in(workdir) >= 2, process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        yield workdir, process, children
+        for leftover in children:
+            if psutil.pid_exists(leftover.pid):
+                leftover.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -341,33 +335,65 @@ def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
     assert counters["step"] >= records[-1]["step"]
 
 
+BAD_INPUT = [
+    (["--config.typo=1"], "typo"),
+    (["--config.batch_size=lots"], "batch_size"),
+    (["--config.agent.encoder_grad=none"], "encoder_grad is 'none'"),
+    (["--config.agent.encoder=resnet"], "encoder is 'resnet': choose one of nature"),
+    (
+        ["--config.agent.encoder=resnet18", "--config.agent.encoder_weights=no.safetensors"],
+        "no file 'no.safetensors'",
+    ),
+    (["--config.env.route=nowhere"], "config.env.route is 'nowhere'"),
+    (["--config.scenario=7"], "config.scenario is '7'"),
+    (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
+    (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
+    (["--config.replay.capacity=10000000000"], "lower its capacity"),
+    (["--config.updates_per_dispatch=3"], "multiple of config.agent.policy_delay, which is 2"),
+    (["--config.device=gpu"], "device"),
+    (["--resume"], "checkpoint"),
+]
+# Each as a command that has just imported what they all import.
+EACH_IN_A_FORK = """
+import json, os, sys
+import avtd3_jax.session
+from avtd3_jax import train
+for said, arguments in json.load(sys.stdin):
+    if not os.fork():
+        break
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
+else:
+    sys.exit()
+os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
+sys.argv = arguments
+train.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory) -> list[tuple[int, str]]:
+    """Exit code and standard error of a training with each bad input."""
+    folder = tmp_path_factory.mktemp("refused")
+    commands = [
+        (str(folder / f"{number}.txt"), command(folder / f"{number}", *extra)[2:])
+        for number, (extra, _) in enumerate(BAD_INPUT)
+    ]
+    forks = [sys.executable, "-c", EACH_IN_A_FORK]
+    done = subprocess.run(forks, cwd=ROOT, input=json.dumps(commands), stdout=subprocess.PIPE, text=True, check=True)
+    codes = [line for line in done.stdout.splitlines() if re.fullmatch(r"-?\d+", line)]
+    return [(int(code), Path(said).read_text()) for code, (said, _) in zip(codes, commands, strict=True)]
+
+
 @pytest.mark.parametrize(
-    ("extra", "sentence"),
-    [
-        (["--config.typo=1"], "typo"),
-        (["--config.batch_size=lots"], "batch_size"),
-        (["--config.agent.encoder_grad=none"], "encoder_grad is 'none'"),
-        (["--config.agent.encoder=resnet"], "encoder is 'resnet': choose one of nature"),
-        (
-            ["--config.agent.encoder=resnet18", "--config.agent.encoder_weights=no.safetensors"],
-            "no file 'no.safetensors'",
-        ),
-        (["--config.env.route=nowhere"], "config.env.route is 'nowhere'"),
-        (["--config.scenario=7"], "config.scenario is '7'"),
-        (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
-        (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
-        (["--config.replay.capacity=10000000000"], "lower its capacity"),
-        (["--config.updates_per_dispatch=3"], "multiple of config.agent.policy_delay, which is 2"),
-        (["--config.device=gpu"], "device"),
-        (["--resume"], "checkpoint"),
-    ],
+    ("number", "sentence"),
+    [pytest.param(number, sentence, id=" ".join(extra)) for number, (extra, sentence) in enumerate(BAD_INPUT)],
 )
-def test_bad_input_is_refused_in_one_plain_sentence_before_work_starts(tmp_path, extra, sentence):
-    done = run(command(tmp_path / "bad", *extra))
-    assert done.returncode != 0
-    assert sentence in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "step/s" not in done.stderr
+def test_bad_input_is_refused_in_one_plain_sentence_before_work_starts(refused, number, sentence):
+    code, said = refused[number]
+    assert code > 0
+    assert sentence in said
+    assert "Traceback" not in said
+    assert "step/s" not in said
 
 
 def test_two_runs_cannot_share_a_directory(endless):
@@ -378,18 +404,11 @@ def test_two_runs_cannot_share_a_directory(endless):
 
 
 def test_an_output_pipe_that_closes_does_not_leave_a_server_behind(tmp_path):
-    process = subprocess.Popen(
-        command(tmp_path / "piped", total_steps=100_000, exploration_steps=99_999),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    deadline = time.monotonic() + 60
-    while not (children := psutil.Process(process.pid).children(recursive=True)):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
+    endlessly = command(tmp_path / "piped", total_steps=100_000, exploration_steps=99_999)
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with started(endlessly, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **nowhere) as process:
+        children = until(lambda: psutil.Process(process.pid).children(recursive=True), process)
+        process.kill()
+        process.wait()
     _, alive = psutil.wait_procs(children, timeout=15)
     assert not alive, "a server outlived the run that was killed"

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from processes import started
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = f"""
 import json, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
@@ -44,22 +45,20 @@ print(json.dumps(found))
 """
 
 
-def losses(x64: str) -> subprocess.Popen[str]:
+def losses(x64: str) -> AbstractContextManager[subprocess.Popen[str]]:
     # XLA's optimisations would take longer than they save here.
     environment = {**os.environ, "JAX_ENABLE_X64": x64, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    command = [sys.executable, "-c", SCRIPT, x64]
-    return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return started([sys.executable, "-c", SCRIPT, x64], env=environment)
 
 
 def test_updates_are_the_same_with_64_bits_enabled():
     """Every metric of two updates, losses first; finite, or reading them would have raised."""
     found = []
-    for process in [losses("0"), losses("1")]:  # beside each other
-        out, error = process.communicate(timeout=280)
-        assert process.returncode == 0, error
-        found.append(json.loads(out))
+    with losses("0") as narrow, losses("1") as wide:  # beside each other
+        for process in (narrow, wide):
+            out, error = process.communicate(timeout=280)
+            assert process.returncode == 0, error
+            found.append(json.loads(out))
     for name, metrics in found[0].items():
         for theirs, mine in zip(metrics, found[1][name], strict=True):
             # Sums of another order move a bfloat16 product by its last bit.

@@ -7,11 +7,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import started, until
 from scipy import stats
 
 from avtd3_jax.settings.keys import leaves
@@ -390,15 +390,9 @@ def command(tmp_path: Path) -> list[str]:
 @pytest.fixture
 def interrupted(tmp_path) -> tuple[str, str, int]:
     """What a campaign said that was told to stop within its training, and its exit code."""
-    process = subprocess.Popen(command(tmp_path), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     run = tmp_path / "runs" / "route-0" / "td3-seed3"
-    try:
-        deadline = time.monotonic() + 200
-        while not (record.last_line(run / "evaluations.jsonl") and campaign._checkpoints(run)):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
+    with started(command(tmp_path)) as process:
+        until(lambda: record.last_line(run / "evaluations.jsonl") and campaign._checkpoints(run), process)
         process.terminate()
         said, told = process.communicate(timeout=100)
     return said, told, process.returncode

@@ -5,11 +5,10 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import psutil
 import pytest
+from processes import started, until
 
 from experiments.__main__ import main
 from experiments.campaign import Campaign
@@ -17,7 +16,6 @@ from experiments.experiments import experiment
 from experiments.processes import Processes, Stopped
 from experiments.rows import rows
 
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 250
 
 
@@ -39,15 +37,11 @@ def test_rows_of_a_killed_worker_are_made_by_another(tmp_path):
     where = ["--output", str(tmp_path / "results"), "--runs", str(tmp_path / "runs"), "--episodes", "1"]
     command = [sys.executable, "-m", "experiments", "run", "route-0", "--only", "random", "pid", *where]
     command += ["--ray", "local", "--row-cpus", "1"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + PATIENCE_S
-    while not (under_way := evaluations_of(tmp_path)):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    (killed,) = [parent for parent in under_way[0].parents() if parent.name() == "ray::make_row"]
-    killed.kill()
-    said, _ = process.communicate(timeout=PATIENCE_S)
+    with started(command, stderr=subprocess.STDOUT) as process:
+        under_way = until(lambda: evaluations_of(tmp_path), process)
+        (killed,) = [parent for parent in under_way[0].parents() if parent.name() == "ray::make_row"]
+        killed.kill()
+        said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     assert "2 rows on Ray at" in said
     assert "[2/2]" in said

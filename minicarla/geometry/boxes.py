@@ -121,7 +121,8 @@ def first_touch(a: Box, b: Box, dx: float, dy: float) -> tuple[float, float, flo
 
     Returns:
       (depth, nx, ny): the unit normal of the first touch, from b to a, and how far they have gone on along it. If they
-      overlapped from the beginning, what `penetration` says; None if they never met.
+      overlapped from the beginning, as what has turned does, the shortest way out to the side that `a` came from; None
+      if they never met.
     """
     if a.low > b.high or b.low > a.high:
         return None
@@ -130,6 +131,7 @@ def first_touch(a: Box, b: Box, dx: float, dy: float) -> tuple[float, float, flo
     cos = abs(a_cos * b_cos + a_sin * b_sin)
     sin = abs(a_cos * b_sin - a_sin * b_cos)
     met, left, touch = 0.0, 1.0, None  # parts of the way
+    out = (math.inf, 0.0, 0.0)
     for nx, ny, reach in (
         (a_cos, a_sin, a.ex + b.ex * cos + b.ey * sin),
         (-a_sin, a_cos, a.ey + b.ex * sin + b.ey * cos),
@@ -140,15 +142,18 @@ def first_touch(a: Box, b: Box, dx: float, dy: float) -> tuple[float, float, flo
         begin = end - travel
         if (begin >= reach and end >= reach) or (begin <= -reach and end <= -reach):
             return None
+        sign = math.copysign(1.0, begin)
+        way = (reach - sign * end, sign * nx, sign * ny)
+        if way[0] < out[0]:
+            out = way
         if abs(begin) >= reach:
-            sign = math.copysign(1.0, begin)
             entry = (abs(begin) - reach) / abs(travel)
             if touch is None or entry > met:
-                met, touch = entry, (reach - sign * end, sign * nx, sign * ny)
+                met, touch = entry, way
         if abs(end) > reach:
             left = min(left, abs(math.copysign(reach, end) - begin) / abs(travel))
     if touch is None:
-        return penetration(a, b)
+        return out if out[0] > 0.0 else None
     return touch if met < left else None
 
 

@@ -112,7 +112,7 @@ def test_the_first_touch_is_where_small_steps_find_it(a: Box, b: Box, dx: float,
     if first is None:
         return  # or they have met between two of the steps
     if first == 0:
-        assert touch == pytest.approx(penetration(a, b))
+        parts_to_the_side_it_came_from(a, b, dx, dy)
         return
     assert touch is not None
     found = overlapped[first]
@@ -123,6 +123,21 @@ def test_the_first_touch_is_where_small_steps_find_it(a: Box, b: Box, dx: float,
     assert depth == pytest.approx((1.0 - parts[first]) * fall, abs=0.02 * fall)
     back = (depth + 1e-6) / fall
     assert penetration(moved(a, -back * dx, -back * dy), b) is None
+
+
+def parts_to_the_side_it_came_from(a: Box, b: Box, dx: float, dy: float) -> None:
+    touch = first_touch(a, b, dx, dy)
+    if touch is None:
+        assert penetration(a, b) is None
+        return
+    depth, nx, ny = touch
+    assert (a.x - dx - b.x) * nx + (a.y - dy - b.y) * ny >= -1e-9
+    assert penetration(moved(a, (depth + 1e-6) * nx, (depth + 1e-6) * ny), b) is None
+
+
+def test_what_turns_into_a_thin_wall_parts_on_its_own_side() -> None:
+    # It has turned across the wall, and its centre has just gone over to the other side.
+    assert first_touch(box(20.1, 0, 0, 1, 0.3), box(20, 0, 0, 0.05, 9), 0.8, 0.0) == pytest.approx((1.15, -1.0, 0.0))
 
 
 def test_a_corner_is_met_by_the_side_that_runs_into_it() -> None:

@@ -3,8 +3,7 @@
 import errno
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,22 +27,26 @@ METRICS = {
 }
 
 
-def command(workdir: Path, *extra: str) -> subprocess.CompletedProcess:
-    arguments = ["--config", "configs/town01.py", "--workdir", str(workdir), *extra]
-    return subprocess.run(
-        [sys.executable, "-m", "avtd3_jax.evaluate", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process: its exit code and what it says on standard output and standard error."""
+    monkeypatch.chdir(ROOT)
+
+    def run(*extra: str) -> tuple[int, str, str]:
+        code = main(["--config", "configs/town01.py", "--workdir", str(tmp_path), *extra])
+        return code, *capsys.readouterr()
+
+    return run
 
 
-def test_scripted_policies_drive_the_same_episodes(tmp_path):
+def test_scripted_policies_drive_the_same_episodes(command, tmp_path):
     results = {}
     for policy in ("follower", "random"):
-        done = command(
-            tmp_path, "--policy", policy, "--route", "92.4,120 -> 92.4,60", "--episodes", "3", "--scenario", "0"
-        )
-        assert done.returncode == 0, done.stderr
+        route = ("--route", "92.4,120 -> 92.4,60", "--scenario", "0")
+        code, said, errors = command("--policy", policy, "--episodes", "3", *route)
+        assert code == 0, errors
         (path,) = (tmp_path / "evaluations").glob(f"{policy}_*.json")
-        assert f"written to {path}" in done.stdout
+        assert f"written to {path}" in said
         results[policy] = json.loads(path.read_text())
     assert results["follower"]["policy"] == "follower"
     assert (results["follower"]["run"], results["follower"]["step"]) == (None, None)
@@ -66,33 +69,31 @@ def test_scripted_policies_drive_the_same_episodes(tmp_path):
         (["--policy", "follower", "--route", "grid-nav/3"], "Grid01"),
     ],
 )
-def test_what_cannot_be_driven_is_refused(tmp_path, extra, names):
-    done = command(tmp_path, *extra)
-    assert done.returncode == 1
-    assert done.stderr.startswith("evaluate: ")
-    assert names in done.stderr
+def test_what_cannot_be_driven_is_refused(command, extra, names):
+    code, _, errors = command(*extra)
+    assert code == 1
+    assert errors.startswith("evaluate: ")
+    assert names in errors
 
 
-def test_a_directory_that_takes_no_result_is_refused_before_anything_is_driven(tmp_path):
+def test_a_directory_that_takes_no_result_is_refused_before_anything_is_driven(command, tmp_path):
     (tmp_path / "evaluations").write_text("a file where the folder of the results belongs")
-    done = command(tmp_path, "--policy", "follower", "--episodes", "1000")
-    assert done.returncode == 1
-    assert done.stderr.startswith(f"evaluate: {tmp_path / 'evaluations'} cannot be written (File exists): ")
-    assert "policy" in done.stdout
-    assert len(done.stderr.splitlines()) == 1, "no progress: nothing was driven"
+    code, said, errors = command("--policy", "follower", "--episodes", "1000")
+    assert code == 1
+    assert errors.startswith(f"evaluate: {tmp_path / 'evaluations'} cannot be written (File exists): ")
+    assert "policy" in said
+    assert len(errors.splitlines()) == 1, "no progress: nothing was driven"
 
 
-def test_the_table_is_printed_even_where_the_file_cannot_be_written(tmp_path, monkeypatch, capsys):
+def test_the_table_is_printed_even_where_the_file_cannot_be_written(command, monkeypatch):
     def full(path, value):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("avtd3_jax.evaluate.write_json", full)  # the disk fills while the episodes are driven
-    short = ["--config", "configs/town01.py", "--route", "92.4,120 -> 92.4,90", "--episodes", "1"]
-    monkeypatch.chdir(ROOT)
-    assert main([*short, "--policy", "follower", "--workdir", str(tmp_path)]) == 1
-    said = capsys.readouterr()
-    assert "route_completion" in said.out
-    assert "No space left on device" in said.err
+    code, said, errors = command("--route", "92.4,120 -> 92.4,90", "--episodes", "1", "--policy", "follower")
+    assert code == 1
+    assert "route_completion" in said
+    assert "No space left on device" in errors
 
 
 def test_a_suite_is_driven_route_by_route():

@@ -1,6 +1,5 @@
 """A run from its opened environments to its last checkpoint."""
 
-import dataclasses
 import json
 import shlex
 import sys
@@ -85,7 +84,6 @@ def learn(
         if run.hosts.count > 1:
             assert placement is not None
             state, counters.update = hosts.as_the_first_host(state, counters.update, placement)
-            progress |= {"counters": dataclasses.asdict(counters)} if progress else {}
         kind = partial(hosts.JointLearner, stop) if run.hosts.count > 1 else Learner
         learner = build_learner(run, parts, timer, state, kind)
         stack.callback(learner.close)
@@ -129,6 +127,7 @@ def learn(
         )
         if progress:
             trainer.set_state(progress)
+        trainer.counters.update = counters.update  # the first host's, which another one may have no checkpoint of
         if isinstance(learner, hosts.JointLearner):
             hosts.train_together(trainer, learner, watched, stop)
         else:

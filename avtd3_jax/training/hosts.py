@@ -32,7 +32,7 @@ _EVERY = 50  # updates from one look at the other hosts' signals to the next
 _LEAVING_S = 3600  # a host may wait for the first one's last evaluation
 _LOOK_S = 1.0
 # Collectives fail without a type or a status of their own: Gloo's as a ValueError, which begins with "UNKNOWN".
-_LOST = re.compile(r"\bGloo \w+ failed|\bNCCL (operation|error)|^(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED)\b")
+_LOST = re.compile(r"\bGloo .+ failed|\bNCCL (operation|error)|^(UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|CANCELLED)\b")
 
 
 class StoppedTogetherError(Exception):

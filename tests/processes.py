@@ -39,6 +39,17 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def ended(*processes: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> tuple[list[int], list[str]]:
+    """Exit codes and standard outputs of all. Fails, with what they have said, where one does not end in time."""
+    try:
+        said = [process.communicate(timeout=patience_s)[0] for process in processes]
+    except subprocess.TimeoutExpired:
+        for process in processes:
+            kill(process)
+        pytest.fail(f"not over in {patience_s:g} s; said {[process.communicate() for process in processes]}")
+    return [process.returncode for process in processes], said
+
+
 def until(reached: Callable[[], Any], *processes: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> Any:
     """What `reached` answers as soon as it is true. Fails, with what the processes said, where one has ended before."""
     deadline = time.monotonic() + patience_s

@@ -10,7 +10,7 @@ import sys
 
 import numpy as np
 import pytest
-from processes import PATIENCE_S, started, until
+from processes import ended, started, until
 from test_gym_run import command
 from test_train import ROOT, final_parameters
 
@@ -36,11 +36,6 @@ def trainings(folder, *extra, **values):
     return [command(folder / str(number), *extra, **meet, **{"hosts.number": number}) for number in (0, 1)]
 
 
-def ended(processes):
-    said = [process.communicate(timeout=PATIENCE_S)[0] for process in processes]
-    return [process.returncode for process in processes], said
-
-
 def episodes_of(folder, number):
     log = folder / str(number) / "episodes.jsonl"
     return log.read_text().splitlines() if log.exists() else []
@@ -50,14 +45,14 @@ def test_both_end_when_one_is_told_to_and_have_the_same_policy_when_they_go_on(t
     with both(trainings(tmp_path, total_steps=1_000_000)) as processes:
         until(lambda: all(episodes_of(tmp_path, number) for number in (0, 1)), *processes)
         processes[1].send_signal(signal.SIGTERM)
-        codes, said = ended(processes)
+        codes, said = ended(*processes)
     assert codes == [128 + signal.SIGTERM] * 2, said
     assert all("2 devices share each batch" in text for text in said)
 
     shutil.rmtree(tmp_path / "1" / "checkpoints")  # as of a host that was killed before its first one
     total = 200 * (2 + len(episodes_of(tmp_path, 0)))
     with both(trainings(tmp_path, "--resume", total_steps=total)) as processes:
-        codes, said = ended(processes)
+        codes, said = ended(*processes)
     assert codes == [0, 0], said
     assert [int(re.search(r"steps, (\d+) updates", text)[1]) for text in said] == [(total - 150) // 4] * 2
     ours, others = (final_parameters(tmp_path / number) for number in ("0", "1"))
@@ -84,7 +79,7 @@ def test_two_hosts_learn_what_one_does_and_the_one_that_is_left_ends_with_a_sent
     with both(
         [[sys.executable, script, number, port, tmp_path] for number in ("0", "1")], env=environment
     ) as processes:
-        codes, said = ended(processes)
+        codes, said = ended(*processes)
     assert codes == [1, -signal.SIGKILL], said
     assert "Traceback" not in said[0]
     assert re.search(r"^two_hosts: Another host is lost \(.+\): resume all with --resume\.$", said[0], re.MULTILINE)

@@ -1,6 +1,7 @@
 """Processes that tests start: whatever a test comes to, they are killed with those they started, and reaped."""
 
 import contextlib
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,12 @@ def ended(*processes: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> 
             kill(process)
         pytest.fail(f"not over in {patience_s:g} s; said {[process.communicate() for process in processes]}")
     return [process.returncode for process in processes], said
+
+
+def copy(source: str, target: str) -> None:
+    """For `shutil.copytree`, of folders where others put compiled code under a name that it soon loses."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copy2(source, target)
 
 
 def until(reached: Callable[[], Any], *processes: subprocess.Popen[str], patience_s: float = PATIENCE_S) -> Any:

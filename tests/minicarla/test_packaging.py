@@ -12,6 +12,7 @@ from pathlib import Path
 
 import carla
 import pytest
+from processes import copy
 from server_process import ready, synchronous
 
 import minicarla
@@ -74,7 +75,18 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     done = pip("--python", str(folder / "venv" / "bin" / "python"), "install", "--no-compile", str(sources))
     assert done.returncode == 0, done.stderr
+    (made,) = folder.glob("venv/lib/python*/site-packages/minicarla")
+    shares_compiled_code(made)
     return folder / "venv" / "bin"
+
+
+def shares_compiled_code(made: Path) -> None:
+    """Gives a copy of the sources what is compiled of them here, which is found by their times."""
+    for path in MODULES:
+        told = path.stat()
+        os.utime(made / path.relative_to(SOURCES), ns=(told.st_atime_ns, told.st_mtime_ns))
+    for kept in SOURCES.rglob("__pycache__"):
+        shutil.copytree(kept, made / kept.relative_to(SOURCES), dirs_exist_ok=True, copy_function=copy)
 
 
 def clean_environment() -> dict[str, str]:

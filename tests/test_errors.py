@@ -79,20 +79,6 @@ def test_a_bug_ends_the_run_saved_with_its_traceback(bug, config, tmp_path):
         assert checkpoints.extras()["counters"]["step"] > 0
 
 
-def test_an_own_error_is_a_sentence_and_leaves_no_traceback(tmp_path):
-    done = subprocess.run(
-        command(tmp_path / "run", **{"sim.endpoint": "127.0.0.1:1"}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("train: No simulator listens at 127.0.0.1:1")
-    assert not (tmp_path / "run" / "error.txt").exists()
-
-
 def test_a_run_directory_that_cannot_be_made_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     done = subprocess.run(command(tmp_path / "file" / "run"), cwd=ROOT, capture_output=True, text=True, timeout=200)

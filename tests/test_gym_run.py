@@ -10,6 +10,8 @@ import pytest
 from orbax.checkpoint import StandardCheckpointer
 from test_train import ROOT, run
 
+from avtd3_jax import evaluate, explain
+
 
 def command(workdir, *options, **config):
     return [
@@ -19,13 +21,10 @@ def command(workdir, *options, **config):
     ]
 
 
-def evaluate(*options):
-    return run([sys.executable, "-m", "avtd3_jax.evaluate", *map(str, options)])
-
-
 def test_pendulum_learns_is_evaluated_and_resumed(tmp_path):
     workdir = tmp_path / "pendulum"
-    done = run(command(workdir, total_steps=3000, exploration_steps=600, eval_every=1200, eval_episodes=4))
+    small = {"exploration_steps": 600, "batch_size": 64, "agent.hidden": "(64,64)"}
+    done = run(command(workdir, total_steps=3000, eval_every=1200, eval_episodes=4, **small))
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines() if line)
     assert lines["task"] == "Pendulum-v1"
@@ -37,11 +36,12 @@ def test_pendulum_learns_is_evaluated_and_resumed(tmp_path):
     assert [episode["length"] for episode in episodes] == [200] * 15
     assert list((workdir / "tensorboard").iterdir())
 
-    done = run(command(workdir, "--resume", total_steps=3200, exploration_steps=600, eval_every=1200, eval_episodes=4))
+    done = run(command(workdir, "--resume", total_steps=3200, eval_every=1200, eval_episodes=4, **small))
     assert done.returncode == 0, done.stderr
     assert "3200 steps, 2599 updates" in done.stdout
 
-    done = evaluate("--checkpoint", workdir, "--episodes", 3, "--video", tmp_path / "swing.mp4")
+    evaluated = ["--checkpoint", str(workdir), "--episodes", "3"]
+    done = run([sys.executable, "-m", "avtd3_jax.evaluate", *evaluated, "--video", str(tmp_path / "swing.mp4")])
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "swing.mp4").stat().st_size > 10_000
     (path,) = (workdir / "evaluations").glob("step-0003200*")
@@ -49,8 +49,7 @@ def test_pendulum_learns_is_evaluated_and_resumed(tmp_path):
     returns = [episode["return"] for episode in result["episodes"]]
     assert result["summary"]["return"]["mean"] == pytest.approx(sum(returns) / 3)
 
-    done = evaluate("--checkpoint", workdir, "--policy", "random", "--episodes", 3)
-    assert done.returncode == 0, done.stderr
+    assert evaluate.main([*evaluated, "--policy", "random"]) == 0
     (path,) = (workdir / "evaluations").glob("random*")
     # Three episodes do not tell what 3,000 steps have learned from chance; the curve above does.
     chance = json.loads(path.read_text())["summary"]["return"]
@@ -58,12 +57,23 @@ def test_pendulum_learns_is_evaluated_and_resumed(tmp_path):
     assert chance["mean"] != result["summary"]["return"]["mean"]
 
 
-def test_one_seed_is_one_run(tmp_path):
-    params = []
-    for name in ("one", "two"):
-        done = run(command(tmp_path / name, total_steps=500, exploration_steps=200, eval_every=0, seed=3))
-        assert done.returncode == 0, done.stderr
-        params.append(StandardCheckpointer().restore(tmp_path / name / "checkpoints" / "500" / "params"))
+SHORT = {"total_steps": 240, "exploration_steps": 200, "eval_every": 0, "seed": 3, "agent.hidden": "(16,16)"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("gym") / "one"
+    done = run(command(workdir, **SHORT))
+    assert done.returncode == 0, done.stderr
+    return workdir
+
+
+def test_one_seed_is_one_run(trained, tmp_path):
+    done = run(command(tmp_path / "two", **SHORT))
+    assert done.returncode == 0, done.stderr
+    params = [
+        StandardCheckpointer().restore(path / "checkpoints" / "240" / "params") for path in (trained, tmp_path / "two")
+    ]
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 
@@ -84,7 +94,7 @@ def test_pictures_are_learned_from_and_filmed(tmp_path):
 
 def test_two_environments_in_processes(tmp_path):
     workdir = tmp_path / "two"
-    done = run(command(workdir, total_steps=900, exploration_steps=300, eval_every=400, eval_episodes=1, num_envs=2))
+    done = run(command(workdir, **{**SHORT, "total_steps": 800, "eval_every": 400, "eval_episodes": 1, "num_envs": 2}))
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (workdir / "episodes.jsonl").read_text().splitlines()]
     assert {record["environment"] for record in records} == {0, 1}
@@ -104,12 +114,9 @@ def test_what_cannot_be_learned_is_one_sentence(tmp_path, config, sentence):
     assert sentence in done.stderr
 
 
-def test_a_driving_option_is_refused_for_another_task(tmp_path):
-    workdir = tmp_path / "run"
-    assert run(command(workdir, total_steps=210, exploration_steps=200, eval_every=0)).returncode == 0
-    done = evaluate("--checkpoint", workdir, "--scenario", "0")
-    assert done.returncode == 1
-    assert "--scenario: the run's environment is Gymnasium's Pendulum-v1, which has no such setting" in done.stderr
-    done = run([sys.executable, "-m", "avtd3_jax.explain", "--checkpoint", str(workdir)])
-    assert done.returncode == 1
-    assert "explain shows drives in CARLA and minicarla" in done.stderr
+def test_a_driving_option_is_refused_for_another_task(trained, capsys):
+    assert evaluate.main(["--checkpoint", str(trained), "--scenario", "0"]) == 1
+    refused = "--scenario: the run's environment is Gymnasium's Pendulum-v1, which has no such setting"
+    assert refused in capsys.readouterr().err
+    assert explain.main(["--checkpoint", str(trained)]) == 1
+    assert "explain shows drives in CARLA and minicarla" in capsys.readouterr().err

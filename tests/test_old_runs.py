@@ -1,12 +1,16 @@
 """A run of before some keys existed is evaluated, explained and resumed, through the real commands."""
 
+import dataclasses
+import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from test_train import ROOT, command, run
 
+from avtd3_jax import evaluate, explain
 from avtd3_jax.checkpoints import array_files
 
 # class, field, key, value of before: at three depths. The time limit shows in what is driven.
@@ -15,21 +19,26 @@ NEW = [
     ("envloop.config:EnvConfig", "settle_ticks", "env.settle_ticks", 8),
     ("envloop.task.termination:TerminationConfig", "min_time_limit_s", "env.termination.min_time_limit_s", 3.0),
 ]
-DECLARING = f"""
-import importlib, sys
-for where, field, _, before in {NEW!r}:
-    module, cls = where.split(":")
-    getattr(importlib.import_module(module), cls).__dataclass_fields__[field].metadata = {{"before": before}}
-name, *arguments = sys.argv[1:]
-sys.argv = [name, *arguments]
-sys.exit(importlib.import_module(f"avtd3_jax.{{name}}").main())
+DECLARING = """
+from avtd3_jax import train
+from test_old_runs import declared
+for field, before in declared():
+    field.metadata = before
+train.main()
 """
 
 
-def as_of_later(arguments: list[str]) -> subprocess.CompletedProcess:
-    """A command of a version that declares the new keys."""
-    _, _, module, *rest = arguments
-    return run([sys.executable, "-c", DECLARING, module.removeprefix("avtd3_jax."), *rest])
+def declared() -> Iterator[tuple[dataclasses.Field, dict[str, object]]]:
+    """What a version that declares the new keys says of each."""
+    for where, field, _, before in NEW:
+        module, cls = where.split(":")
+        yield getattr(importlib.import_module(module), cls).__dataclass_fields__[field], {"before": before}
+
+
+def as_of_later(training: list[str]) -> subprocess.CompletedProcess:
+    """The command of such a version."""
+    _, _, _, *options = training
+    return run(["env", f"PYTHONPATH={ROOT}:{ROOT / 'tests'}", sys.executable, "-c", DECLARING, *options])
 
 
 @pytest.fixture(scope="module")
@@ -52,36 +61,26 @@ def old_run(tmp_path_factory):
     return workdir
 
 
-def test_it_is_refused_where_the_value_of_before_is_unknown(old_run):
-    for arguments in (
-        [sys.executable, "-m", "avtd3_jax.evaluate", "--checkpoint", str(old_run), "--episodes", "1"],
-        [sys.executable, "-m", "avtd3_jax.explain", "--checkpoint", str(old_run)],
-        command(old_run, "--resume", total_steps=220),
-    ):
-        done = run(arguments)
-        assert done.returncode == 1
-        (line,) = done.stderr.strip().splitlines()
+def test_it_is_refused_where_the_value_of_before_is_unknown(old_run, capsys):
+    done = run(command(old_run, "--resume", total_steps=220))
+    assert done.returncode == 1
+    said = [done.stderr]
+    for main in (evaluate.main, explain.main):
+        assert main(["--checkpoint", str(old_run)]) == 1
+        said.append(capsys.readouterr().err)
+    for words in said:
+        (line,) = words.strip().splitlines()
         assert "config.overlap is missing in the saved configuration" in line
         assert 'declare that with metadata={"before": VALUE}' in line
 
 
-def test_it_goes_on_with_the_values_of_before(old_run, tmp_path):
-    evaluate = [sys.executable, "-m", "avtd3_jax.evaluate", "--checkpoint", str(old_run), "--episodes", "1"]
-    done = as_of_later([*evaluate, "--workdir", str(tmp_path)])
-    assert done.returncode == 0, done.stderr
+def test_it_goes_on_with_the_values_of_before(old_run, tmp_path, monkeypatch):
+    for field, before in declared():
+        monkeypatch.setattr(field, "metadata", before)
+    assert evaluate.main(["--checkpoint", str(old_run), "--episodes", "1", "--workdir", str(tmp_path)]) == 0
     (report,) = (tmp_path / "evaluations").glob("*.json")
     assert [episode["time_limit_s"] for episode in json.loads(report.read_text())["episodes"]] == [3.0]
-    explain = [
-        sys.executable,
-        "-m",
-        "avtd3_jax.explain",
-        "--checkpoint",
-        str(old_run),
-        "--out",
-        str(tmp_path / "looked"),
-    ]
-    done = as_of_later(explain)
-    assert done.returncode == 0, done.stderr
+    assert explain.main(["--checkpoint", str(old_run), "--out", str(tmp_path / "looked")]) == 0
     other = as_of_later(command(old_run, "--resume", total_steps=220))
     assert other.returncode == 1
     assert "config.env.termination.min_time_limit_s (was 3.0, now 50.0) differ" in other.stderr

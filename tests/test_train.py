@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.checkpoints.orbax_items import read_item
+from avtd3_jax.training.run_directory import held
 from envloop.free_ports import free_ports
 
 SMALL = {
@@ -293,36 +293,35 @@ def endless(tmp_path):
                 leftover.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_in_order(endless, number):
+def test_sigterm_ends_the_run_in_order(endless):
     workdir, process, children = endless
     assert children, "the embedded server is a child of the run"
-    process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 128 + number
-    assert "--resume" in stderr
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive
+    ends_in_order(process, signal.SIGTERM, children)
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         counters = checkpoints.extras()["counters"]
     lines = (workdir / "episodes.jsonl").read_text().splitlines()
     assert counters["step"] >= json.loads(lines[-1])["step"]
 
 
-def test_a_killed_server_costs_the_transition_under_way_and_no_more(endless):
+def ends_in_order(process, number, children) -> str:
+    """What the run has said when it has ended by the signal."""
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "--resume" in stderr
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    return stderr
+
+
+def test_a_killed_server_costs_the_transition_under_way_and_no_more_and_ctrl_c_ends_the_run_in_order(endless):
     workdir, process, children = endless
     (server,) = children
     server.send_signal(signal.SIGKILL)
     episodes = workdir / "episodes.jsonl"
-    before = len(episodes.read_text().splitlines())
-    deadline = time.monotonic() + 60
-    while len(episodes.read_text().splitlines()) < before + 3:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    before = episodes_in(workdir)
+    until(lambda: episodes_in(workdir) >= before + 3, process)
+    stderr = ends_in_order(process, signal.SIGINT, psutil.Process(process.pid).children(recursive=True))
     assert "lost its simulator after" in stderr
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         counters = checkpoints.extras()["counters"]
@@ -346,7 +345,7 @@ BAD_INPUT = [
     ),
     (["--config.env.route=nowhere"], "config.env.route is 'nowhere'"),
     (["--config.scenario=7"], "config.scenario is '7'"),
-    (["--config.sim.endpoint=127.0.0.1:1"], "127.0.0.1:1"),
+    (["--config.sim.endpoint=127.0.0.1:1"], "train: No simulator listens at 127.0.0.1:1"),
     (["--config.sim.xodr=/no/such.xodr"], "/no/such.xodr"),
     (["--config.replay.capacity=10000000000"], "lower its capacity"),
     (["--config.updates_per_dispatch=3"], "multiple of config.agent.policy_delay, which is 2"),
@@ -361,7 +360,7 @@ from avtd3_jax import train
 for said, arguments in json.load(sys.stdin):
     if not os.fork():
         break
-    print(os.waitstatus_to_exitcode(os.wait()[1]))
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 else:
     sys.exit()
 os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), 2)
@@ -371,8 +370,8 @@ train.main()
 
 
 @pytest.fixture(scope="module")
-def refused(tmp_path_factory) -> list[tuple[int, str]]:
-    """Exit code and standard error of a training with each bad input."""
+def refused(tmp_path_factory) -> list[tuple[int, str, bool]]:
+    """Of a training with each bad input: exit code, standard error, and whether it has left a traceback."""
     folder = tmp_path_factory.mktemp("refused")
     commands = [
         (str(folder / f"{number}.txt"), command(folder / f"{number}", *extra)[2:])
@@ -381,7 +380,10 @@ def refused(tmp_path_factory) -> list[tuple[int, str]]:
     forks = [sys.executable, "-c", EACH_IN_A_FORK]
     done = subprocess.run(forks, cwd=ROOT, input=json.dumps(commands), stdout=subprocess.PIPE, text=True, check=True)
     codes = [line for line in done.stdout.splitlines() if re.fullmatch(r"-?\d+", line)]
-    return [(int(code), Path(said).read_text()) for code, (said, _) in zip(codes, commands, strict=True)]
+    return [
+        (int(code), Path(said).read_text(), Path(said).with_suffix("").joinpath("error.txt").exists())
+        for code, (said, _) in zip(codes, commands, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -389,16 +391,17 @@ def refused(tmp_path_factory) -> list[tuple[int, str]]:
     [pytest.param(number, sentence, id=" ".join(extra)) for number, (extra, sentence) in enumerate(BAD_INPUT)],
 )
 def test_bad_input_is_refused_in_one_plain_sentence_before_work_starts(refused, number, sentence):
-    code, said = refused[number]
+    code, said, left_traceback = refused[number]
     assert code > 0
+    assert not left_traceback
     assert sentence in said
     assert "Traceback" not in said
     assert "step/s" not in said
 
 
-def test_two_runs_cannot_share_a_directory(endless):
-    workdir, _, _ = endless
-    done = run(command(workdir))
+def test_two_runs_cannot_share_a_directory(tmp_path):
+    with held(tmp_path / "run", resume=False):
+        done = run(command(tmp_path / "run"))
     assert done.returncode == 1
     assert "in use by another" in done.stderr
 

@@ -11,7 +11,7 @@ drive: $(VENV)/.ready
 	$(RUN) -m avtd3_jax.drive $(ARGS)
 
 test: $(VENV)/.ready
-	$(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile $(ARGS)
+	$(RUN) -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.ready
 	$(RUN) -m ruff check .

@@ -69,6 +69,7 @@ def learn(
     with ExitStack() as stack:
         several, join = run.devices != "1", partial(hosts.join, run.hosts)
         info = runtime.setup(run.device, option="--config.device", several_devices=several, join=join)
+        hosts.greet(run.hosts)
         stack.enter_context(held(workdir, resume))
         stack.enter_context(tracebacks_kept(workdir, OWN_ERRORS))
         checkpoints = stack.enter_context(Checkpoints(workdir / "checkpoints", keep=run.checkpoints_kept))

@@ -80,6 +80,16 @@ def _wait_for_the_first(hosts: HostsConfig) -> None:
             time.sleep(_LOOK_S)
 
 
+def greet(hosts: HostsConfig) -> None:
+    """Connects all hosts, once JAX has its devices; nothing for one host. Raises HostLostError.
+
+    At their first exchange Gloo waits 30 s for the others, and one of them may take longer to read its checkpoint.
+    """
+    if hosts.count > 1:
+        with _others_there():
+            multihost_utils.sync_global_devices("greeting")
+
+
 @contextmanager
 def _others_there() -> Iterator[None]:
     """Turns the error of an exchange with a lost host into a HostLostError."""

@@ -22,7 +22,7 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.commands import run_command
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.settings.schema import HostsConfig
-from avtd3_jax.training.hosts import JointLearner, as_the_first_host, join
+from avtd3_jax.training.hosts import JointLearner, as_the_first_host, greet, join
 from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.stop_signal import StopSignal
 
@@ -31,7 +31,9 @@ SIZE, UPDATES = 16, 6
 
 def main() -> int:
     number, port = int(sys.argv[1]), sys.argv[2]
-    runtime.setup("cpu", several_devices=True, join=partial(join, HostsConfig(2, number, f"127.0.0.1:{port}")))
+    hosts = HostsConfig(2, number, f"127.0.0.1:{port}")
+    runtime.setup("cpu", several_devices=True, join=partial(join, hosts))
+    greet(hosts)
     config = TD3Config(hidden=(16, 16))
     joint, alone = (TD3(VECTOR, ActionSpec(2), config, made) for made in (place("all", SIZE, "cpu"), None))
     batches = [random_batch(VECTOR, SIZE, seed=update) for update in range(UPDATES)]

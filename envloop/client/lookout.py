@@ -85,6 +85,8 @@ class Lookout:
             bodies += actors.filter("walker.*")
             self._bodies = [self._body(actor) for actor in bodies]
             self._near, self._near_until = self._bodies, -1
+            self._looked_at: tuple[int, float, float] | None = None  # frame and place of what was `_seen`
+            self._seen = RoadScene()
             if route is self._route:
                 return
             self._route = route
@@ -103,12 +105,16 @@ class Lookout:
             if self._crossings is None:
                 self._crossings = _crossings(self._map, self._route)
             snapshot = self._world.get_snapshot()
+            if (looked_at := (snapshot.frame, x, y)) == self._looked_at:
+                return self._seen
             held = [light.places for light in self._lights_near(x, y) if _state(light.actor) in ("red", "yellow")]
             users = self._users(snapshot, x, y)
         lines = self.stop_lines()
         stops = np.concatenate(held) if held else np.empty((0, 4))
         near = (user for user in users if math.hypot(user.x - x, user.y - y) <= _RANGE_M)
-        return RoadScene(tuple(_with_light(user, stops) for user in near), lines, self.stop_signs, self._crossings)
+        users_near = tuple(_with_light(user, stops) for user in near)
+        self._looked_at, self._seen = looked_at, RoadScene(users_near, lines, self.stop_signs, self._crossings)
+        return self._seen
 
     def stop_lines(self) -> tuple[StopLine, ...]:
         """Those of the route's lights, with what they show in the last snapshot; no call to the server."""

@@ -152,11 +152,11 @@ class FrameStack:
     def reset(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Start an episode with `frame` [84, 84]; returns [depth, 84, 84]."""
         self._frames = [frame] * self._depth
-        return np.stack(self._frames)
+        return np.array(self._frames)
 
     def push(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Append `frame` [84, 84], drop the oldest; returns a fresh [depth, 84, 84] that later pushes leave alone."""
         if not self._frames:
             return self.reset(frame)
         self._frames = [*self._frames[1:], frame]
-        return np.stack(self._frames)
+        return np.array(self._frames)

@@ -22,8 +22,8 @@ from envloop.config import MAX_WALKERS, EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
 from envloop.spectator import PICTURE, Ego, Moment, Spectator
-from envloop.task.affordances import AFFORDANCES, affordances
-from envloop.task.columns import COLUMNS, KINDS, bounds, nearness_in_columns
+from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS, affordances
+from envloop.task.columns import COLUMNS, bounds, nearness_in_columns
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
 from envloop.task.observation import STACK, EgoState, FrameStack, vector_observation
@@ -504,7 +504,7 @@ def observation_space(config: EnvConfig) -> spaces.Dict:
     }
     observed = {name: part for name, part in parts.items() if config.observation in ("both", name)}
     if config.privileged:
-        length = len(AFFORDANCES) + (COLUMNS * len(KINDS) if config.columns else 0)
+        length = len(AFFORDANCES) + (COLUMNS * len(COLUMN_KINDS) if config.columns else 0)
         observed["privileged"] = spaces.Box(-1.0, 1.0, (length,), np.float32)
     return spaces.Dict(observed)
 

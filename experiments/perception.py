@@ -25,8 +25,8 @@ from avtd3_jax.seeding import RunStream, episode_seed
 from avtd3_jax.settings.run_config import RunConfig, parse_saved
 from envloop.config import EnvConfig
 from envloop.make import make_env
-from envloop.task.affordances import AFFORDANCES
-from envloop.task.columns import COLUMNS, KINDS
+from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS
+from envloop.task.columns import COLUMNS
 from envloop.task.scenario import SCENARIOS
 from reporting.publish import plain_parser
 
@@ -72,8 +72,10 @@ def table(said: Numbers, true: Numbers) -> list[str]:
     lines = ["| | present | R2 | area under ROC |", "| --- | ---: | ---: | ---: |"]
     rows = [(name, said[:, i], true[:, i]) for i, name in enumerate(AFFORDANCES)]
     if true.shape[1] > len(AFFORDANCES):
-        told, known = (part[:, len(AFFORDANCES) :].reshape(-1, COLUMNS, len(KINDS)) for part in (said, true))
-        rows += [(f"{kind} in a column", told[..., i].ravel(), known[..., i].ravel()) for i, kind in enumerate(KINDS)]
+        told, known = (part[:, len(AFFORDANCES) :].reshape(-1, COLUMNS, len(COLUMN_KINDS)) for part in (said, true))
+        rows += [
+            (f"{kind} in a column", told[..., i].ravel(), known[..., i].ravel()) for i, kind in enumerate(COLUMN_KINDS)
+        ]
     for name, numbers, truth in rows:
         present = np.abs(truth) > _ABSENT
         area = area_under_roc(numbers, present)

@@ -15,6 +15,7 @@ from avtd3_jax.settings.keys import Key, in_keys, keys, leaves, refuse_unknown
 from avtd3_jax.settings.schema import ExplorationConfig, HostsConfig, MonitorConfig, ReplayConfig, ScheduleConfig
 from envloop.config import EMBEDDED, EnvConfig, GymEnvConfig, SimulatorConfig
 from envloop.errors import TaskError
+from envloop.task.affordances import COLUMN_KINDS
 from envloop.workers.fleet import FleetConfig
 
 # A resumed run may differ from the one that it continues in these alone: none changes what has been learned so far.
@@ -106,6 +107,11 @@ class RunConfig(ScheduleConfig):
             )
         if isinstance(self.env, EnvConfig):
             seen = self.monitor.pictures_per_s if self.monitor.port else 0.0
+            if self.env.columns and self.agent.columns not in (0, len(COLUMN_KINDS)):
+                raise ConfigError(
+                    f"agent.columns is {self.agent.columns} and env.columns tells {len(COLUMN_KINDS)} numbers of each "
+                    f"column ({', '.join(COLUMN_KINDS)}): set agent.columns to {len(COLUMN_KINDS)}, or to 0."
+                )
             env = dataclasses.replace(self.env, discount=self.agent.gamma, pictures_per_s=seen)
             object.__setattr__(self, "env", env)
 

@@ -16,7 +16,6 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.analysis.introspection import Introspection
 from avtd3_jax.analysis.profiling import ProfileWindow
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
-from avtd3_jax.errors import ConfigError
 from avtd3_jax.replay.device_replay import DeviceReplay
 from avtd3_jax.replay.prefetch import Prefetcher
 from avtd3_jax.replay.replay import FrameReplay
@@ -29,8 +28,6 @@ from avtd3_jax.training.monitors import Monitors
 from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.telemetry import Telemetry
 from avtd3_jax.training.trainer import Policy, Trainer
-from envloop.config import EnvConfig
-from envloop.task.columns import KINDS
 
 
 @dataclass(frozen=True)
@@ -49,11 +46,6 @@ def build_parts(
     Raises:
       ConfigError, InputError: the configuration does not fit the spaces, or the replay the machine's memory.
     """
-    if isinstance(run.env, EnvConfig) and run.env.columns and run.agent.columns not in (0, len(KINDS)):
-        raise ConfigError(
-            f"agent.columns is {run.agent.columns} and env.columns tells {len(KINDS)} numbers of each column "
-            f"({', '.join(KINDS)}): set agent.columns to {len(KINDS)}, or to 0."
-        )
     obs_spec, action_spec = ObsSpec.from_space(observation_space), ActionSpec.from_space(action_space)
     agent = make_agent(run.algorithm, obs_spec, action_spec, run.agent, placement)
     replay = FrameReplay(

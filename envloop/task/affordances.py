@@ -29,6 +29,9 @@ AFFORDANCES = (
 )
 """What each number is. A nearness is 1 at the front bumper and 0 from 40 m on. What is not there is zeros."""
 
+COLUMN_KINDS = ("person", "vehicle", "person on the route or beside it")
+"""Of what `columns` tells the nearest one's nearness, in each column of the picture."""
+
 
 def affordances(
     s: float, speed_mps: float, stop_lines: Sequence[StopLine], met: Sequence[Obstacle], passed: Sequence[Passed]

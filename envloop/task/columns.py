@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from envloop.task.affordances import COLUMN_KINDS
 from envloop.task.observation import EgoState
 from envloop.task.pictures import FRAME_SIZE, column_edges
 from envloop.task.road_scene import RoadUser
@@ -20,7 +21,6 @@ COLUMNS = 7  # of NatureCNN's last maps; the middle one looks at the middle 8 pi
 _CELL = 8  # pixels from one of them to the next
 _REACH_M = 40.0
 _NEAREST_M = 0.5  # ahead of the camera; what is nearer is beside it
-KINDS = ("person", "vehicle", "person on the route or beside it")
 
 
 def bounds(picture: str, fov_deg: float) -> NDArray[np.float64]:
@@ -42,14 +42,14 @@ def nearness_in_columns(
     camera_x: float,
     edges: NDArray[np.float64],
 ) -> NDArray[np.float32]:
-    """[COLUMNS * 3] float32, the nearest of each of `KINDS` in each column: 1 at the camera, 0 from 40 m on.
+    """[COLUMNS * 3] float32, the nearest of each of `COLUMN_KINDS` in each column: 1 at the camera, 0 from 40 m on.
 
     Args:
       beside: those of `users` that `right_of_way.people_passed` finds.
       camera_x: m ahead of the ego's centre.
       edges: of `bounds`.
     """
-    near = np.zeros((COLUMNS, len(KINDS)), np.float32)
+    near = np.zeros((COLUMNS, len(COLUMN_KINDS)), np.float32)
     yaw = math.radians(ego.yaw_deg)
     cos, sin = math.cos(yaw), math.sin(yaw)
     for user in users:
@@ -61,9 +61,9 @@ def nearness_in_columns(
         half = abs(math.cos(turned)) * user.half_width + abs(math.sin(turned)) * user.half_length
         right = dy * cos - dx * sin
         first, last = np.searchsorted(edges, ((right - half) / ahead, (right + half) / ahead)) - 1
-        kinds = [KINDS.index("person" if user.person else "vehicle")]
+        kinds = [COLUMN_KINDS.index("person" if user.person else "vehicle")]
         if user.person and user in beside:
-            kinds.append(KINDS.index("person on the route or beside it"))
+            kinds.append(COLUMN_KINDS.index("person on the route or beside it"))
         for kind in kinds:
             seen = near[max(first, 0) : last + 1, kind]
             np.maximum(seen, 1.0 - ahead / _REACH_M, out=seen)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from envloop.errors import TaskError
-from envloop.task.affordances import AFFORDANCES
-from envloop.task.columns import COLUMNS, KINDS, bounds, nearness_in_columns
+from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS
+from envloop.task.columns import COLUMNS, bounds, nearness_in_columns
 from envloop.task.observation import EgoState
 from envloop.task.pictures import PICTURES
 from envloop.task.road_scene import RoadUser
@@ -25,7 +25,7 @@ def user(ahead: float, right: float, *, person: bool = True, z: float = 0.0, yaw
 
 def near(*users: RoadUser, ego: EgoState | None = None, beside: tuple[RoadUser, ...] = ()) -> np.ndarray:
     edges = bounds("grey", FOV)
-    return nearness_in_columns(ego or EgoState(0.0, 0.0), users, beside, 0.0, edges).reshape(COLUMNS, len(KINDS))
+    return nearness_in_columns(ego or EgoState(0.0, 0.0), users, beside, 0.0, edges).reshape(COLUMNS, len(COLUMN_KINDS))
 
 
 @pytest.mark.parametrize("picture", ["grey", "fovea"])
@@ -99,7 +99,7 @@ def test_the_camera_shows_a_person_where_the_numbers_say(make_env, picture):
             observation = env.step(BRAKE)[0]
         finally:
             walker.destroy()
-        told = observation["privileged"][len(AFFORDANCES) :].reshape(COLUMNS, len(KINDS))[:, PERSON]
+        told = observation["privileged"][len(AFFORDANCES) :].reshape(COLUMNS, len(COLUMN_KINDS))[:, PERSON]
         changed = np.abs(observation["image"][3].astype(int) - before).sum(axis=0)
         seen_at = changed @ np.arange(84) / changed.sum()
         column = int(np.clip(np.round((seen_at - 41.5) / 8.0) + 3, 0, 6))

@@ -9,13 +9,13 @@ from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.settings.run_config import RunConfig, file_values, parse
 from avtd3_jax.training.build import build_parts
 from envloop.make import spaces_of
-from envloop.task.affordances import AFFORDANCES
-from envloop.task.columns import COLUMNS, KINDS
+from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS
+from envloop.task.columns import COLUMNS
 from experiments import generalisation
 
 TOLD = {
     "env": {"privileged": True, "columns": True, "picture": "fovea"},
-    "agent": {"auxiliary_weight": 1.0, "columns": len(KINDS)},
+    "agent": {"auxiliary_weight": 1.0, "columns": len(COLUMN_KINDS)},
     "replay": {"capacity": 100},
     "batch_size": 4,
 }
@@ -27,7 +27,7 @@ def fill(replay: FrameReplay, episodes: int) -> None:
 
     def observation(number: int, begin: int) -> dict[str, np.ndarray]:
         frames = np.maximum(np.arange(number - 3, number + 1), begin)
-        told = np.full(len(AFFORDANCES) + COLUMNS * len(KINDS), number / 100.0, np.float32)
+        told = np.full(len(AFFORDANCES) + COLUMNS * len(COLUMN_KINDS), number / 100.0, np.float32)
         image = np.broadcast_to(frames[:, None, None], (4, 84, 84)).astype(np.uint8)
         return {"image": image, "vector": np.full(23, number, np.float32), "privileged": told}
 
@@ -68,12 +68,11 @@ def test_a_runs_replay_is_learned_from_and_both_parts_are_judged(run, tmp_path, 
     out = capsys.readouterr().out
     assert "30 decisions to learn from, 10 others" in out
     rows = [line for line in out.splitlines() if line.startswith("| ") and "%" in line]
-    assert len(rows) == 2 * (len(AFFORDANCES) + len(KINDS))
+    assert len(rows) == 2 * (len(AFFORDANCES) + len(COLUMN_KINDS))
 
 
 def test_another_count_of_numbers_for_a_column_is_refused():
-    run = parse({**TOLD, "agent": {**TOLD["agent"], "columns": 2}})
     with pytest.raises(
         ConfigError, match=r"agent\.columns is 2 and env\.columns tells 3 numbers.*set agent\.columns to 3"
     ):
-        build_parts(run, *spaces_of(run.env))
+        parse({**TOLD, "agent": {**TOLD["agent"], "columns": 2}})

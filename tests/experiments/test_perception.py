@@ -8,13 +8,12 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.settings.run_config import file_values, parse
 from envloop.make import spaces_of
-from envloop.task.affordances import AFFORDANCES
-from envloop.task.columns import KINDS
+from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS
 from experiments import perception
 
 TOLD = {
     "env": {"privileged": True, "columns": True, "picture": "fovea", "termination": {"blocked_s": 1.0}},
-    "agent": {"auxiliary_weight": 1.0, "columns": len(KINDS)},
+    "agent": {"auxiliary_weight": 1.0, "columns": len(COLUMN_KINDS)},
 }
 
 
@@ -49,7 +48,10 @@ def test_a_saved_run_is_driven_and_its_heads_are_judged(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "step 7" in out
     rows = [line for line in out.splitlines() if line.startswith("| ") and "%" in line]
-    assert [row.split("|")[1].strip() for row in rows] == [*AFFORDANCES, *(f"{kind} in a column" for kind in KINDS)]
+    assert [row.split("|")[1].strip() for row in rows] == [
+        *AFFORDANCES,
+        *(f"{kind} in a column" for kind in COLUMN_KINDS),
+    ]
 
 
 def test_a_run_without_heads_is_refused_in_a_sentence(tmp_path, capsys):

@@ -68,17 +68,7 @@ def row_of(precision: str, encoder_grad: str, seeds: list[dict[str, float]], alo
 def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
     """`row_of`'s arguments, in a process that has so many devices."""
     use(args.precision)
-    from avtd3_jax import runtime
-    from avtd3_jax.agent.placement import place
-
-    runtime.setup("cpu", several_devices=True)
-    if args.precision == "float64":
-        from avtd3_jax.cpu.code import handler
-
-        vars(handler)["interface_known"] = lambda: False  # the own kernels know 32 bits alone
-    placement = place("all", SIZES[args.precision], "cpu")
-    assert placement is not None
-    rows = []
+    placement, rows = all_devices(args.precision), []
     for grad in args.encoder_grads:
         one, eight = (learner(args.precision, grad, on) for on in (None, placement))
         seeds, alone = [], 0.0
@@ -105,6 +95,18 @@ def use(precision: str) -> None:
         # Ours and Flax's modules name their precision by this; so none of their numbers is rounded to 32 bits any more.
         jax.config.update("jax_enable_x64", True)
         jax.numpy.float32 = jax.numpy.float64
+
+
+def all_devices(precision: str) -> Any:
+    """The placement of a batch on them, once JAX is set up."""
+    from avtd3_jax import runtime
+    from avtd3_jax.agent.placement import place
+    from avtd3_jax.cpu.code import handler
+
+    runtime.setup("cpu", several_devices=True)
+    if precision == "float64":
+        vars(handler)["interface_known"] = lambda: False  # the own kernels know 32 bits alone
+    return place("all", SIZES[precision], "cpu")
 
 
 def learner(precision: str, encoder_grad: Any, placement: Any) -> Any:
@@ -153,10 +155,7 @@ def free_running(one: Any, eight: Any, updates: int) -> dict[str, float]:
     for each in (one, eight):
         for number in range(0, updates, each.updates_per_dispatch):
             each.update(number)
-        each.settle()
-    means = [each.collect() for each in (one, eight)]
-    losses = max(abs(means[1][name] - mean) / max(abs(mean), 1.0) for name, mean in means[0].items())
-    return {"parameters": furthest(one, eight), "losses": losses}
+    return {"losses": losses_apart(one, eight), "parameters": furthest(one, eight)}
 
 
 def each_alone(one: Any, eight: Any, updates: int) -> float:
@@ -172,13 +171,25 @@ def each_alone(one: Any, eight: Any, updates: int) -> float:
     return worst
 
 
+def losses_apart(one: Any, eight: Any) -> float:
+    """Of the mean metrics since the last call, once all updates are made; relative where they are greater than 1."""
+    for each in (one, eight):
+        each.settle()
+    means = [each.collect() for each in (one, eight)]
+    return max(float(abs(means[1][name] - mean)) / max(abs(mean), 1.0) for name, mean in means[0].items())
+
+
 def furthest(one: Any, eight: Any) -> float:
     """The greatest distance of two parameters or targets."""
+    return apart(*((each.state.params, each.state.target_params) for each in (one, eight)))
+
+
+def apart(ours: Any, theirs: Any) -> float:
+    """The greatest difference between two trees' leaves."""
     import jax
 
-    ours, theirs = (jax.tree.leaves((each.state.params, each.state.target_params)) for each in (one, eight))
-    pairs = [(np.asarray(a, np.float64), np.asarray(b, np.float64)) for a, b in zip(ours, theirs, strict=True)]
-    return max(float(np.abs(a - b).max()) for a, b in pairs)
+    pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+    return max(float(np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64)).max()) for a, b in pairs)
 
 
 def on_host(state: Any) -> Any:

@@ -21,13 +21,15 @@ def found(tmp_path_factory):
     """What eight_devices.py prints, by precision: JAX takes the number of its devices when it starts."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
 
+    paths = os.pathsep.join([str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+
     @cache
     def of(precision):
         done = subprocess.run(
             [sys.executable, str(HERE / "eight_devices.py"), str(tmp_path_factory.mktemp("eight")), precision],
             capture_output=True,
             text=True,
-            env={**os.environ, "XLA_FLAGS": flags},
+            env={**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": paths},
             cwd=HERE.parents[1],
         )
         assert done.returncode == 0, done.stderr

@@ -18,11 +18,12 @@ from envloop.config import EnvConfig
 from envloop.env import CarlaEnv
 from envloop.errors import TaskError
 from envloop.make import make_env, spaces_of
+from envloop.task.affordances import COLUMN_KINDS
 
 ROUTE = "92.4,120 -> 92.4,90"
 TOLD = {
     "env": {"expert": "follower", "route": ROUTE, "privileged": True, "columns": True, "passers_by": 2},
-    "agent": {"auxiliary_weight": 1.0, "imitation_weight": 1.0, "columns": 2},
+    "agent": {"auxiliary_weight": 1.0, "imitation_weight": 1.0, "columns": len(COLUMN_KINDS)},
 }
 
 

@@ -229,19 +229,13 @@ def _passes(places: NDArray[np.float64], route: Route) -> list[float]:
     for x, y, z, yaw in places:
         near = np.hypot(route.points[:, 0] - x, route.points[:, 1] - y) <= _ON_ROUTE_M
         on_route |= near & _along(headings, yaw) & (np.abs(route.points[:, 2] - z) < LEVEL_M)
-    return [float(route.arc_length[first]) for first, _ in _runs(on_route)]
+    return [begin for begin, _ in route.stretches(on_route)]
 
 
 def _crossings(carla_map: carla.Map, route: Route) -> tuple[Crossing, ...]:
     waypoints = (carla_map.get_waypoint(carla.Location(*point)) for point in route.points)
     inside = np.array([waypoint is not None and waypoint.is_junction for waypoint in waypoints])
-    return tuple(Crossing(*map(float, route.arc_length[[first, last]])) for first, last in _runs(inside))
-
-
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First and last index of each run of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
-    return [(int(first), int(after) - 1) for first, after in edges.reshape(-1, 2)]
+    return tuple(Crossing(begin, end) for begin, end in route.stretches(inside))
 
 
 def _along(yaws: NDArray[np.float64], yaw: float) -> NDArray[np.bool_]:

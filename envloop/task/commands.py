@@ -33,9 +33,7 @@ def turns(route: Route, in_junction: ArrayLike) -> tuple[Turn, ...]:
     Args:
       in_junction: for each of the route's points, whether it lies in one.
     """
-    lies = np.concatenate([[False], np.asarray(in_junction, bool), [False]])
-    bounds = np.flatnonzero(np.diff(lies)).reshape(-1, 2)  # [junctions, 2]: first point inside, first one past it
-    places = [(float(route.arc_length[first]), float(route.arc_length[past - 1])) for first, past in bounds]
+    places = route.stretches(in_junction)
     return tuple(Turn(begin, end, _command(route, begin, end)) for begin, end in places)
 
 

@@ -152,6 +152,11 @@ class Route:
             ahead += np.minimum(wanted, 0.0)[:, None] * self.tangents[0]
         return ahead
 
+    def stretches(self, flags: ArrayLike) -> list[tuple[float, float]]:
+        """Arc lengths at which the route's runs of points begin and end for which `flags`, [M] bool, is True."""
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(flags, bool), [False]])))
+        return [(self._s[first], self._s[past - 1]) for first, past in edges.reshape(-1, 2).tolist()]
+
     def curvature(self, window_m: float = 2.0) -> FloatArray:
         """[M] unsigned curvature at the resampled points, 1/m, over +-`window_m` to smooth a polyline's corners."""
         heading = np.unwrap(np.arctan2(self.tangents[:, 1], self.tangents[:, 0]))

@@ -210,3 +210,9 @@ def test_a_lead_that_pulls_away_is_never_reached():
 @pytest.mark.parametrize(("angle", "wrapped"), [(0, 0), (180, 180), (-180, 180), (190, -170), (-190, 170), (720, 0)])
 def test_wrap_degrees(angle, wrapped):
     assert wrap_degrees(angle) == pytest.approx(wrapped)
+
+
+def test_stretches_are_the_runs_of_true_at_either_end_too():
+    flags = np.array([True, False, False, True, True, True, False, True])
+    assert Route([(0.0, 0.0), (7.0, 0.0)]).stretches(flags) == [(0.0, 0.0), (3.0, 5.0), (7.0, 7.0)]
+    assert Route([(0.0, 0.0), (7.0, 0.0)]).stretches(np.zeros(8, bool)) == []

@@ -71,7 +71,7 @@ def measured(args: argparse.Namespace) -> list[dict[str, Any]]:
     placement, rows = all_devices(args.precision), []
     for grad in args.encoder_grads:
         one, eight = (learner(args.precision, grad, on) for on in (None, placement))
-        seeds, alone = [], 0.0
+        seeds = []
         for seed in range(args.seeds):
             began = time.perf_counter()
             for each in (one, eight):

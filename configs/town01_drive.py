@@ -8,7 +8,7 @@ camera and the 23 numbers. What differs from the defaults, and why:
   place the light at the stop line is outside of the picture, and in grey red is as bright as green;
   the picture's middle is magnified, and a head tells from each column of it how near a person and a vehicle are, and a
   person beside the route: from an even picture the network did not see people in streets that were new to it;
-  routes are short, and 25 more people walk along each: in the same steps it meets more streets and more people;
+  routes are short, and 40 more people walk beside and across each: in the same steps it meets more streets and people;
   the rules of the road count: a red light run ends the episode;
   exploration is the expert's driving with noise, so that learning begins with whole drives;
   the actor's loss has the distance to the expert's action beside Q, in every state that the policy comes to;
@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
             "picture": "fovea",
             "privileged": True,
             "columns": True,
-            "passers_by": 25,
+            "passers_by": 40,
             "rules": True,
             "expert": "expert",
         }

@@ -197,8 +197,9 @@ class EnvConfig:
         pass, which in Town01 say 30, 60 and 90.
       walkers: pedestrians on the pavements and crossings besides those of the scenario, led by the crowd of the `carla`
         client; the map needs a navigation mesh, which minicarla makes from its pavements.
-      passers_by: pedestrians besides, who walk within 25 m of the route and cross it where they may, while learning: an
-        episode of a whole town's pedestrians shows few from near. Evaluation is without them.
+      passers_by: pedestrians besides, who begin within 25 m of the route and walk to its other side by the crossings,
+        while learning: an episode of a whole town's pedestrians shows few from near, and fewer who are in the way of a
+        car that turns. Evaluation is without them.
       expert: scripted driver, by its name in `python -m avtd3_jax.evaluate --policy`, whose action is beside every
         observation while learning, for the losses that ask for it; "" for none. No policy reads it, and evaluation is
         without it.

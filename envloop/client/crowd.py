@@ -11,7 +11,8 @@ import carla
 import numpy as np
 
 _ROUNDS = 20  # of places tried, where walkers stand in each other's way
-_PASSING_M = 25.0  # of a passer-by's walk from the route
+_PASSING_M = 25.0  # of both ends of a passer-by's walk from the route
+_CHOICES = 12  # of places near the route, of which a passer-by's walk ends at one
 _DRAWS = 200  # of such a place, until the route is held to have no pavement
 _WALKING = 1  # of a model's recommended speeds: standing, walking, running
 
@@ -50,7 +51,7 @@ class Crowd:
           seed: of the client's crowd: places and ways.
           rng: draws models.
           clear: x, y (m) of a place, and its distance (m) from all walkers.
-          passers_by: how many more begin and end their first walk near the `route`.
+          passers_by: how many more begin near the `route` and walk first to its other side.
           route: x, y (m) of points of it.
         """
         self._world.set_pedestrians_seed(seed)
@@ -69,8 +70,9 @@ class Crowd:
         """Sends them on their way, each to places of its own; a tick must have shown them to this client."""
         for controller in self._world.get_actors(self._controllers):
             controller.start()
-            destination = self._near_the_route() if controller.id in self._passing else self._anywhere()
-            controller.go_to_location(destination or self._anywhere())
+            passes = controller.id in self._passing
+            across = self._across_the_route(controller.parent.get_location()) if passes else None
+            controller.go_to_location(across or self._anywhere())
             controller.set_max_speed(self._speed)
 
     def clear(self) -> None:
@@ -118,6 +120,20 @@ class Crowd:
             if np.hypot(*(self._route - (place.x, place.y)).T).min() <= _PASSING_M:
                 return place
         return None
+
+    def _across_the_route(self, begin: carla.Location) -> carla.Location | None:
+        """The nearest to `begin` of some places beside the route, on its other side; None where no draw finds one."""
+        side = self._side(begin)
+        places = [place for place in (self._near_the_route() for _ in range(_CHOICES)) if place is not None]
+        other = [place for place in places if self._side(place) * side < 0.0]
+        return min(other, key=begin.distance, default=None)
+
+    def _side(self, place: carla.Location) -> float:
+        """Positive right of the route, negative left of it."""
+        offsets = (place.x, place.y) - self._route
+        nearest = np.hypot(*offsets.T)[:-1].argmin()
+        along = self._route[nearest + 1] - self._route[nearest]
+        return float(along[0] * offsets[nearest, 1] - along[1] * offsets[nearest, 0])
 
     @property
     def _speed(self) -> float:

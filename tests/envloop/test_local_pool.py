@@ -213,12 +213,15 @@ def test_a_hung_external_server_is_used_again_when_it_wakes(make_pool):
 
 def test_repeated_kills_leak_neither_threads_nor_files(make_pool):
     env = env_of(make_pool())
-    used = []
-    for episode in range(3):
+    threads, files = [], []
+    for episode in range(6):
         env.reset(seed=episode)
         os.kill(env.simulator.server_pid, signal.SIGKILL)
         with pytest.raises(SimulatorError):
             env.step(DRIVE)
         env.recover()
-        used.append((len(os.listdir("/proc/self/task")), len(os.listdir("/proc/self/fd"))))
-    assert used[2] == used[1]
+        threads.append(len(os.listdir("/proc/self/task")))
+        files.append(len(os.listdir("/proc/self/fd")))
+    # A thread of a client that is gone ends in its own time, so single counts differ by one; a leak adds up.
+    assert min(threads[4:]) <= max(threads[1:3]), threads
+    assert min(files[4:]) <= max(files[1:3]), files

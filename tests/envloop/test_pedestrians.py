@@ -1,10 +1,14 @@
 """Pedestrians by the client's own crowd, on a real server."""
 
+from dataclasses import replace
+
 import carla
 import numpy as np
 import pytest
 
+from envloop.config import EnvConfig
 from envloop.errors import TaskError
+from envloop.task.reward import RewardConfig
 
 BRAKE = np.array([0.0, -1.0], np.float32)
 COUNT = 12
@@ -82,3 +86,16 @@ def test_passers_by_walk_along_the_route_while_learning_alone(make_env):
     begun = np.hypot(*(walked[0][:, None] - route).transpose(2, 0, 1)).min(axis=1)
     assert begun.max() < 26.0
     assert np.array_equal(walks(env, 5, 60), walked)
+
+
+def test_passers_by_cross_the_route(make_env):
+    standing = {"termination": replace(EnvConfig().termination, blocked_s=60.0), "reward": RewardConfig(crash=400.0)}
+    env = make_env(passers_by=COUNT, route="town01-nav/4", **standing)
+    walked = walks(env, 5, 400)
+    route = env.route_task.route.points[:, :2]
+    offsets = walked[:, :, None] - route
+    nearest = np.minimum(np.hypot(*np.moveaxis(offsets, -1, 0)).argmin(axis=-1), len(route) - 2)
+    along = route[nearest + 1] - route[nearest]
+    across = np.take_along_axis(offsets, nearest[..., None, None], axis=2)[:, :, 0]
+    right = along[..., 0] * across[..., 1] - along[..., 1] * across[..., 0] > 0.0
+    assert (right != right[0]).any(axis=0).sum() >= COUNT // 3, "whoever only follows the route meets no turning car"

@@ -27,13 +27,13 @@ from avtd3_jax.settings.run_config import default_config
 
 def get_config() -> ConfigDict:
     config = default_config()
-    config.total_steps = 150_000
+    config.total_steps = 60_000
     config.exploration_steps = 2_500
     config.updates_per_step = 0.74
     config.overlap = True
     config.eval_every = 0
     config.scenario = "mixed"
-    config.replay.capacity = 200_000
+    config.replay.capacity = 60_000
     config.exploration.update({"std": (0.05, 0.2)})
     config.env.update(
         {
@@ -61,7 +61,7 @@ def get_config() -> ConfigDict:
             "auxiliary_weight": 100.0,
             "columns": 3,
             "imitation_weight": 50.0,
-            "lr_decay_updates": 100_000,
+            "lr_decay_updates": 40_000,
             "compute_dtype": "auto",
         }
     )

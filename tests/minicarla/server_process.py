@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 import carla
 import msgpack
+import psutil
 
 READY = re.compile(r"^minicarla ready port=(\d+) pid=(\d+) town=(\S+) version=(\S+)$")
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 240.0  # the first start of a checkout compiles the loops
 HOST = "127.0.0.1"
 
 
@@ -61,6 +62,17 @@ def ready(process: subprocess.Popen[str], timeout_s: float = START_TIMEOUT_S) ->
         if process.poll() is None:
             process.terminate()
         process.communicate(timeout=20)
+
+
+@contextmanager
+def held_still(server: ServerProcess) -> Iterator[None]:
+    """The server reads nothing in the block: what is sent there by several connections it finds at once, in order."""
+    process = psutil.Process(server.pid)
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
 
 
 @contextmanager
@@ -197,7 +209,7 @@ def synchronous(server: ServerProcess, delta_s: float = 0.05) -> SyncWorld:
     return SyncWorld(client, world, server.port)
 
 
-def wait_until(condition, timeout_s: float = 10.0) -> bool:
+def wait_until(condition, timeout_s: float = 60.0) -> bool:
     end = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > end:

@@ -49,22 +49,27 @@ def test_a_helper_that_comes_or_goes_lets_it_go(package: Path) -> None:
 def test_of_several_first_starts_one_compiles_and_later_ones_do_not_wait(package: Path) -> None:
     """Each start is a thread with a lock file of its own: flock tells open files apart, whoever opened them."""
     inside, alone = 0, []
+    entered, compiled = threading.Event(), threading.Event()
 
     def start() -> None:
         nonlocal inside
         with alone_while_compiling(package):
             inside += 1
             alone.append(inside == 1)
-            time.sleep(0.2)
+            entered.set()
+            compiled.wait(60.0)
             inside -= 1
 
     starts = [threading.Thread(target=start) for _ in range(4)]
     for thread in starts:
         thread.start()
-    time.sleep(0.1)
-    assert alone == [True], "the others wait"
+    assert entered.wait(60.0)
+    time.sleep(0.1)  # in which the others would come in
+    first_ones = list(alone)
+    compiled.set()
     for thread in starts:
         thread.join()
+    assert first_ones == [True], "the others wait"
     assert len(alone) == 4
     with alone_while_compiling(package), alone_while_compiling(package):
         pass  # all is compiled: nobody waits for anybody

@@ -109,7 +109,7 @@ def test_a_car_that_hits_a_walker_tells_both(sync: SyncWorld, walker: carla.Walk
     forward = car.get_transform().get_forward_vector()
     car.set_target_velocity(8.0 * forward)
     sync.ticks(20)
-    event, mirrored = of_car.get(timeout=5.0), of_walker.get(timeout=5.0)
+    event, mirrored = of_car.get(timeout=10.0), of_walker.get(timeout=10.0)
     assert (event.other_actor.id, mirrored.other_actor.id) == (walker.id, car.id)
     assert event.frame == mirrored.frame
     push = mirrored.normal_impulse

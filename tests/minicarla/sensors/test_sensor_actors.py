@@ -1,7 +1,6 @@
 """Every sensor through the stock client: a wrong byte in a frame would end this process."""
 
 import math
-import queue
 
 import carla
 import numpy as np
@@ -244,12 +243,8 @@ def test_imu(sync: SyncWorld):
     north_of = math.radians((car.get_transform().rotation.yaw + 90.0) % 360.0)
     assert at_rest.compass == pytest.approx(north_of, abs=1e-3)
     car.apply_control(carla.VehicleControl(throttle=1.0, steer=0.3))
-    sync.ticks(20)
-    while True:
-        try:
-            reading = readings.get(timeout=0.2)
-        except queue.Empty:
-            break
+    frame = sync.ticks(20)
+    reading = next(reading for reading in iter(lambda: readings.get(timeout=10.0), None) if reading.frame == frame)
     assert reading.accelerometer.x > 1.0
     assert reading.gyroscope.z == pytest.approx(math.radians(car.get_angular_velocity().z), abs=1e-4)
 

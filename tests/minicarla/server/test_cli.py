@@ -1,13 +1,13 @@
 """The command line: what it says, and how it ends."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from server_process import launch, running_server, wait_until
 
@@ -98,19 +98,16 @@ def test_end_of_the_parent_ends_the_server():
     parent = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     line = parent.stdout.readline()
-    pid = int(line.split("pid=")[1].split()[0])
+    server = psutil.Process(int(line.split("pid=")[1].split()[0]))
     parent.kill()
     parent.communicate(timeout=20)
 
     def gone() -> bool:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        # Nobody may be there to collect it.
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        with suppress(psutil.NoSuchProcess):
+            return server.status() == psutil.STATUS_ZOMBIE  # nobody may be there to collect it
+        return True
 
-    assert wait_until(gone, timeout_s=20.0)
+    assert wait_until(gone)
 
 
 def test_parent_that_is_not_there():

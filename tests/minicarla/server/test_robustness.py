@@ -8,7 +8,7 @@ import struct
 import carla
 import msgpack
 import pytest
-from server_process import HOST, RawRpc, RawStream, ServerProcess, SyncWorld, running_server, wait_until
+from server_process import HOST, RawRpc, RawStream, ServerProcess, SyncWorld, held_still, running_server, wait_until
 
 from minicarla import limits
 from minicarla.handlers.registry import METHODS
@@ -158,9 +158,11 @@ def test_requests_behind_a_held_tick_are_answered_in_order(server: ServerProcess
     sensor = sync.spawn("sensor.other.gnss", carla.Transform(), car)
     client = RawRpc(server.port)
     stream, port = token_of(client, sensor)
-    client.call("get_sensor_token", stream)
-    sent = [client.send("tick_cue"), client.send("version"), client.send("tick_cue")]
-    reader = RawStream(port, stream)
+    with held_still(server):  # the tick is held for a moment only: the reader must be there in time
+        client.send("get_sensor_token", stream)
+        sent = [client.send("tick_cue"), client.send("version"), client.send("tick_cue")]
+        reader = RawStream(port, stream)
+    client.reply()
     replies = [client.reply() for _ in sent]
     assert [reply[1] for reply in replies] == sent
     first, second = replies[0][3][0][1], replies[2][3][0][1]

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from server_process import RawRpc, ServerProcess, SyncWorld, wait_until
+from server_process import RawRpc, ServerProcess, SyncWorld, held_still, wait_until
 
 from envloop.free_ports import free_ports
 
@@ -74,8 +74,9 @@ def test_tick_waits_for_the_traffic_managers_question(server: ServerProcess, syn
     rpc.call("add_traffic_manager_running", ["127.0.0.1", free_ports()])
     rpc.call("get_vehicle_light_states")
     rpc.call("apply_batch", [], False)
-    tick, version = rpc.send("tick_cue"), rpc.send("version")
-    question = rpc.send("get_episode_settings")
+    with held_still(server):  # the tick waits for 20 ms
+        tick, version = rpc.send("tick_cue"), rpc.send("version")
+        question = rpc.send("get_episode_settings")
     # The question overtakes, for the Traffic Manager asks it while `World.tick` waits; nothing else does.
     assert [rpc.reply()[1] for _ in range(3)] == [question, tick, version]
     rpc.close()

@@ -70,7 +70,7 @@ def test_what_kills_the_command_kills_the_run():
     child = psutil.Process(int(command.stdout.readline()))
     command.kill()
     command.communicate(timeout=60)
-    child.wait(10)
+    child.wait(60)
 
 
 @pytest.mark.parametrize(

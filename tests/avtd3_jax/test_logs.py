@@ -99,11 +99,11 @@ def test_a_full_disk_ends_no_log_and_no_line_is_lost(tmp_path, monkeypatch):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (250, before[1]))
-        with pytest.warns(UserWarning, match="training goes on") as told:
+        with pytest.warns(UserWarning, match="training goes on") as warned:
             write_most()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert len(told) == 2  # once for each file
+    assert sum("training goes on" in str(told.message) for told in warned) == 2  # once for each file
     log.episode(records[-1])
     log.scalars("run", {"fill": 0.3}, 9)
     log.close()

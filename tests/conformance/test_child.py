@@ -1,5 +1,6 @@
 """How the end of a program is told: real children that pass, fail, crash and go on."""
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_code_for_another_client_is_skipped(tmp_path):
 
 def test_what_runs_until_it_is_stopped_has_passed_if_it_is_made_for_that(tmp_path):
     assert ran(RUNS_ON, tmp_path, limit_s=5.0, endless=True).verdict == "passed"
-    assert "not done after 1 s" in ran(RUNS_ON, tmp_path, limit_s=1.0, endless=False).reason
+    assert re.match(r"not done after \d+ s", ran(RUNS_ON, tmp_path, limit_s=1.0, endless=False).reason)
 
 
 def test_ctrl_c_is_pressed_again_where_a_script_has_swallowed_it(tmp_path, monkeypatch):
@@ -82,7 +83,7 @@ def test_a_failure_before_the_stop_counts(tmp_path):
 def test_a_child_that_ignores_ctrl_c_is_killed(tmp_path, monkeypatch):
     monkeypatch.setattr(child, "_GRACE_S", 0.5)
     deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + RUNS_ON
-    ending = ran(deaf, tmp_path, limit_s=1.0, endless=True)
+    ending = ran(deaf, tmp_path, limit_s=5.0, endless=True)  # in which it becomes deaf
     assert ending.verdict == "failed"
     assert "SIGKILL" in ending.reason
-    assert ending.seconds < 10.0
+    assert ending.seconds < 20.0

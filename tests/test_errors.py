@@ -45,7 +45,7 @@ def run_with(bug, tmp_path, workdir, **config):
                 _, stderr = process.communicate(timeout=0.5)
             except subprocess.TimeoutExpired:
                 continue
-        _, alive = psutil.wait_procs(list(children), timeout=10)
+        _, alive = psutil.wait_procs(list(children), timeout=60)
         assert not alive, "servers or workers outlived the run"
         assert children
         return process.returncode, stderr

@@ -24,6 +24,13 @@ ENDLESS = {
 APART = {**ENDLESS, "exploration_steps": 100, "fleet.max_lag_updates": 40, "fleet.environments_per_actor": 2}
 
 
+def name_of(process):
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # what Ray needs for a moment only
+        return ""
+
+
 def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
     workdir = tmp_path / "run"
     with started(command(workdir, **APART)) as process:
@@ -31,8 +38,9 @@ def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
         while not re.search("^run ", header, re.MULTILINE):
             header += process.stdout.readline() or pytest.fail(process.stderr.read())
         family = psutil.Process(process.pid).children(recursive=True)
-        assert {"raylet", "gcs_server"} <= {member.name() for member in family}
-        assert sum(member.name().startswith("ray::EnvActor") for member in family) == 1
+        names = [name_of(member) for member in family]
+        assert {"raylet", "gcs_server"} <= set(names)
+        assert sum(name.startswith("ray::EnvActor") for name in names) == 1
         until(lambda: episodes_in(workdir), process)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=PATIENCE_S)
@@ -42,7 +50,7 @@ def test_ctrl_c_ends_the_run_in_order_and_leaves_no_process(tmp_path):
         assert 0 < max(logged["fleet/lag_updates_max"].values) <= 40
         assert {"fleet/age_s", "fleet/parameters_age_s", "fleet/environments_busy", "fleet/updates_due"} <= set(logged)
         assert "go on with --resume" in err.splitlines()[-1]
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert not alive
 
 
@@ -51,7 +59,7 @@ def test_without_rays_head_the_run_is_saved_and_ends_with_a_sentence(tmp_path):
     with started(command(workdir, **ENDLESS)) as process:
         until(lambda: episodes_in(workdir), process)
         family = psutil.Process(process.pid).children(recursive=True)
-        (head,) = [member for member in family if member.name() == "gcs_server"]
+        (head,) = [member for member in family if name_of(member) == "gcs_server"]
         head.kill()
         _, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1, err
@@ -60,5 +68,5 @@ def test_without_rays_head_the_run_is_saved_and_ends_with_a_sentence(tmp_path):
         )
         assert "Traceback" not in err
         assert any(path.name.isdigit() for path in (workdir / "checkpoints").iterdir())
-        _, alive = psutil.wait_procs(family, timeout=20)
+        _, alive = psutil.wait_procs(family, timeout=60)
         assert not alive

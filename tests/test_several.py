@@ -7,7 +7,7 @@ import signal
 
 import psutil
 import pytest
-from processes import started, until
+from processes import PATIENCE_S, started, until
 from test_train import ROOT, command, episodes_in, run
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
@@ -74,11 +74,11 @@ def test_a_signal_ends_several_environments_in_order(tmp_path):
         until(lambda: episodes_in(workdir) >= driven + 4, process)
         children += psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 128 + signal.SIGTERM
         assert "is lost and started again, the others go on" in stderr
         assert "Traceback" not in stderr
-        _, alive = psutil.wait_procs(children, timeout=10)
+        _, alive = psutil.wait_procs(children, timeout=60)
         assert not alive
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         assert checkpoints.extras()["counters"]["step"] > 0

@@ -1,5 +1,6 @@
 """The main job through its commands: real processes, a real server, the stock client."""
 
+import contextlib
 import itertools
 import json
 import math
@@ -14,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from opendrive_maps import street
-from processes import ROOT, started, until
+from processes import PATIENCE_S, ROOT, started, until
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
@@ -289,7 +290,7 @@ def endless(tmp_path):
         children = psutil.Process(process.pid).children(recursive=True)
         yield workdir, process, children
         for leftover in children:
-            if psutil.pid_exists(leftover.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
                 leftover.kill()
 
 
@@ -306,10 +307,10 @@ def test_sigterm_ends_the_run_in_order(endless):
 def ends_in_order(process, number, children) -> str:
     """What the run has said when it has ended by the signal."""
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + number
     assert "--resume" in stderr
-    _, alive = psutil.wait_procs(children, timeout=10)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive
     return stderr
 
@@ -413,5 +414,5 @@ def test_an_output_pipe_that_closes_does_not_leave_a_server_behind(tmp_path):
         children = until(lambda: psutil.Process(process.pid).children(recursive=True), process)
         process.kill()
         process.wait()
-    _, alive = psutil.wait_procs(children, timeout=15)
+    _, alive = psutil.wait_procs(children, timeout=60)
     assert not alive, "a server outlived the run that was killed"

@@ -22,7 +22,7 @@ MISTAKES = [RuntimeError("bug"), ValueError("bug"), OSError("bug"), AttributeErr
 @pytest.fixture
 def own_env():
     """An environment whose server the test may kill."""
-    with CarlaEnv(EnvConfig(simulator=SimulatorConfig(timeout_s=1.0))) as env:
+    with CarlaEnv(EnvConfig(simulator=SimulatorConfig(timeout_s=3.0))) as env:
         yield env
 
 

@@ -17,7 +17,7 @@ from envloop.errors import SimulatorError
 @pytest.fixture
 def own():
     """A server that the test may kill."""
-    with Simulator(SimulatorConfig(timeout_s=1.0)) as server:
+    with Simulator(SimulatorConfig(timeout_s=3.0)) as server:
         yield server
 
 
@@ -91,7 +91,7 @@ def test_a_stopped_server_is_noticed_and_replaced(own):
     began = time.monotonic()
     with pytest.raises(SimulatorError, match="stopped answering"):
         own.tick()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < SimulatorConfig().timeout_s
     own.restart()
     assert not psutil.pid_exists(old)
     assert own.healthy()
@@ -150,7 +150,7 @@ class TestExternal:
             f"env = CarlaEnv(EnvConfig(simulator=SimulatorConfig(endpoint={endpoint!r}), walkers=3));"
             "env.reset(seed=1); os._exit(9)"
         )
-        assert subprocess.run([sys.executable, "-c", script], timeout=60).returncode == 9
+        assert subprocess.run([sys.executable, "-c", script], timeout=200).returncode == 9
         with Simulator(SimulatorConfig(endpoint=endpoint)) as visitor:
             visitor.tick()
             for kind in ("vehicle", "sensor", "walker", "controller"):
@@ -158,7 +158,7 @@ class TestExternal:
 
     def test_reconnecting_backs_off_and_then_says_that_it_gave_up(self, endpoint, own):
         config = SimulatorConfig(
-            endpoint=endpoint, restart_attempts=3, backoff_s=0.05, backoff_max_s=0.1, timeout_s=1.0
+            endpoint=endpoint, restart_attempts=3, backoff_s=0.05, backoff_max_s=0.1, timeout_s=3.0
         )
         with Simulator(config) as visitor:
             os.kill(own.server_pid, signal.SIGKILL)
@@ -166,7 +166,7 @@ class TestExternal:
                 visitor.restart()
 
     def test_it_is_reached_again_after_a_pause(self, endpoint, own):
-        config = SimulatorConfig(endpoint=endpoint, backoff_s=0.05, timeout_s=0.5)
+        config = SimulatorConfig(endpoint=endpoint, backoff_s=0.05, timeout_s=3.0)
         with Simulator(config) as visitor:
             os.kill(own.server_pid, signal.SIGSTOP)
             with pytest.raises(SimulatorError, match="stopped answering"):

@@ -48,20 +48,20 @@ def carla_version(version: object) -> Callable[[socket.socket], None]:
     return answer
 
 
-def sentence_of(port: int, timeout_s: float = 0.5) -> str:
-    """The error that a Simulator gives for this endpoint, well before the client's own time-out."""
+def sentence_of(port: int, timeout_s: float = 60.0) -> str:
+    """The error that a Simulator gives for this endpoint, well before the client's own time-out where it can."""
     began = time.monotonic()
     with pytest.raises(SimulatorError) as error:
         Simulator(SimulatorConfig(endpoint=f"127.0.0.1:{port}", timeout_s=timeout_s)).start()
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 20.0
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
 def test_the_right_version_is_accepted():
     with listener(carla_version("0.9.16")) as port:
-        assert server_version("127.0.0.1", port, 2.0) == "0.9.16"
-        require_carla("127.0.0.1", port, 2.0)
+        assert server_version("127.0.0.1", port, 20.0) == "0.9.16"
+        require_carla("127.0.0.1", port, 20.0)
 
 
 def test_another_version_is_named():
@@ -72,9 +72,10 @@ def test_another_version_is_named():
 
 
 def test_a_refused_connection_says_what_to_start():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    assert f"No simulator listens at 127.0.0.1:{port}" in sentence_of(port)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # so that nobody else listens there
+        port = silent.getsockname()[1]
+        assert f"No simulator listens at 127.0.0.1:{port}" in sentence_of(port)
 
 
 def test_a_web_server_that_waits_for_a_line_is_given_up():
@@ -85,7 +86,7 @@ def test_a_web_server_that_waits_for_a_line_is_given_up():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()
-        text = sentence_of(server.server_port)
+        text = sentence_of(server.server_port, timeout_s=0.5)
         server.shutdown()
         thread.join()
     assert "did not answer within 0.5 s; check that it is the RPC port of a CARLA 0.9.16" in text

@@ -100,7 +100,7 @@ def test_of_a_killed_server_there_is_all_but_the_last_frame(
         sync.world.tick()
         places.append(car.get_location())
     os.kill(server.pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(server.pid)] if psutil.pid_exists(server.pid) else [], timeout=10)
+    psutil.wait_procs([psutil.Process(server.pid)] if psutil.pid_exists(server.pid) else [], timeout=60)
     with ready(launch("--port", "0", "--town", "Grid01", "--recordings", str(tmp_path))) as other:
         again = synchronous(other)
         frames = text_frames(again.client.show_recorder_file_info("cut.log", True))

@@ -40,7 +40,7 @@ def test_the_learner_on_car_racing_from_pixels():
 
 
 def test_a_minimal_client_drives_and_sees(tmp_path):
-    server = EmbeddedServer(["--town", "Town01"], 120.0)
+    server = EmbeddedServer(["--town", "Town01"], 240.0)
     try:
         command = [sys.executable, EXAMPLES / "client.py", "--port", str(server.port), "--picture", "seen.png"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)

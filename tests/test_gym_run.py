@@ -94,7 +94,7 @@ def test_pictures_are_learned_from_and_filmed(tmp_path):
 
 def test_two_environments_in_processes(tmp_path):
     workdir = tmp_path / "two"
-    done = run(command(workdir, **{**SHORT, "total_steps": 800, "eval_every": 400, "eval_episodes": 1, "num_envs": 2}))
+    done = run(command(workdir, **{**SHORT, "total_steps": 1600, "eval_every": 800, "eval_episodes": 1, "num_envs": 2}))
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in (workdir / "episodes.jsonl").read_text().splitlines()]
     assert {record["environment"] for record in records} == {0, 1}

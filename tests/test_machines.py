@@ -18,12 +18,13 @@ from avtd3_jax.training.run_directory import new_directory
 ROOT = Path(__file__).parents[1]
 DRIVE = (*(sys.executable, "-m", "avtd3_jax.evaluate", "--config", "configs/town01.py"), "--policy", "random")
 COUNT = """
-import time
+import sys, time
 from avtd3_jax import console
 console._LINE_EVERY_S = 0.1
 from tqdm import tqdm
-for item in console.Progress(range(8), total=8, unit="step"):
-    time.sleep(0.05)
+count = int(sys.argv[1])
+for item in console.Progress(range(count), total=count, unit="step"):
+    time.sleep(0.005)
     tqdm.write(f"said {item}")
 """
 
@@ -75,16 +76,17 @@ def test_a_reader_that_goes_away_ends_the_command_without_a_complaint(tmp_path):
 
 
 def test_progress_is_whole_lines_in_a_pipe_and_a_bar_on_a_terminal():
-    piped = run(sys.executable, "-c", COUNT)
-    assert piped.stdout.splitlines() == [f"said {item}" for item in range(8)]
-    assert re.fullmatch(r"( *\d+% \d/8 step \[.*\]\n){1,6}", piped.stderr)
-    assert piped.stderr.splitlines()[-1].startswith("100% 8/8 step")
+    piped = run(sys.executable, "-c", COUNT, "200")
+    assert piped.stdout.splitlines() == [f"said {item}" for item in range(200)]
+    assert re.fullmatch(r"( *\d+% \d+/200 step \[.*\]\n){2,100}", piped.stderr), "not for every one"
+    assert piped.stderr.splitlines()[-1].startswith("100% 200/200 step")
 
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    with subprocess.Popen([sys.executable, "-c", COUNT], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=slave) as process:
+    counting = [sys.executable, "-c", COUNT, "8"]
+    with subprocess.Popen(counting, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=slave) as process:
         os.close(slave)
-        assert process.wait(60) == 0
+        assert process.wait(200) == 0
     shown = os.read(master, 65536).decode()
     os.close(master)
     assert shown.count("\r") > 8

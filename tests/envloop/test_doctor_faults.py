@@ -133,17 +133,19 @@ def test_behind_the_relay_all_is_well_when_there_is_no_fault(subject: Subject):
 
 LEAK = """
 import time
+print("begun", flush=True)
 held = []
-while len(held) < 60:
-    held.append(bytearray(10_000_000))
+while len(held) < 500:
+    held.append(bytearray(2_000_000))
     time.sleep(0.02)
-time.sleep(60)
+time.sleep(600)
 """
 
 
 def test_memory_that_grows_is_found(subject: Subject):
-    with subprocess.Popen([sys.executable, "-c", LEAK]) as leaking:
+    with subprocess.Popen([sys.executable, "-c", LEAK], stdout=subprocess.PIPE) as leaking:
         try:
+            leaking.stdout.readline()
             found = make(CHECK["memory"], dataclasses.replace(subject, server_pid=leaking.pid))
         finally:
             leaking.kill()

@@ -83,7 +83,12 @@ def test_a_car_on_the_other_level_of_a_bridge_is_nobodys_lead(tmp_path):
         env.close()
 
 
-@settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(drawn=crossings() | chains() | streets())
 def test_the_follower_finishes_on_whatever_is_drawn(tmp_path, drawn):
     env = env_on(tmp_path, drawn.text, random_route=RandomRouteConfig(20.0, 150.0))

@@ -1,8 +1,11 @@
 """Recordings that are cut off, damaged or made to do harm: a sentence, at no great cost."""
 
 import asyncio
+import contextlib
 import struct
+import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,8 @@ from minicarla.world.snapshot import SnapshotPacker
 from minicarla.world.state import SimulationState
 from minicarla.world.tick import tick
 
-LITTLE = 4 << 20  # bytes of memory
+LITTLE, LITTLE_S = 4 << 20, 2.0  # bytes of memory, seconds of this thread's own
+HERE = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
 
 class Desk:
@@ -104,6 +108,20 @@ def frames() -> list[bytes]:
     return made
 
 
+@contextlib.contextmanager
+def costs_little() -> Iterator[None]:
+    """What is done in the block."""
+    began_s = time.thread_time()
+    tracemalloc.start()
+    try:
+        yield
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < LITTLE
+    assert time.thread_time() - began_s < LITTLE_S
+
+
 WHOLE = recording(*frames(), town="Grid01")
 HEADER = len(recording(town="Grid01"))
 
@@ -114,10 +132,11 @@ def test_the_whole_file_is_read(desk: Desk):
     assert "Total time recorded: 0.15\n" in texts[-1]
 
 
-@settings(max_examples=30, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=HERE)
 @given(end=st.integers(0, len(WHOLE) - 1))
 def test_of_a_file_that_is_cut_off_what_is_whole_is_read(desk: Desk, end: int):
-    info = desk.read(WHOLE[:end])[0]
+    with costs_little():
+        info = desk.read(WHOLE[:end])[0]
     if end < HEADER:
         assert info == "File is not a CARLA recorder\n"
         return
@@ -127,7 +146,7 @@ def test_of_a_file_that_is_cut_off_what_is_whole_is_read(desk: Desk, end: int):
     assert ("cannot be read: it is cut off\n" in info) is (end not in ends)
 
 
-@settings(max_examples=60, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=HERE)
 @given(
     changes=st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=12),
     wild=st.lists(st.tuples(st.integers(HEADER, len(WHOLE) - 8), st.floats(width=32)), max_size=4),
@@ -140,13 +159,8 @@ def test_a_damaged_file_gets_a_text_and_costs_little(
         struct.pack_into("<f", data, place, number)
     for place, value in changes:
         data[place] = value
-    tracemalloc.start()
-    try:
+    with costs_little():
         texts = desk.read(bytes(data))
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < LITTLE
     assert all(isinstance(text, str) and text.endswith("\n") and len(text) < 200_000 for text in texts)
 
 
@@ -162,13 +176,8 @@ def test_a_damaged_file_gets_a_text_and_costs_little(
     ],
 )
 def test_what_claims_to_be_large_is_not_believed(desk: Desk, harm: bytes, sentence: str):
-    tracemalloc.start()
-    try:
+    with costs_little():
         info = desk.read(recording(frames()[0], frame(2, 0.05, 0.05, harm), town="Grid01"))[0]
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < LITTLE
     assert info.rpartition("\n\n")[2].startswith("Frames: 1\n")
     assert f"What follows number 1 cannot be read: {sentence}" in info
 

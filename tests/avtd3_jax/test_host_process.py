@@ -39,12 +39,12 @@ print(os.getpid(), flush=True)
 @pytest.mark.parametrize(("work", "code"), [("sys.exit(7)", 7), ("pass", 0), ("os.kill(os.getpid(), 9)", 137)])
 def test_the_exit_code_is_that_of_the_run(work, code):
     command = watching(work)
-    assert (command.communicate(timeout=60)[1], command.returncode) == ("", code)
+    assert (command.communicate(timeout=200)[1], command.returncode) == ("", code)
 
 
 def test_an_abort_becomes_a_sentence():
     command = watching("print('why', file=sys.stderr, flush=True); os.abort()")
-    _, said = command.communicate(timeout=60)
+    _, said = command.communicate(timeout=200)
     assert command.returncode == 1
     why, sentence = said.splitlines()
     assert why == "why"
@@ -61,7 +61,7 @@ def test_a_signal_is_handed_on(number):
     assert os.getpgid(child) != os.getpgid(command.pid), "a terminal's Ctrl-C would reach both"
     assert command.stdout.readline() == "ready\n"
     command.send_signal(number)
-    command.communicate(timeout=60)
+    command.communicate(timeout=200)
     assert command.returncode == 128 + number
 
 
@@ -69,7 +69,7 @@ def test_what_kills_the_command_kills_the_run():
     command = watching("time.sleep(60)")
     child = psutil.Process(int(command.stdout.readline()))
     command.kill()
-    command.communicate(timeout=60)
+    command.communicate(timeout=200)
     child.wait(60)
 
 

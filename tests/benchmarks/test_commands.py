@@ -56,12 +56,12 @@ def test_small_sizes_run_too_and_write_nothing():
 
 
 def test_the_live_pages_cost_is_measured_in_pairs(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.monitor", "--scenarios", "empty", "--seconds", "0.5", "--pairs", "3"]
+    command = [sys.executable, "-m", "benchmarks.monitor", "--scenarios", "empty", "--seconds", "1", "--pairs", "3"]
     done = subprocess.run([*command, "--json", str(tmp_path / "x.json")], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (row,) = json.loads((tmp_path / "x.json").read_text())["rows"]
     pairs = re.findall(r"pair \d of 3: ([\d.]+) and ([\d.]+) steps/s; (\d+) s left", done.stdout)
-    assert [int(left) for *_, left in pairs] == [6, 3, 0]
+    assert [int(left) for *_, left in pairs] == [8, 4, 0]
     ratios = [float(shown) / float(hidden) for shown, hidden, _ in pairs]
     assert row["x without"]["median"] == pytest.approx(sorted(ratios)[1], rel=0.05)
     assert 0.3 < row["x without"]["median"] < 3.0
@@ -93,10 +93,11 @@ def test_moments_until_the_first_update_come_in_their_order(tmp_path):
 
 @pytest.mark.timeout(300)
 def test_a_crowd_costs_the_server_no_more_than_the_client_waits(tmp_path):
-    rows = rows_of(tmp_path, "benchmarks.crowd", "--walkers", "0", "30", "--ticks", "100", "--rounds", "1")
+    rows = rows_of(tmp_path, "benchmarks.crowd", "--walkers", "0", "30", "--ticks", "100", "--rounds", "5")
     assert [row["walkers"] for row in rows] == [0, 30]
     empty, crowded = rows
-    assert empty["tick ms"]["median"] < crowded["tick ms"]["median"]
+    # A round is over in some 20 ms: whoever else wants the core doubles it.
+    assert empty["tick ms"]["low"] < crowded["tick ms"]["low"]
     for row in rows:
         assert row["server ms"]["median"] <= row["tick ms"]["median"] + 0.4, "its clock goes by hundredths of a second"
 
@@ -225,7 +226,7 @@ def test_the_env_loop_of_another_checkout_takes_turns_with_ours(tmp_path, copied
 @pytest.mark.timeout(600)
 def test_processes_and_ray_drive_the_same_environments_in_turns(tmp_path):
     rows = rows_of(
-        tmp_path, "benchmarks.fleet", "--envs", "2", "--seconds", "0.3", "--repetitions", "1", "--training", "0"
+        tmp_path, "benchmarks.fleet", "--envs", "2", "--seconds", "1", "--repetitions", "1", "--training", "0"
     )
     assert [row["fleet"] for row in rows] == ["processes", "Ray", "Ray, acting apart", "none: the replay alone"]
     for row in rows[:3]:

@@ -122,7 +122,7 @@ def test_what_it_says_of_itself_is_so(env):
 
 def test_importing_the_package_loads_no_simulator_client():
     code = "import envloop, sys; assert not {'carla', 'cv2', 'panda3d', 'networkx'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
 
 
 def test_the_picture_is_that_of_the_tick_just_made(env):

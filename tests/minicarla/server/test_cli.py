@@ -16,7 +16,7 @@ from envloop.free_ports import free_ports
 
 def outcome(*options: str) -> tuple[int, str, str]:
     process = launch(*options)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=240)
     return process.returncode, output, errors
 
 

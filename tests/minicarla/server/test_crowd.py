@@ -79,7 +79,7 @@ def test_a_crowd_walks_on_pavements_and_crossings(sync: SyncWorld, mesh: Polygon
 
 def test_one_seed_one_walk(server: ServerProcess, tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), str(server.port), str(tmp_path), "25", "300"]
-    options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 60.0}
+    options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 140.0}
     options["env"] = {**os.environ, "PYTHONPATH": str(SCRIPT.parents[1])}
     runs = [subprocess.run(command, **options).stdout for _ in range(2)]
     assert len(runs[0].splitlines()) > 20

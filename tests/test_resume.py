@@ -14,7 +14,7 @@ from test_train import command, run
 from avtd3_jax.checkpoints.orbax_items import read_item
 
 CONFIG = {
-    "total_steps": 300,
+    "total_steps": 360,
     "exploration_steps": 120,
     "eval_every": 120,
     "replay.capacity": 150,  # wraps
@@ -72,7 +72,7 @@ def test_killed_and_stopped_runs_end_as_one_that_never_was(tmp_path, overlap):
         assert list((broken / "checkpoints").iterdir()) == []
         told = interrupted(go_on, broken, 4, signal.SIGKILL, within_s=1.0)  # exploring, or the first updates
         assert "has no checkpoint yet, its run begins anew" in told
-    told = interrupted(begin if overlap else go_on, broken, 8, signal.SIGTERM, within_s=1.0)  # in mid-episode
+    told = interrupted(begin if overlap else go_on, broken, 6, signal.SIGTERM, within_s=1.0)  # in mid-episode
     assert "begins anew" not in told
     done = run(go_on)
     assert done.returncode == 0, done.stderr

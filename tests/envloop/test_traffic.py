@@ -108,7 +108,7 @@ def test_a_lost_traffic_manager_is_an_error_and_comes_back(make_env):
     env.reset(seed=3)
     manager = psutil.Process(env._traffic._process.pid)
     manager.kill()
-    manager.wait(5.0)
+    manager.wait(60.0)
     with pytest.raises(SimulatorError, match="Traffic Manager's process ended"):
         env.step(BRAKE)
     env.reset(seed=3)

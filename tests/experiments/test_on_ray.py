@@ -1,5 +1,6 @@
 """A campaign on Ray: rows of a lost worker are made by another, and no run is two campaigns' at once."""
 
+import contextlib
 import fcntl
 import json
 import signal
@@ -32,14 +33,22 @@ def evaluations_of(folder):
     return found
 
 
+def makers_of(folder):
+    """Ray's workers whose evaluations are under way."""
+    found = []
+    for process in evaluations_of(folder):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            found += [parent for parent in process.parents() if parent.name() == "ray::make_row"]
+    return found
+
+
 def test_rows_of_a_killed_worker_are_made_by_another(tmp_path):
     pytest.importorskip("ray")
     where = ["--output", str(tmp_path / "results"), "--runs", str(tmp_path / "runs"), "--episodes", "1"]
     command = [sys.executable, "-m", "experiments", "run", "route-0", "--only", "random", "pid", *where]
     command += ["--ray", "local", "--row-cpus", "1"]
     with started(command, stderr=subprocess.STDOUT) as process:
-        under_way = until(lambda: evaluations_of(tmp_path), process)
-        (killed,) = [parent for parent in under_way[0].parents() if parent.name() == "ray::make_row"]
+        (killed,) = until(lambda: makers_of(tmp_path)[:1], process)
         killed.kill()
         said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said

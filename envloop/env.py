@@ -14,7 +14,6 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envloop.client.ego import EgoVehicle, start_pose
-from envloop.client.lookout import Lookout
 from envloop.client.route_choice import RouteSelector
 from envloop.client.simulator import Simulator, weather_preset
 from envloop.client.traffic import Npc, Traffic, lanes_m
@@ -22,16 +21,13 @@ from envloop.config import MAX_WALKERS, EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
 from envloop.spectator import PICTURE, Ego, Moment, Spectator
-from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS, affordances
-from envloop.task.columns import COLUMNS, bounds, nearness_in_columns
+from envloop.surroundings import Surroundings, privileged_space
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
-from envloop.task.observation import STACK, EgoState, FrameStack, vector_observation
+from envloop.task.observation import STACK, FrameStack, vector_observation
 from envloop.task.pictures import FRAME_SIZE, PICTURES
-from envloop.task.reward import is_waiting
-from envloop.task.right_of_way import PEOPLE, Obstacle, lines_ahead, obstacles, people_passed
+from envloop.task.right_of_way import Outlook
 from envloop.task.road_scene import RoadScene
-from envloop.task.route import Lead, lead_ahead
 from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
 
 STARTS = ("beginning", "random")
@@ -42,9 +38,7 @@ T = TypeVar("T")
 # Keys of `info`; see `CarlaEnv.description`. Gymnasium and Stable-Baselines3 have "episode" for themselves.
 _REWARD_TERMS, _EPISODE_METRICS, _SPEED, _POSE = "reward_terms", "episode_metrics", "speed_mps", "ego"
 
-_LEAD_RANGE_M = 45.0
 _PASSED_EVERY = 5  # of the route's points, near which passers-by walk
-_WAITING_MPS = 1.5  # who drives faster does not wait
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
 
 
@@ -57,7 +51,7 @@ class _Scene:
     ego: EgoVehicle
     traffic: Traffic
     lanes_m: float
-    lookout: Lookout
+    surroundings: Surroundings
     spectator: Spectator
 
 
@@ -75,7 +69,7 @@ class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
     Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two; with
-    `privileged` also "privileged": float32 [9] (`task.affordances`), [30] with `columns` (`task.columns`).
+    `privileged` also "privileged": float32 [9] or [30] (`surroundings.privileged_space`).
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
     may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's, "record": True}.
@@ -132,7 +126,6 @@ class CarlaEnv(gym.Env):
         self._action = (0.0, 0.0)  # of the last decision
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
-        self._column_bounds = bounds(self.config.picture, self.config.camera.fov_deg)
         self._light = ""
         self.route_task: RouteTask
         self.description: EnvDescription
@@ -221,11 +214,11 @@ class CarlaEnv(gym.Env):
 
     def road_scene(self) -> RoadScene:
         """What is around the ego and on its route in the last snapshot, as the simulator knows it."""
-        return self._look(self.episode, self.episode.ego)
+        return self._surroundings.scene(self.episode, self.episode.ego)
 
-    def _look(self, episode: Episode, ego: EgoState) -> RoadScene:
-        """The scene around `ego`, with the stop signs at which it has yet to stop."""
-        return replace(self._ensure_scene().lookout.look(ego.x, ego.y), stop_signs=episode.stop_signs)
+    def outlook(self) -> Outlook:
+        """What is ahead of the ego in the last snapshot, as the simulator knows it."""
+        return self._surroundings.outlook(self.episode, self.episode.ego)
 
     @property
     def npcs(self) -> list[Npc]:
@@ -299,11 +292,12 @@ class CarlaEnv(gym.Env):
         watched = self._observes("image") or self.render_mode is not None
         pose = start_pose(self.route_task.route, AT_REST)
         ego = EgoVehicle(self.simulator, self.config.camera if watched else None, pose)
-        traffic, lookout = Traffic(self.simulator), Lookout(self.simulator, ego.vehicle.id)
+        traffic = Traffic(self.simulator)
+        surroundings = Surroundings(self.config, self.simulator, ego, traffic)
         watched_ego = Ego(ego.vehicle.id, ego.half_length_m, ego.half_width_m)
         spectator = Spectator(self.simulator, watched_ego, self.config.decision_s, self.config.pictures_per_s)
         length_m = lanes_m(self.simulator.map)
-        self._scene = _Scene(self.simulator.generation, routes, ego, traffic, length_m, lookout, spectator)
+        self._scene = _Scene(self.simulator.generation, routes, ego, traffic, length_m, surroundings, spectator)
         self.description = self._describe()
         return self._scene
 
@@ -341,7 +335,7 @@ class CarlaEnv(gym.Env):
             self._ego.launch(pose, start.speed_mps)
         frame = self.simulator.tick()
         self._traffic.look_up()
-        self._ensure_scene().lookout.begin(self.route_task.route)
+        self._surroundings.begin(self.route_task)
         return frame
 
     def _make_conditions(self, seed: int, ego: tuple[float, float]) -> dict[str, Any]:
@@ -368,7 +362,7 @@ class CarlaEnv(gym.Env):
         self._light = ""
         self._ego.collisions(frame)  # what the teleport touched belongs to no episode
         box = BoundingBox(self._ego.half_length_m, self._ego.half_width_m)
-        signs = self._ensure_scene().lookout.stop_signs
+        signs = self._surroundings.stop_signs
         self._episode = Episode(self.config, self.route_task, box, start, self._ego.state(), signs)
         self._action = (0.0, 0.0)
         return self._observation(self._stack.reset), self._info({})
@@ -390,15 +384,8 @@ class CarlaEnv(gym.Env):
         ego = car.state()
         self._light = car.light()
         off_lane = self.route_task.is_off_lane(episode.projection)
-        may_wait = ego.speed_mps < _WAITING_MPS
-        lead = self._lead(episode.projection.s, ego) if self.npcs else Lead()
-        person_m = math.inf
-        if self.config.rules:
-            met = self._obstacles(ego, episode.projection.s, self._look(episode, ego))
-            held = may_wait and self._stops_at(met)
-            person_m = min((each.gap_m for each in met if each.kind in PEOPLE), default=math.inf)
-        else:  # behind a car it waits whatever else there is
-            held = may_wait and not is_waiting(lead.gap_m, self.config.reward) and self._is_held(episode, ego)
+        lead = self._surroundings.lead(episode, ego)
+        held, person = self._surroundings.held_up(episode, ego, lead)
         return Measurements(
             ego=ego,
             collisions=car.collisions(frame),
@@ -407,27 +394,8 @@ class CarlaEnv(gym.Env):
             at_light=bool(self._light),
             at_red=self._light == "red",
             held=held,
-            person=Lead(person_m, ego.speed_mps) if self.config.rules else Lead(),
+            person=person,
         )
-
-    def _stops_at(self, met: list[Obstacle]) -> bool:
-        """Whether any of them is so near that the car may wait for it."""
-        return any(is_waiting(each.gap_m, self.config.reward) for each in met)
-
-    def _is_held(self, episode: Episode, ego: EgoState) -> bool:
-        """Whether the car may wait for anything. Lights and signs first: most waiting is there, and to see is cheap."""
-        s, lines = episode.projection.s, self._ensure_scene().lookout.stop_lines()
-        if self._stops_at(lines_ahead(ego, s, RoadScene(stop_lines=lines, stop_signs=episode.stop_signs))):
-            return True
-        return self._stops_at(self._obstacles(ego, s, self._look(episode, ego)))
-
-    def _obstacles(self, ego: EgoState, s: float, scene: RoadScene) -> list[Obstacle]:
-        return obstacles(ego, s, self.route_task.route, scene, self.route_task.profile.at)
-
-    def _lead(self, s: float, ego: EgoState) -> Lead:
-        """The NPC ahead on the route."""
-        others = self._traffic.near(ego.x, ego.y, _LEAD_RANGE_M)
-        return lead_ahead(self.route_task.route, s, ego.speed_mps, others, ego_half_length=self._ego.half_length_m)
 
     def _observes(self, part: str) -> bool:
         return self.config.observation in ("both", part)
@@ -445,15 +413,7 @@ class CarlaEnv(gym.Env):
                 episode.ego, episode.projection, route_task.route, config, self._action, route_task.turns
             )
         if self.config.privileged:
-            scene, s, route = self.road_scene(), episode.projection.s, self.route_task.route
-            met = self._obstacles(episode.ego, s, scene)
-            passed = people_passed(s, route, scene)
-            told = affordances(s, episode.ego.speed_mps, scene.stop_lines, met, passed)
-            if self.config.columns:
-                beside = [each.user for each in passed]
-                near = nearness_in_columns(episode.ego, scene.users, beside, self.config.camera.x, self._column_bounds)
-                told = np.concatenate([told, near])
-            observation["privileged"] = told
+            observation["privileged"] = self._surroundings.privileged(episode)
         return observation
 
     def _info(self, terms: dict[str, float]) -> dict[str, Any]:
@@ -495,6 +455,11 @@ class CarlaEnv(gym.Env):
         assert self._scene is not None
         return self._scene.traffic
 
+    @property
+    def _surroundings(self) -> Surroundings:
+        assert self._scene is not None
+        return self._scene.surroundings
+
 
 def observation_space(config: EnvConfig) -> spaces.Dict:
     """What CarlaEnv observes with this configuration; no simulator is needed to know it."""
@@ -504,8 +469,7 @@ def observation_space(config: EnvConfig) -> spaces.Dict:
     }
     observed = {name: part for name, part in parts.items() if config.observation in ("both", name)}
     if config.privileged:
-        length = len(AFFORDANCES) + (COLUMNS * len(COLUMN_KINDS) if config.columns else 0)
-        observed["privileged"] = spaces.Box(-1.0, 1.0, (length,), np.float32)
+        observed["privileged"] = privileged_space(config)
     return spaces.Dict(observed)
 
 

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envloop.baselines.route_follower import DriverConfig, pure_pursuit
-from envloop.task.observation import EgoState
-from envloop.task.right_of_way import Caution, Obstacle, obstacles, people_passed
-from envloop.task.road_scene import RoadScene
+from envloop.task.right_of_way import Obstacle, Outlook
 from envloop.task.route import Projection, Route, SpeedProfile, SpeedRules
 
 _STANDING_MPS = 0.15
@@ -65,12 +63,9 @@ AT_ONCE = ExpertConfig(jerk=math.inf, jerk_braking=math.inf, speed_gain=0.0)
 class Expert:
     """Drives one episode on one route; `obstacles` are those of the last `act`, the first of them what it obeyed."""
 
-    def __init__(
-        self, route: Route, rules: SpeedRules, config: ExpertConfig | None = None, caution: Caution | None = None
-    ) -> None:
+    def __init__(self, route: Route, rules: SpeedRules, config: ExpertConfig | None = None) -> None:
         self._route = route
         self._config = config or ExpertConfig()
-        self._caution = caution or Caution()
         lateral = min(rules.lateral_accel, self._config.bend_accel)
         braking = min(rules.braking, self._config.bend_braking)
         self._profile = SpeedProfile(route, SpeedRules(rules.limit_mps, lateral, braking))
@@ -79,21 +74,22 @@ class Expert:
         self._speed: float | None = None  # that it means to have
         self.obstacles: list[Obstacle] = []
 
-    def act(self, ego: EgoState, projection: Projection, scene: RoadScene, dt_s: float) -> NDArray[np.float32]:
-        """[2] float32 in [-1, 1]: steer (right positive), then throttle (> 0) or brake (<= 0)."""
-        speed = ego.speed_mps
-        met = obstacles(ego, projection.s, self._route, scene, self._profile.at, self._caution)
-        self.obstacles = sorted(met, key=lambda each: self._behind(each, speed))
-        passed = people_passed(projection.s, self._route, scene, self._caution)
-        nearest = min((each.gap_m for each in passed), default=math.inf)
-        wanted = min(
-            [self._free(projection.s, speed, nearest), *(self._behind(each, speed) for each in self.obstacles[:1])]
-        )
+    def act(self, outlook: Outlook, projection: Projection, dt_s: float) -> NDArray[np.float32]:
+        """[2] float32 in [-1, 1]: steer (right positive), then throttle (> 0) or brake (<= 0).
+
+        Args:
+          outlook: on this route, from where the ego is now.
+          projection: of the ego on the route.
+          dt_s: until it is asked again, s.
+        """
+        speed = outlook.ego.speed_mps
+        self.obstacles = sorted(outlook.obstacles(self._profile.at), key=lambda each: self._behind(each, speed))
+        wanted = min([self._free(outlook), *(self._behind(each, speed) for each in self.obstacles[:1])])
         if speed < _STANDING_MPS:
             wanted = min(wanted, 0.0) if self._stays() else wanted
             self._accel = min(self._accel, 0.0) if wanted <= 0.0 else max(self._accel, 0.0)  # brakes let go at once
         self._accel = self._eased(max(wanted, -self._config.braking_max), dt_s)
-        steer = pure_pursuit(ego, self._route, projection, self._steering)
+        steer = pure_pursuit(outlook.ego, self._route, projection, self._steering)
         return np.array([steer, self._pedal(speed, dt_s)], dtype=np.float32)
 
     def _stays(self) -> bool:
@@ -107,19 +103,21 @@ class Expert:
         """Free metres to leave in front of an obstacle."""
         return _AT_LINE_M if obstacle.stands else self._config.stand_m
 
-    def _free(self, s: float, speed: float, passed_m: float) -> float:
-        """Acceleration towards the speed of the road, m/s^2; `passed_m` ahead is the first person beside it."""
-        config = self._config
+    def _free(self, outlook: Outlook) -> float:
+        """Acceleration towards the speed of the road, and that at which people beside it are passed, m/s^2."""
+        config, s, speed = self._config, outlook.s, outlook.ego.speed_mps
+        passed_m = min((each.gap_m for each in outlook.passed), default=math.inf)
+        passing_mps = outlook.caution.passing_mps
         ahead = max(0.5 * speed, 1.0)
-        legal = min(self._profile.at(s), self._towards_people(passed_m))
-        soon = min(self._profile.at(s + ahead), self._towards_people(passed_m - ahead))
+        legal = min(self._profile.at(s), self._towards_people(passed_m, passing_mps))
+        soon = min(self._profile.at(s + ahead), self._towards_people(passed_m - ahead, passing_mps))
         falls = (soon**2 - legal**2) / (2.0 * ahead)
         towards = 1.2 * (legal - speed) + min(0.0, falls)
         return min(config.accel, max(towards, -2.0 * config.braking))
 
-    def _towards_people(self, gap_m: float) -> float:
-        """The speed at which it can pass them slowly enough, m/s."""
-        return math.sqrt(self._caution.passing_mps**2 + 2.0 * self._config.braking * max(gap_m, 0.0))
+    def _towards_people(self, gap_m: float, passing_mps: float) -> float:
+        """The speed from which it can still slow down to `passing_mps` where they are, m/s."""
+        return math.sqrt(passing_mps**2 + 2.0 * self._config.braking * max(gap_m, 0.0))
 
     def _behind(self, obstacle: Obstacle, speed: float) -> float:
         """The model's acceleration behind an obstacle, m/s^2."""

@@ -59,7 +59,7 @@ def _expert(env: CarlaEnv, config: ExpertConfig) -> Policy:
     driver = Expert(env.route_task.route, env.config.speed, config)
 
     def act(_: Any) -> NDArray[np.float32]:
-        return driver.act(env.episode.ego, env.episode.projection, env.road_scene(), env.config.decision_s)
+        return driver.act(env.outlook(), env.episode.projection, env.config.decision_s)
 
     return act
 

@@ -41,8 +41,8 @@ def affordances(
     Args:
       s: arc length of the ego, m.
       stop_lines: of the route, in order.
-      met: what `right_of_way.obstacles` finds ahead of the ego.
-      passed: whom `right_of_way.people_passed` finds there.
+      met: what a `right_of_way.Outlook` finds ahead of the ego.
+      passed: whom it finds on the road there, or beside it.
     """
     numbers = np.zeros(len(AFFORDANCES), np.float32)
     lead = min((each for each in met if each.kind == "vehicle"), key=lambda each: each.gap_m, default=None)

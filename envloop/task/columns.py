@@ -45,7 +45,7 @@ def nearness_in_columns(
     """[COLUMNS * 3] float32, the nearest of each of `COLUMN_KINDS` in each column: 1 at the camera, 0 from 40 m on.
 
     Args:
-      beside: those of `users` that `right_of_way.people_passed` finds.
+      beside: those of `users` whom the ego passes, by `right_of_way.Outlook`.
       camera_x: m ahead of the ego's centre.
       edges: of `bounds`.
     """

@@ -7,6 +7,7 @@ lights. Who will be on the route's strip when the ego would be there too is an o
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,39 +86,6 @@ class _Foretold:
     speed: FloatArray
 
 
-def obstacles(
-    ego: EgoState,
-    s: float,
-    route: Route,
-    scene: RoadScene,
-    legal_mps: Callable[[float], float],
-    caution: Caution = CAUTION,
-) -> list[Obstacle]:
-    """Everything that keeps the ego from driving on.
-
-    Args:
-      s: arc length of the ego, m.
-      legal_mps: the speed at an arc length, m/s.
-    """
-    front = s + HALF_LENGTH_M
-    found = lines_ahead(ego, s, scene, caution)
-    z = route.point_at(s)[2]
-    users = [user for user in scene.users if abs(user.z - z) < 2.0 * LEVEL_M]
-    if users:
-        foretold = _foretell(users, route, s, caution)
-        found += _ahead(front, s, users, foretold)
-        found += _conflicts(front, s, users, foretold, _plan(s, ego.speed_mps, legal_mps), scene, caution)
-        found += _full_exits(front, s, users, foretold, scene, caution)
-    return found
-
-
-def lines_ahead(ego: EgoState, s: float, scene: RoadScene, caution: Caution = CAUTION) -> list[Obstacle]:
-    """Those of the `obstacles` that lights and signs are: who else is on the road, they do not ask."""
-    front = s + HALF_LENGTH_M
-    signs = [Obstacle(max(gap, 0.0), 0.0, "stop sign", stands=True) for gap in _to_signs(front, scene, caution)]
-    return _red_lights(front, ego.speed_mps, scene, caution) + signs
-
-
 @dataclass(frozen=True, slots=True)
 class Passed:
     """A person on the road or beside it, and the metres from the front bumper until the ego passes."""
@@ -126,24 +94,70 @@ class Passed:
     user: RoadUser
 
 
-def people_passed(s: float, route: Route, scene: RoadScene, caution: Caution = CAUTION) -> list[Passed]:
-    """Who is on the strip or could step on it at once, wherever they walk; nobody foretells a person's next step.
+@dataclass(frozen=True)
+class Outlook:
+    """What is ahead of an ego in one state. The others are foretold once, whoever asks and however often.
 
-    Args:
+    Attributes:
+      ego, route, scene: who drives where, among whom.
       s: arc length of the ego, m.
+      caution: see the class.
     """
-    z = route.point_at(s)[2]
-    people = [user for user in scene.users if user.person and abs(user.z - z) < 2.0 * LEVEL_M]
-    if not people:
-        return []
-    strip = route.points_ahead(s - SPACING_M, int(_PASSING_AHEAD_M), SPACING_M)  # [N, 2]
-    x, y = (np.array([[getattr(user, name)] for user in people]) for name in ("x", "y"))
-    squared = (x - strip[:, 0]) ** 2 + (y - strip[:, 1]) ** 2
-    nearest = squared.argmin(axis=1)
-    near = (squared.min(axis=1) < caution.passing_m**2) & (nearest > 0) & (nearest < len(strip) - 1)
-    return [
-        Passed(max(0.0, SPACING_M * int(nearest[i]) - HALF_LENGTH_M), people[i]) for i in np.flatnonzero(near).tolist()
-    ]
+
+    ego: EgoState
+    s: float
+    route: Route
+    scene: RoadScene
+    caution: Caution = CAUTION
+
+    def obstacles(self, legal_mps: Callable[[float], float]) -> list[Obstacle]:
+        """Everything that keeps the ego from driving on.
+
+        Args:
+          legal_mps: the speed at an arc length, m/s, that the ego would drive if nothing held it up.
+        """
+        s, scene, caution = self.s, self.scene, self.caution
+        front = s + HALF_LENGTH_M
+        found = lines_ahead(self.ego, s, scene, caution)
+        if users := self._users:
+            foretold = self._foretold
+            found += _ahead(front, s, users, foretold)
+            found += _conflicts(front, s, users, foretold, _plan(s, self.ego.speed_mps, legal_mps), scene, caution)
+            found += _full_exits(front, s, users, foretold, scene, caution)
+        return found
+
+    @cached_property
+    def passed(self) -> list[Passed]:
+        """Who is on the strip or could step on it at once, wherever they walk: no next step is foretold."""
+        people = [user for user in self._users if user.person]
+        if not people:
+            return []
+        strip = self.route.points_ahead(self.s - SPACING_M, int(_PASSING_AHEAD_M), SPACING_M)  # [N, 2]
+        x, y = (np.array([[getattr(user, name)] for user in people]) for name in ("x", "y"))
+        squared = (x - strip[:, 0]) ** 2 + (y - strip[:, 1]) ** 2
+        nearest = squared.argmin(axis=1)
+        near = (squared.min(axis=1) < self.caution.passing_m**2) & (nearest > 0) & (nearest < len(strip) - 1)
+        return [
+            Passed(max(0.0, SPACING_M * int(nearest[i]) - HALF_LENGTH_M), people[i])
+            for i in np.flatnonzero(near).tolist()
+        ]
+
+    @cached_property
+    def _users(self) -> list[RoadUser]:
+        """Those on the ego's level."""
+        z = self.route.point_at(self.s)[2]
+        return [user for user in self.scene.users if abs(user.z - z) < 2.0 * LEVEL_M]
+
+    @cached_property
+    def _foretold(self) -> _Foretold:
+        return _foretell(self._users, self.route, self.s, self.caution)
+
+
+def lines_ahead(ego: EgoState, s: float, scene: RoadScene, caution: Caution = CAUTION) -> list[Obstacle]:
+    """Those of an `Outlook`'s obstacles that lights and signs are: who else is on the road, they do not ask."""
+    front = s + HALF_LENGTH_M
+    signs = [Obstacle(max(gap, 0.0), 0.0, "stop sign", stands=True) for gap in _to_signs(front, scene, caution)]
+    return _red_lights(front, ego.speed_mps, scene, caution) + signs
 
 
 def _red_lights(front: float, speed: float, scene: RoadScene, caution: Caution) -> list[Obstacle]:

@@ -95,7 +95,7 @@ def test_the_camera_shows_a_person_where_the_numbers_say(make_env, picture):
         try:
             env.step(BRAKE)
             # Whom an episode has is looked up at its beginning.
-            env._scene.lookout.begin(env.route_task.route)
+            env._scene.surroundings.begin(env.route_task)
             observation = env.step(BRAKE)[0]
         finally:
             walker.destroy()

@@ -69,7 +69,8 @@ def test_it_slows_down_in_comfort_before_who_stands_at_the_kerb_and_speeds_up_ag
     speeds, accelerations = {}, []
     while (s := env.episode.projection.s) < 50.0:
         scene = dataclasses.replace(env.road_scene(), users=(person,))
-        env.step(driver.act(env.episode.ego, env.episode.projection, scene, env.config.decision_s))
+        outlook = dataclasses.replace(env.outlook(), scene=scene)
+        env.step(driver.act(outlook, env.episode.projection, env.config.decision_s))
         speeds[s] = env.episode.ego.speed_mps
         accelerations.append(env.episode.ego.ax * dx + env.episode.ego.ay * dy)
     passing = [speed for s, speed in speeds.items() if 28.0 < s < 30.0]

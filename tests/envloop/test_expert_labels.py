@@ -5,7 +5,7 @@ import pytest
 
 from envloop.baselines.expert import AT_ONCE, Expert, ExpertConfig
 from envloop.task.observation import EgoState
-from envloop.task.right_of_way import HALF_LENGTH_M
+from envloop.task.right_of_way import HALF_LENGTH_M, Outlook
 from envloop.task.road_scene import LightState, RoadScene, StopLine
 from envloop.task.route import Route, SpeedRules
 
@@ -16,7 +16,8 @@ FRONT = 50.0 + HALF_LENGTH_M
 def pedal(driver: Expert, speed: float, line_m: float, state: LightState) -> float:
     """Of a car at 50 m whose bumper is `line_m` before a stop line."""
     scene = RoadScene(stop_lines=(StopLine(FRONT + line_m, state),))
-    return float(driver.act(EgoState(x=50.0, y=0.0, vx=speed, vy=0.0), ROAD.project(50.0, 0.0), scene, 0.1)[1])
+    outlook = Outlook(EgoState(x=50.0, y=0.0, vx=speed, vy=0.0), 50.0, ROAD, scene)
+    return float(driver.act(outlook, ROAD.project(50.0, 0.0), 0.1)[1])
 
 
 def expert(config: ExpertConfig) -> Expert:

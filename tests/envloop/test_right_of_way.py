@@ -5,7 +5,7 @@ import math
 import pytest
 
 from envloop.task.observation import EgoState
-from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, Obstacle, lines_ahead, obstacles, people_passed
+from envloop.task.right_of_way import CAUTION, HALF_LENGTH_M, Obstacle, Outlook, Passed, lines_ahead
 from envloop.task.road_scene import Crossing, RoadScene, RoadUser, StopLine
 from envloop.task.route import Route
 
@@ -25,10 +25,17 @@ def person(x: float, y: float, vy: float) -> RoadUser:
     return RoadUser(x=x, y=y, vy=vy, half_length=0.2, half_width=0.2, person=True, **still)
 
 
+def outlook(scene: RoadScene, speed: float = SPEED) -> Outlook:
+    """Of an ego in the middle of the road at x = 50 m."""
+    return Outlook(EgoState(x=50.0, y=0.0, yaw_deg=0.0, vx=speed, vy=0.0), 50.0, ROUTE, scene)
+
+
 def met(scene: RoadScene, speed: float = SPEED) -> list[Obstacle]:
-    """By an ego in the middle of the road at x = 50 m."""
-    ego = EgoState(x=50.0, y=0.0, yaw_deg=0.0, vx=speed, vy=0.0)
-    return obstacles(ego, 50.0, ROUTE, scene, lambda s: SPEED)
+    return outlook(scene, speed).obstacles(lambda s: SPEED)
+
+
+def passed(*users: RoadUser) -> list[Passed]:
+    return outlook(RoadScene(users=users)).passed
 
 
 def kinds(*users: RoadUser, **scene) -> list[str]:
@@ -117,23 +124,21 @@ def test_what_is_on_another_level_is_no_obstacle():
 def test_who_is_beside_the_strip_is_passed_wherever_they_walk():
     at_the_kerb, on_the_road = person(70.0, 2.9, vy=1.4), person(60.0, -0.5, vy=0.0)
     far_aside, behind, too_far = person(70.0, 3.1, vy=-1.4), person(49.0, 0.0, vy=0.0), person(90.0, 0.0, vy=0.0)
-    scene = RoadScene(users=(at_the_kerb, on_the_road, far_aside, behind, too_far, car(65.0, 0.0)))
-    passed = people_passed(50.0, ROUTE, scene)
-    assert [(each.gap_m, each.user) for each in passed] == [
+    found = passed(at_the_kerb, on_the_road, far_aside, behind, too_far, car(65.0, 0.0))
+    assert [(each.gap_m, each.user) for each in found] == [
         (pytest.approx(70.0 - FRONT), at_the_kerb),
         (pytest.approx(60.0 - FRONT), on_the_road),
     ]
 
 
 def test_who_stands_beside_the_bumper_is_still_to_be_passed():
-    (passed,) = people_passed(50.0, ROUTE, RoadScene(users=(person(FRONT - 1.0, 2.0, vy=0.0),)))
-    assert passed.gap_m == 0.0
+    (found,) = passed(person(FRONT - 1.0, 2.0, vy=0.0))
+    assert found.gap_m == 0.0
 
 
 def test_lights_and_signs_are_found_without_asking_who_is_on_the_road():
     scene = RoadScene(users=(car(70.0, 0.0),), stop_lines=(StopLine(60.0, "red"),), stop_signs=(65.0,))
-    ego = EgoState(x=50.0, y=0.0, yaw_deg=0.0, vx=0.0, vy=0.0)
-    lines = lines_ahead(ego, 50.0, scene)
+    lines = lines_ahead(outlook(scene, speed=0.0).ego, 50.0, scene)
     assert [each.kind for each in lines] == ["red", "stop sign"]
     everything = met(scene, speed=0.0)
     assert everything[:2] == lines

@@ -13,11 +13,12 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envloop.client.conditions import Conditions
 from envloop.client.ego import EgoVehicle, start_pose
 from envloop.client.route_choice import RouteSelector
 from envloop.client.simulator import Simulator, weather_preset
-from envloop.client.traffic import Npc, Traffic, lanes_m
-from envloop.config import MAX_WALKERS, EnvConfig
+from envloop.client.traffic import Npc, Traffic
+from envloop.config import EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
 from envloop.spectator import PICTURE, Ego, Moment, Spectator
@@ -28,7 +29,7 @@ from envloop.task.observation import STACK, FrameStack, vector_observation
 from envloop.task.pictures import FRAME_SIZE, PICTURES
 from envloop.task.right_of_way import Outlook
 from envloop.task.road_scene import RoadScene
-from envloop.task.scenario import DENSITIES, RANDOM, drawn_scenario, drawn_weather, weather_names
+from envloop.task.scenario import RANDOM, weather_names
 
 STARTS = ("beginning", "random")
 
@@ -38,7 +39,6 @@ T = TypeVar("T")
 # Keys of `info`; see `CarlaEnv.description`. Gymnasium and Stable-Baselines3 have "episode" for themselves.
 _REWARD_TERMS, _EPISODE_METRICS, _SPEED, _POSE = "reward_terms", "episode_metrics", "speed_mps", "ego"
 
-_PASSED_EVERY = 5  # of the route's points, near which passers-by walk
 _VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
 
 
@@ -50,7 +50,7 @@ class _Scene:
     routes: RouteSelector
     ego: EgoVehicle
     traffic: Traffic
-    lanes_m: float
+    conditions: Conditions
     surroundings: Surroundings
     spectator: Spectator
 
@@ -122,7 +122,6 @@ class CarlaEnv(gym.Env):
         self._scene: _Scene | None = None
         self._episode: Episode | None = None
         self._conditions: dict[str, Any] = {}  # of the episode, among its metrics
-        self._weather = ""
         self._action = (0.0, 0.0)  # of the last decision
         self._stack = FrameStack()
         self._picture: NDArray[np.uint8] | None = None
@@ -288,16 +287,20 @@ class CarlaEnv(gym.Env):
         routes = RouteSelector(self.config, self.simulator.map)
         self.route_task = routes.of(self.config.route, seed=0)
         self.simulator.lock_world()  # another environment may have come since the connection was made
-        self._weather = ""
         watched = self._observes("image") or self.render_mode is not None
         pose = start_pose(self.route_task.route, AT_REST)
         ego = EgoVehicle(self.simulator, self.config.camera if watched else None, pose)
         traffic = Traffic(self.simulator)
-        surroundings = Surroundings(self.config, self.simulator, ego, traffic)
         watched_ego = Ego(ego.vehicle.id, ego.half_length_m, ego.half_width_m)
-        spectator = Spectator(self.simulator, watched_ego, self.config.decision_s, self.config.pictures_per_s)
-        length_m = lanes_m(self.simulator.map)
-        self._scene = _Scene(self.simulator.generation, routes, ego, traffic, length_m, surroundings, spectator)
+        self._scene = _Scene(
+            generation=self.simulator.generation,
+            routes=routes,
+            ego=ego,
+            traffic=traffic,
+            conditions=Conditions(self.config, self.simulator, traffic),
+            surroundings=Surroundings(self.config, self.simulator, ego, traffic),
+            spectator=Spectator(self.simulator, watched_ego, self.config.decision_s, self.config.pictures_per_s),
+        )
         self.description = self._describe()
         return self._scene
 
@@ -327,9 +330,9 @@ class CarlaEnv(gym.Env):
         self.simulator.reset_traffic_lights()
         self.simulator.tick()
         self._ego.release()
-        self._conditions = self._make_conditions(seed, (pose.location.x, pose.location.y))
-        config = self.config
-        for _ in range(config.settle_ticks - 1):
+        ego, route = (pose.location.x, pose.location.y), self.route_task.route
+        self._conditions = self._ensure_scene().conditions.make(seed, ego, route)
+        for _ in range(self.config.settle_ticks - 1):
             self.simulator.tick()
         if start.speed_mps > 0.0:
             self._ego.launch(pose, start.speed_mps)
@@ -337,24 +340,6 @@ class CarlaEnv(gym.Env):
         self._traffic.look_up()
         self._surroundings.begin(self.route_task)
         return frame
-
-    def _make_conditions(self, seed: int, ego: tuple[float, float]) -> dict[str, Any]:
-        """Makes the weather and those who share the road; what there is, for the episode's metrics."""
-        config, clearance_m = self.config, self.config.npc_clearance_m
-        scenario, weather = drawn_scenario(config.scenario, seed), drawn_weather(config.weather, seed)
-        if weather != self._weather:
-            self.simulator.set_weather(weather)
-            self._weather = weather
-        density = DENSITIES[scenario].on(self._ensure_scene().lanes_m)
-        least = 0 if density.scaled else density.vehicles
-        vehicles = self._traffic.spawn(density.vehicles, seed, ego, clearance_m, config.npc_speed_kmh, least)
-        walkers = min(density.walkers + config.walkers, MAX_WALKERS)
-        passers_by = min(config.passers_by, MAX_WALKERS - walkers)
-        route = [(x, y) for x, y, _ in self.route_task.route.points[::_PASSED_EVERY].tolist()]
-        walkers = self._traffic.spawn_walkers(
-            walkers, seed, ego, clearance_m, config.walkers, passers_by, route if passers_by else ()
-        )
-        return {"scenario": scenario, "vehicles": vehicles, "walkers": walkers, "weather": weather}
 
     def _observe_first(self, frame: int, start: InitialState) -> tuple[Observation, dict[str, Any]]:
         self.frame = frame

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envloop.client.conditions import Conditions
@@ -21,25 +20,23 @@ from envloop.client.traffic import Npc, Traffic
 from envloop.config import EnvConfig
 from envloop.description import EnvDescription
 from envloop.errors import SimulatorError, TaskError
+from envloop.spaces import Observation, action_space, observation_space
 from envloop.spectator import PICTURE, Ego, Moment, Spectator
-from envloop.surroundings import Surroundings, privileged_space
+from envloop.surroundings import Surroundings
 from envloop.task.episode import AT_REST, Episode, InitialState, Measurements, RouteTask, ego_info, sample_initial_state
 from envloop.task.lane_invasion import BoundingBox
-from envloop.task.observation import STACK, FrameStack, vector_observation
-from envloop.task.pictures import FRAME_SIZE, PICTURES
+from envloop.task.observation import FrameStack, vector_observation
+from envloop.task.pictures import PICTURES
 from envloop.task.right_of_way import Outlook
 from envloop.task.road_scene import RoadScene
 from envloop.task.scenario import RANDOM, weather_names
 
 STARTS = ("beginning", "random")
 
-Observation = dict[str, NDArray[Any]]
 T = TypeVar("T")
 
 # Keys of `info`; see `CarlaEnv.description`. Gymnasium and Stable-Baselines3 have "episode" for themselves.
 _REWARD_TERMS, _EPISODE_METRICS, _SPEED, _POSE = "reward_terms", "episode_metrics", "speed_mps", "ego"
-
-_VECTOR_BOUND = 100.0  # far outside of what scaled numbers reach; Gymnasium wants a finite space
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class CarlaEnv(gym.Env):
     """One ego car on one route of one simulator.
 
     Observation: {"image": uint8 [4, 84, 84] oldest first, "vector": float32 [3 + 2 * points]}, or one of the two; with
-    `privileged` also "privileged": float32 [9] or [30] (`surroundings.privileged_space`).
+    `privileged` also "privileged": float32 [9] (`task.affordances`), [30] with `columns` (`task.columns`).
     Action: float32 [2] in [-1, 1]: steer, then throttle (> 0) or brake (<= 0).
     The picture is always that of the tick just made. An episode is a pure function of `reset`'s seed and options, which
     may hold {"start": "beginning" | "random", "route": a route to drive instead of the config's, "record": True}.
@@ -444,23 +441,6 @@ class CarlaEnv(gym.Env):
     def _surroundings(self) -> Surroundings:
         assert self._scene is not None
         return self._scene.surroundings
-
-
-def observation_space(config: EnvConfig) -> spaces.Dict:
-    """What CarlaEnv observes with this configuration; no simulator is needed to know it."""
-    parts: dict[str, spaces.Space] = {
-        "image": spaces.Box(0, 255, (STACK, FRAME_SIZE, FRAME_SIZE), np.uint8),
-        "vector": spaces.Box(-_VECTOR_BOUND, _VECTOR_BOUND, (config.vector.size,), np.float32),
-    }
-    observed = {name: part for name, part in parts.items() if config.observation in ("both", name)}
-    if config.privileged:
-        observed["privileged"] = privileged_space(config)
-    return spaces.Dict(observed)
-
-
-def action_space() -> spaces.Box:
-    """Steer, then throttle (> 0) or brake (<= 0)."""
-    return spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
 def _changed(

@@ -38,7 +38,7 @@ def spaces_of(config: AnyEnvConfig) -> tuple[spaces.Space, spaces.Space]:
     """Observation and action space of the environment of `config`; a simulator is not started for it."""
     if isinstance(config, EnvConfig):
         from envloop.baselines.labels import labelled
-        from envloop.env import action_space, observation_space
+        from envloop.spaces import action_space, observation_space
 
         observations = observation_space(config)
         return labelled(observations) if config.expert else observations, action_space()

@@ -6,7 +6,6 @@ No policy is told of it when it drives.
 import math
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envloop.client.ego import EgoVehicle
@@ -14,8 +13,8 @@ from envloop.client.lookout import Lookout
 from envloop.client.simulator import Simulator
 from envloop.client.traffic import Traffic
 from envloop.config import EnvConfig
-from envloop.task.affordances import AFFORDANCES, COLUMN_KINDS, affordances
-from envloop.task.columns import COLUMNS, bounds, nearness_in_columns
+from envloop.task.affordances import affordances
+from envloop.task.columns import bounds, nearness_in_columns
 from envloop.task.episode import Episode, RouteTask
 from envloop.task.observation import EgoState
 from envloop.task.reward import is_waiting
@@ -85,7 +84,7 @@ class Surroundings:
         return held, Lead()
 
     def privileged(self, episode: Episode) -> NDArray[np.float32]:
-        """The numbers of `privileged_space`."""
+        """[9] float32, the `affordances`; [30] with the nearness in the picture's columns."""
         ego, outlook = episode.ego, self.outlook(episode, episode.ego)
         scene, passed = outlook.scene, outlook.passed
         told = affordances(outlook.s, ego.speed_mps, scene.stop_lines, self._met(outlook), passed)
@@ -109,9 +108,3 @@ class Surroundings:
         if self._stops_at(lines_ahead(ego, episode.projection.s, lines)):
             return True
         return self._stops_at(self._met(self.outlook(episode, ego)))
-
-
-def privileged_space(config: EnvConfig) -> spaces.Box:
-    """float32 [9] (`task.affordances`), [30] with `columns` (`task.columns`)."""
-    length = len(AFFORDANCES) + (COLUMNS * len(COLUMN_KINDS) if config.columns else 0)
-    return spaces.Box(-1.0, 1.0, (length,), np.float32)

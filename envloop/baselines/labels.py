@@ -6,8 +6,9 @@ import gymnasium as gym
 from gymnasium import spaces
 
 from envloop.baselines.policies import LABELLERS, Policy
-from envloop.env import CarlaEnv, Observation
+from envloop.env import CarlaEnv
 from envloop.errors import TaskError
+from envloop.spaces import Observation
 
 EXPERT = "expert"
 

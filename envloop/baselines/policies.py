@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from envloop.baselines.expert import AT_ONCE, Expert, ExpertConfig
 from envloop.baselines.route_follower import RouteFollower
-from envloop.env import CarlaEnv, action_space
+from envloop.env import CarlaEnv
 from envloop.seeding import EpisodeStream, generator
+from envloop.spaces import action_space
 
 Policy = Callable[[Any], NDArray[np.float32]]  # observation -> action [2]
 # (environment that has just been reset, seed of its episode) -> the policy of this one episode

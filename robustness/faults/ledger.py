@@ -17,7 +17,7 @@ from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.replay import FrameReplay
 from avtd3_jax.replay.ring import FrameRing
 from avtd3_jax.settings.run_config import RunConfig, parse
-from envloop.env import action_space, observation_space
+from envloop.spaces import action_space, observation_space
 from robustness.faults.training import Torn
 
 

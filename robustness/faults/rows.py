@@ -16,7 +16,7 @@ from avtd3_jax.agent.spaces import ActionSpec, ObsSpec
 from avtd3_jax.agent.td3 import TD3
 from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.settings.run_config import parse
-from envloop.env import action_space, observation_space
+from envloop.spaces import action_space, observation_space
 from reporting.publish import Spread
 from robustness.faults.endings import Ending
 from robustness.faults.injections import APART, Fault

@@ -4,7 +4,7 @@ import numpy as np
 
 from envloop.baselines.policies import SCRIPTED, uniform
 from envloop.baselines.route_follower import DriverConfig
-from envloop.env import action_space
+from envloop.spaces import action_space
 from envloop.task.route import Lead
 
 

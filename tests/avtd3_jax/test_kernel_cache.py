@@ -1,5 +1,6 @@
 """Machine code that is kept on disk is that of this source and processor, whole, and optional."""
 
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,23 @@ def test_without_a_folder_that_can_be_written_it_is_made_at_every_start(tmp_path
     _, expected = run("none")
     (tmp_path / "kernels").write_text("a file where the folder should be")
     assert [run(tmp_path) for _ in range(2)] == [(1, expected)] * 2
+
+
+def test_a_full_disk_keeps_no_part_of_it(tmp_path: Path):
+    """A file that may not grow gives the same error as a full disk. What were left would be looked for by nobody."""
+    from avtd3_jax.cpu.code import engine
+
+    kept = tmp_path / "kernels" / "one.o"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250, before[1]))
+        engine._write(kept, b"code" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(kept.parent.iterdir()) == []
+    engine._write(kept, b"code" * 1000)
+    assert list(kept.parent.iterdir()) == [kept]
+    assert engine._read(kept) == b"code" * 1000
 
 
 def test_another_source_or_processor_has_machine_code_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -63,11 +63,14 @@ class Recordings:
 
     def _written(self, name: str, data: bytes) -> bool:
         path = self._folder / name
+        part = path.with_suffix(path.suffix + ".part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(path.suffix + ".part")
-            part.write_bytes(data)
-            part.replace(path)
+            try:
+                part.write_bytes(data)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)  # what was written of it may be what fills the disk
         except OSError as error:
             if not self._told:
                 warnings.warn(

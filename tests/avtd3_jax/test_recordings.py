@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 
 import pytest
 
@@ -42,3 +43,15 @@ def test_a_folder_that_takes_nothing_is_told_of_once(tmp_path):
     with pytest.warns(UserWarning, match="cannot be written"):
         assert made.ended(0, FAILED) == {}
     assert made.ended(1, FAILED) == {}, "a second warning would be an error"
+
+
+def test_a_full_disk_keeps_no_part_of_a_clip(tmp_path):
+    """A file that may not grow gives the same error as a full disk. The oldest clips go by the names of whole ones."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (250, before[1]))
+        with pytest.warns(UserWarning, match="cannot be written"):
+            Recordings(tmp_path, "step-7", "T").ended(0, {"clip": {**FAILED["clip"], "video": b"film" * 1000}})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "clips").iterdir()) == []

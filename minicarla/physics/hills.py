@@ -17,11 +17,9 @@ from minicarla.physics.vehicle import (
     follow_control,
     lateral,
     longitudinal,
-    note_acceleration,
     path_curvature,
-    stand,
     steering_factor,
-    substeps,
+    step_by,
     wrap_degrees,
 )
 from minicarla.physics.vehicle_params import VehicleParams
@@ -40,14 +38,7 @@ class Ground(Protocol):
 
 def step_on_hills(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Ground) -> None:
     """Advances `state` by `dt` seconds in place, as `vehicle.step_vehicle` does on the flat."""
-    if not state.simulate_physics:
-        stand(state)
-        return
-    vx, vy, vz = state.vx, state.vy, state.vz
-    steps = substeps(dt)
-    for _ in range(steps):
-        _substep(state, control, params, dt / steps, ground)
-    note_acceleration(state, vx, vy, vz, dt)
+    step_by(_substep, state, control, params, dt, ground)
 
 
 def _substep(state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Ground) -> None:

@@ -10,6 +10,8 @@ over all of them at the end.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -99,32 +101,22 @@ def step_vehicle(
       dt: s, > 0.
       ground_z: height of the road under the vehicle, m; a vehicle above it falls, without grip, until it touches.
     """
+    step_by(_substep, state, control, params, dt, ground_z)
+
+
+@register_jitable
+def step_by(
+    substep: Callable[..., None], state: VehicleState, control: Control, params: VehicleParams, dt: float, ground: Any
+) -> None:
+    """A step of `dt` s, made of as many `substep`s on the `ground` as its length asks for."""
     if not state.simulate_physics:
-        stand(state)
+        state.vx = state.vy = state.vz = state.yaw_rate = 0.0
+        state.ax = state.ay = state.az = 0.0
         return
     vx, vy, vz = state.vx, state.vy, state.vz
-    steps = substeps(dt)
+    steps = 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
     for _ in range(steps):
-        _substep(state, control, params, dt / steps, ground_z)
-    note_acceleration(state, vx, vy, vz, dt)
-
-
-@register_jitable
-def stand(state: VehicleState) -> None:
-    """What a step does to a vehicle without physics."""
-    state.vx = state.vy = state.vz = state.yaw_rate = 0.0
-    state.ax = state.ay = state.az = 0.0
-
-
-@register_jitable
-def substeps(dt: float) -> int:
-    """In how many parts a step of `dt` s is made."""
-    return 1 if dt <= MAX_SUBSTEP_S else math.ceil(dt / MAX_SUBSTEP_S - 1e-9)
-
-
-@register_jitable
-def note_acceleration(state: VehicleState, vx: float, vy: float, vz: float, dt: float) -> None:
-    """The acceleration that has made the velocity what it is in `dt` s."""
+        substep(state, control, params, dt / steps, ground)
     state.ax = (state.vx - vx) / dt
     state.ay = (state.vy - vy) / dt
     state.az = (state.vz - vz) / dt

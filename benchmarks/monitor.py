@@ -10,27 +10,22 @@ the machine; the median is the cost.
 
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, redirect_stderr
-from pathlib import Path
+from functools import partial
 from typing import Any, cast
 
 import psutil
 
 from avtd3_jax import runtime
-from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.monitor.station import live_page, url
 from avtd3_jax.monitor.watched import WatchedEnvironments
-from avtd3_jax.training.build import build_learner, build_parts, build_trainer
-from avtd3_jax.training.logs import RunLog
-from avtd3_jax.training.phases import PhaseTimer
+from avtd3_jax.training.build import build_learner
 from avtd3_jax.training.trainer import Trainer
-from benchmarks.training_row import NoCheckpoints, configured
+from benchmarks.bare_training import bare_training, configured
 from envloop.env import CarlaEnv
 from envloop.free_ports import free_ports
-from envloop.make import spaces_of
 from envloop.workers.local import LocalEnv
 from envloop.workers.pool import EnvPool
 from reporting.machine import machine
@@ -68,28 +63,8 @@ def measured(scenario: str, seconds: float, pairs: int) -> dict[str, Any]:
         page = stack.enter_context(live_page(run.monitor))
         browser = subprocess.Popen([sys.executable, "-c", _BROWSER, url(run.monitor)])
         stack.callback(browser.kill)
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        timer = PhaseTimer()
-        parts = build_parts(run, *spaces_of(run.env))
-        learner = build_learner(run, parts, timer)
-        stack.callback(learner.close)
-        pool = EnvPool(run.environments(), timer)
-        stack.callback(pool.close)
-        log = RunLog(folder, listener=page.point)
-        stack.callback(log.close)
-        trainer = build_trainer(
-            run,
-            parts,
-            learner,
-            pool.description,
-            workdir=folder,
-            log=log,
-            checkpoints=cast(Checkpoints, NoCheckpoints()),
-            timer=timer,
-            stack=stack,
-            evaluate=lambda policy, step: {},
-            clock=time.perf_counter,
-        )
+        training = bare_training(run, partial(build_learner, run), stack, page.point)
+        trainer, pool = training.trainer, training.pool
         lookers = [psutil.Process(browser.pid), *filter(_is_page, psutil.Process().children())]
         windows = Windows(trainer, pool, lookers, seconds, pairs)
         watched = WatchedEnvironments(pool, pool.description, page, run.monitor.pictures_per_s)

@@ -4,13 +4,11 @@ import dataclasses
 import os
 import queue
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import jax
@@ -19,22 +17,18 @@ import numpy as np
 from avtd3_jax import runtime
 from avtd3_jax.agent.interface import Agent
 from avtd3_jax.agent.spaces import Observation
-from avtd3_jax.checkpoints.checkpoint import Checkpoints
 from avtd3_jax.replay.batch import Batch
-from avtd3_jax.settings.config_file import load
 from avtd3_jax.settings.run_config import RunConfig
-from avtd3_jax.training.build import build_learner, build_parts, build_trainer
+from avtd3_jax.training.build import Parts, build_learner
 from avtd3_jax.training.learner import Learner
-from avtd3_jax.training.logs import RunLog
 from avtd3_jax.training.phases import PhaseTimer
 from avtd3_jax.training.trainer import Trainer
-from benchmarks.common import OF_RECORD, since_start
+from benchmarks.bare_training import bare_training, configured
+from benchmarks.common import since_start
 from benchmarks.train import OURS
 from benchmarks.turns import READY
-from envloop.make import spaces_of
 from envloop.workers.pool import Answers, EnvPool
 
-_EXPLORATION = 300
 _WARM_UP_S = 1.0  # of a turn
 _PHASES = ("act", "sample", "dispatch_update", "env_step", "env_reset", "replay_add", "checkpoint")
 
@@ -43,36 +37,18 @@ def whole(contender: str, values: dict[str, Any], envs: int, seconds: float, rep
     """Trains from scratch; once it learns, measures the whole and either half alone whenever a line comes on stdin."""
     run = configured({**values, "num_envs": envs, "overlap": contender == "overlap"})
     runtime.setup(run.device if contender in OURS else "cpu")
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        timer = PhaseTimer()
-        parts = build_parts(run, *spaces_of(run.env))
-        learner: WatchedLearner | TorchLearner
+
+    def make_learner(parts: Parts, timer: PhaseTimer) -> WatchedLearner | TorchLearner:
         if contender in OURS:
             kind = partial(WatchedLearner, lock_step=contender == "lock-step")
-            learner = cast(WatchedLearner, build_learner(run, parts, timer, kind=kind))
-        else:
-            learner = TorchLearner(parts.agent, lambda: parts.replay.sample(run.batch_size), contender)
-        stack.callback(learner.close)
-        pool = EnvPool(run.environments(), timer)
-        stack.callback(pool.close)
-        log = RunLog(folder)
-        stack.callback(log.close)
-        trainer = build_trainer(
-            run,
-            parts,
-            learner,
-            pool.description,
-            workdir=folder,
-            log=log,
-            checkpoints=cast(Checkpoints, NoCheckpoints()),
-            timer=timer,
-            stack=stack,
-            evaluate=lambda policy, step: {},
-            clock=time.perf_counter,
-        )
-        meter = Meter(learner, timer, trainer, run, seconds, repetitions)
-        trainer.run(MeteredPool(pool, meter), meter.finished)
+            return cast(WatchedLearner, build_learner(run, parts, timer, kind=kind))
+        return TorchLearner(parts.agent, lambda: parts.replay.sample(run.batch_size), contender)
+
+    with ExitStack() as stack:
+        training = bare_training(run, make_learner, stack)
+        learner, trainer = training.learner, training.trainer
+        meter = Meter(learner, training.timer, trainer, run, seconds, repetitions)
+        trainer.run(MeteredPool(training.pool, meter), meter.finished)
     return {"turns": meter.turns, "first update s": learner.first_update_s}
 
 
@@ -84,32 +60,6 @@ def updates_alone(learner: "WatchedLearner | TorchLearner", seconds: float) -> f
         number += learner.updates_per_dispatch
     learner.settle()
     return number / (spent if number else seconds)
-
-
-def configured(changes: dict[str, Any]) -> RunConfig:
-    """The configuration of record with `changes`, and nothing but steps and updates to do."""
-    return load(
-        OF_RECORD,
-        {
-            "exploration_steps": _EXPLORATION,
-            "total_steps": 10_000_000,
-            "log_every": 10_000_000,
-            "eval_every": 0,
-            "checkpoint_every": 0,
-            "replay.capacity": 20_000,
-            **changes,
-        },
-    )
-
-
-class NoCheckpoints:
-    """Saves nothing: saving is no part of what is measured."""
-
-    def take(self, *_: Any, **__: Any) -> bool:
-        return True
-
-    def flush(self) -> None:
-        return None
 
 
 class WatchedLearner(Learner):

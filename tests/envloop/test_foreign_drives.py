@@ -2,22 +2,11 @@
 
 import carla
 import pytest
+from drawn_maps import chains, crossings, streets
 from driving import follow_route
 from hypothesis import HealthCheck, given, settings
-from opendrive_maps import (
-    LaneSpec,
-    Section,
-    bridge,
-    chains,
-    crossings,
-    hill,
-    line,
-    opendrive,
-    road,
-    roundabout,
-    streets,
-    tee,
-)
+from opendrive_maps import bridge, hill, roundabout, tee
+from opendrive_text import LaneSpec, Section, line, opendrive, road
 
 from envloop.baselines.policies import follower
 from envloop.client.ego import BLUEPRINT

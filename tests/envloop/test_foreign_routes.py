@@ -5,24 +5,11 @@ import math
 import carla
 import numpy as np
 import pytest
+from drawn_maps import maps
 from driving import real_town01
 from hypothesis import given, settings
-from opendrive_maps import (
-    LaneSpec,
-    Link,
-    Place,
-    Road,
-    Section,
-    arc,
-    bridge,
-    chain,
-    junction,
-    line,
-    maps,
-    opendrive,
-    road,
-    roundabout,
-)
+from opendrive_maps import bridge, roundabout
+from opendrive_text import LaneSpec, Link, Place, Road, Section, arc, chain, junction, line, opendrive, road
 
 from envloop.client.planning.errors import NoWayOfThatLength, PlannerError, RouteGapError
 from envloop.client.planning.planner import Plan, Planner

@@ -3,6 +3,7 @@
 import math
 
 import carla
+import drawn_maps
 import numpy as np
 import opendrive_maps
 import pytest
@@ -24,8 +25,8 @@ def overlaps(box: OrientedBox, x: float, y: float, margin: float = 0.0) -> bool:
 
 
 @settings(ONE_CASE, max_examples=25)
-@given(opendrive_maps.maps())
-def test_any_map_is_served(drawn: opendrive_maps.Drawn) -> None:
+@given(drawn_maps.maps())
+def test_any_map_is_served(drawn: drawn_maps.Drawn) -> None:
     assert structural_flaw(drawn.text) is None
     assert mended(drawn.text) == drawn.text
     query(drawn.text)
@@ -82,8 +83,8 @@ def test_traffic_lights_hold_those_who_come_on_the_side_that_is_driven(left_hand
 
 
 @settings(ONE_CASE, max_examples=10)
-@given(opendrive_maps.crossings())
-def test_land_and_lanes_are_one_surface_across_a_junction(drawn: opendrive_maps.Drawn) -> None:
+@given(drawn_maps.crossings())
+def test_land_and_lanes_are_one_surface_across_a_junction(drawn: drawn_maps.Drawn) -> None:
     """No step of more than 30 cm between places 25 cm apart, on roads, between them and beside them."""
     surface = Town("drawn", drawn.text).surface
     for angle in np.linspace(0.0, math.pi, 5):

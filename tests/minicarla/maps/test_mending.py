@@ -9,7 +9,7 @@ import carla
 import numpy as np
 import opendrive_maps
 import pytest
-from opendrive_maps import Piece, Place, Section, line, road
+from opendrive_text import Piece, Place, Section, line, opendrive, road
 
 from minicarla.maps import MapError, load_xodr
 from minicarla.maps.loader import mended
@@ -20,7 +20,7 @@ LATE = '<elevation s="50" a="7" b="0" c="0" d="0"/>'
 
 
 def shaped(element: str, length: float = 100.0) -> str:
-    return opendrive_maps.opendrive([road(Piece(length, element, Place(length)))])
+    return opendrive([road(Piece(length, element, Place(length)))])
 
 
 def with_prefix(text: str) -> str:
@@ -109,7 +109,7 @@ def test_borders_become_widths_piece_by_piece() -> None:
 
 def test_sections_without_length_are_linked_past() -> None:
     """Of three sections the middle one has no length; its lanes hand on what they are joined to."""
-    text = opendrive_maps.opendrive([road(line(200.0), sections=(Section(0.0), Section(100.0), Section(100.0)))])
+    text = opendrive([road(line(200.0), sections=(Section(0.0), Section(100.0), Section(100.0)))])
     carla_map = carla.Map("sections", mended(text))
     waypoint = carla_map.get_waypoint_xodr(1, -1, 95.0)
     assert waypoint.next(20.0)[0].transform.location.x == pytest.approx(115.0)

@@ -3,6 +3,7 @@
 import math
 
 import carla
+import drawn_maps
 import numpy as np
 import opendrive_maps
 import pytest
@@ -40,8 +41,8 @@ def test_a_level_town_may_lie_high() -> None:
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(opendrive_maps.maps())
-def test_roads_lie_where_the_clients_waypoints_are(drawn: opendrive_maps.Drawn) -> None:
+@given(drawn_maps.maps())
+def test_roads_lie_where_the_clients_waypoints_are(drawn: drawn_maps.Drawn) -> None:
     """Also in junctions, where one lane crosses another; superelevation, which waypoints lack, is looked at below."""
     town = town_of(drawn.text)
     for waypoint in town.carla_map.generate_waypoints(5.0):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 import carla
-import opendrive_maps
+import drawn_maps
 import pytest
 from hypothesis import HealthCheck, given, settings
 from server_process import ServerProcess, running_server
@@ -34,8 +34,8 @@ def steer_along(carla_map: carla.Map, car: carla.Vehicle) -> carla.VehicleContro
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
-@given(drawn=opendrive_maps.maps())
-def test_cars_follow_the_lanes_of_any_map(server: ServerProcess, drawn: opendrive_maps.Drawn) -> None:
+@given(drawn=drawn_maps.maps())
+def test_cars_follow_the_lanes_of_any_map(server: ServerProcess, drawn: drawn_maps.Drawn) -> None:
     """Either rule of the road, hills, tilted roads, junctions: on the lane's middle, at its height, nothing hit."""
     client = server.client()
     world = client.generate_opendrive_world(drawn.text)

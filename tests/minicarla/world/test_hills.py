@@ -7,7 +7,7 @@ import carla
 import numpy as np
 import opendrive_maps
 import pytest
-from opendrive_maps import Place
+from opendrive_text import Place, opendrive
 from server_process import SyncWorld, running_server, synchronous
 
 GRADE, ROLL_RAD, BRIDGE_M = 0.08, 0.08, 6.0
@@ -23,7 +23,7 @@ def hills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SyncWorld]:
         opendrive_maps.banked_road(ROLL_RAD, id=BEND, start=Place(0.0, -400.0)),
         *opendrive_maps.bridge_roads(BRIDGE_M, CROSSING, first_id=STREET),
     ]
-    path.write_text(opendrive_maps.opendrive(roads))
+    path.write_text(opendrive(roads))
     with running_server("--xodr", str(path)) as server:
         yield synchronous(server)
 

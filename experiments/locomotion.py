@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avtd3_jax.settings.config_file import load
 from avtd3_jax.settings.run_config import RunConfig
 from avtd3_jax.training.logs import write_json
@@ -27,6 +25,7 @@ from experiments.processes import ROOT, CommandError, Processes, Stopped
 from experiments.record import last_line
 from reporting.machine import machine
 from reporting.publish import plain_parser
+from reporting.rival import sb3_td3
 
 ENVS = ("HalfCheetah-v5", "Hopper-v5", "Walker2d-v5")
 LIBRARIES = ("ours", "SB3")
@@ -170,7 +169,6 @@ def _learn_sb3(job: Job, folder: Path) -> None:
     from stable_baselines3.common.callbacks import BaseCallback, EveryNTimesteps
     from stable_baselines3.common.evaluation import evaluate_policy
     from stable_baselines3.common.monitor import Monitor
-    from stable_baselines3.common.noise import NormalActionNoise
 
     run, curve, began = job.config(), list[dict[str, Any]](), time.perf_counter()
     evaluated = Monitor(gym.make(job.env))
@@ -183,24 +181,7 @@ def _learn_sb3(job: Job, folder: Path) -> None:
             print(curve[-1], flush=True)
             return True
 
-    env = gym.make(job.env)
-    assert env.action_space.shape is not None
-    still = np.zeros(env.action_space.shape, np.float32)
-    model = TD3(
-        "MlpPolicy",
-        env,
-        learning_rate=run.agent.critic_lr,
-        batch_size=run.batch_size,
-        buffer_size=run.replay.capacity,
-        learning_starts=run.exploration_steps,
-        gamma=run.agent.gamma,
-        train_freq=1,
-        gradient_steps=1,
-        action_noise=NormalActionNoise(still, run.exploration.policy_noise + still),
-        policy_kwargs={"net_arch": list(run.agent.hidden)},
-        seed=job.seed,
-        device="cpu",
-    )
+    model = sb3_td3(TD3, run, seed=job.seed, device="cpu")
     model.learn(job.steps, callback=EveryNTimesteps(run.eval_every, Evaluation()))
     write_json(folder / "curve.json", curve)
 

@@ -1,1 +1,1 @@
-"""What benchmarks, experiments and robustness share: where a figure was measured, result files, their tables."""
+"""What benchmarks, experiments and robustness share: where a figure was measured, result files, tables, a rival."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
+
+from reporting.rival import sb3_td3
 
 CONFIG = Path(__file__).parents[2] / "configs" / "mujoco.py"
 
@@ -79,24 +80,6 @@ def _changes(env_id: str, steps: int, exploration: int) -> Mapping[str, Any]:
 
 
 def _learn(kind: Any, env_id: str, steps: int, exploration: int, **options: Any) -> None:
-    from stable_baselines3.common.noise import NormalActionNoise
-
     from avtd3_jax.settings.config_file import load
 
-    run, env = load(CONFIG, _changes(env_id, steps, exploration)), gym.make(env_id)
-    assert env.action_space.shape is not None
-    mean = np.zeros(env.action_space.shape, np.float32)
-    model = kind(
-        "MlpPolicy",
-        env,
-        learning_rate=run.agent.critic_lr,
-        batch_size=run.batch_size,
-        buffer_size=run.replay.capacity,
-        learning_starts=exploration,
-        train_freq=1,
-        gradient_steps=1,
-        action_noise=NormalActionNoise(mean, run.exploration.policy_noise + mean),
-        policy_kwargs={"net_arch": list(run.agent.hidden)},
-        **options,
-    )
-    model.learn(steps)
+    sb3_td3(kind, load(CONFIG, _changes(env_id, steps, exploration)), **options).learn(steps)

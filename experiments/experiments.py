@@ -183,6 +183,16 @@ EXPERIMENTS = (
         changes=_TRAFFIC,
     ),
     Experiment(
+        name="traffic-soon",
+        question="The same drawn to a scripted expert: how soon?",
+        variants=(_TD3,),
+        tasks=(_route_0("0"),),
+        seeds=(0, 1, 2),
+        changes={"eval_every": 2_000, "eval_episodes": 5},
+        config="town01_traffic",
+        figures=("curves", "clock"),
+    ),
+    Experiment(
         name="navigation",
         question="Trained on random routes, does it drive routes of Town01 that it was not trained on?",
         variants=(_TD3, *_UNTRAINED),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 FRAME_SIZE = 84
 _SPREAD, _SPOT = np.ones((3, 3), np.uint8), np.ones((5, 5), np.uint8)
-_LAMP = 80  # red less green, or green less red, that no house, car or tree has
+_LAMP = 80  # red less green, or green less red, that no house or tree has
+_BODY = np.ones((7, 7), np.uint8)  # in camera pixels: no lamp holds so many in a square, a red car 20 m ahead does
 _MIDDLE = {"columns": 0.35, "rows": 0.5}  # of the fovea's middle: camera pixels a pixel, against an even picture's
 Bgra = NDArray[np.uint8]
 
@@ -29,9 +30,9 @@ def signal_84(bgra: Bgra) -> NDArray[np.uint8]:
     """[H, W, 4] BGRA uint8 -> [84, 84] uint8: luma at half its contrast, red lamps white spots on it, green ones black.
 
     A lamp at 15 m is two pixels of the camera's and less than one of 84: its grey is lost in the area filter, and red
-    and green are as bright as each other. So red less green is added, and what is as red or green as a lamp alone, is
-    painted, two pixels larger to every side. Unpainted, a network told the two apart where it had learned, and not in
-    other streets.
+    and green are as bright as each other. So red less green is added, and what is small and as red or green as a lamp
+    is painted, two pixels larger to every side. Unpainted, a network told the two apart where it had learned, and not
+    in other streets.
 
     Raises:
       ValueError: as `grey_84`.
@@ -124,7 +125,17 @@ def _colour(bgra: Bgra) -> NDArray[np.int16]:
 def _lamps(bgra: Bgra, seen: Callable[[NDArray[Any]], NDArray[Any]]) -> list[NDArray[np.uint8]]:
     """[84, 84] where green lamps are seen, and where red ones."""
     difference = _red_less_green(bgra)
-    return [(seen((sign * difference > _LAMP).astype(np.float32)) > 0.0).astype(np.uint8) for sign in (-1, 1)]
+    coloured = [(sign * difference > _LAMP).astype(np.uint8) for sign in (-1, 1)]
+    return [(seen(_small(each).astype(np.float32)) > 0.0).astype(np.uint8) for each in coloured]
+
+
+def _small(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[H, W] without the patches that hold `_BODY`."""
+    bodies = cv2.morphologyEx(mask, cv2.MORPH_OPEN, _BODY)
+    if not bodies.any():
+        return mask
+    _, patches = cv2.connectedComponents(mask)
+    return mask * ~np.isin(patches, np.unique(patches[bodies > 0]))
 
 
 def _painted(picture: NDArray[np.uint8], lamps: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:

@@ -196,6 +196,17 @@ def test_leaves_bricks_and_tail_lamps_that_are_off_are_not_painted():
         assert not np.isin(signal_84(picture), (0, 255)).any()
 
 
+@pytest.mark.parametrize("view", [PICTURES["signals"], PICTURES["fovea"]])
+def test_a_red_truck_is_no_lamp(view):
+    """Painted, it would be a white wall: a policy drove into a fire engine that waited at a red light."""
+    picture = np.full((144, 256, 4), 120, np.uint8)
+    picture[48:98, 115:145, :3] = (0, 0, 200)
+    picture[44:48, 118:124, :3] = (0, 0, 200)  # what stands out of the body is part of it
+    assert not (view(picture) == 255).any()
+    picture[30:33, 180:183, :3] = (40, 40, 255)  # the lamp beside it is one all the same
+    assert 25 <= (view(picture) == 255).sum() <= 80
+
+
 def test_a_blank_picture_is_the_same_whatever_the_camera_sees():
     seen = [np.full((144, 256, 4), brightness, np.uint8) for brightness in (0, 200)]
     first, second = (PICTURES["blank"](picture) for picture in seen)

@@ -62,7 +62,6 @@ def get_config() -> ConfigDict:
             "columns": 3,
             "imitation_weight": 50.0,
             "lr_decay_updates": 40_000,
-            "compute_dtype": "auto",
         }
     )
     return config

@@ -19,6 +19,8 @@ _DEFAULT = RunConfig()
 _BEFORE_3_STEPS = {"replay.n_step": 1}
 # Likewise for when a car that stood further than this behind another was not yet held to be waiting.
 _BEFORE_LONG_QUEUES = {"env.reward.wait_gap_m": 8.0}
+# Likewise for when updates were in float32 on every processor.
+_BEFORE_BFLOAT16 = {"agent.compute_dtype": "float32"}
 Changes = Mapping[str, Any]  # dotted config key -> value
 Figure = Literal["curves", "clock", "success", "tracks"]  # clock: curves over wall time
 
@@ -122,6 +124,7 @@ def _falling_rates(steps: int) -> Changes:
 # Learned among 50 vehicles, where a queue is met more often than among the 20 of the evaluation, and mostly from the
 # route's start: who begins further on is at the lights before the queue is.
 _TRAFFIC = {
+    **_BEFORE_BFLOAT16,
     **_schedule(50_000, every=5_000),
     **_falling_rates(50_000),
     "scenario": "1",
@@ -130,6 +133,7 @@ _TRAFFIC = {
 _NAVIGATION = {
     **_BEFORE_3_STEPS,
     **_BEFORE_LONG_QUEUES,
+    **_BEFORE_BFLOAT16,
     **_schedule(60_000, every=10_000, episodes=10),
     **_falling_rates(60_000),
     "env.route": "random",
@@ -162,7 +166,7 @@ EXPERIMENTS = (
         variants=(_TD3, *_UNTRAINED),
         tasks=(_route_0("empty"),),
         seeds=(0, 1, 2, 3, 4),
-        changes=_schedule(10_000, every=1_000),
+        changes={**_BEFORE_BFLOAT16, **_schedule(10_000, every=1_000)},
     ),
     Experiment(
         name="precision",
@@ -274,7 +278,7 @@ EXPERIMENTS = (
         ),
         tasks=(_route_0("empty"),),
         seeds=(0, 1, 2),
-        changes={**_BEFORE_3_STEPS, **_schedule(20_000, every=2_000)},
+        changes={**_BEFORE_3_STEPS, **_BEFORE_BFLOAT16, **_schedule(20_000, every=2_000)},
         figures=("curves", "success"),
     ),
 )

@@ -44,7 +44,8 @@ class TD3Config:
         0 for no such head.
       imitation_weight: of the squared distance of the policy's action from the observation's "expert" part, beside
         minus Q of it over Q's mean size; 0 for TD3's own loss.
-      compute_dtype: "float32", "bfloat16", or "auto" for the faster; parameters, targets and losses are float32.
+      compute_dtype: what is multiplied in: "float32", "bfloat16", or "auto" for bfloat16 where a CPU has own kernels in it
+        and float32 elsewhere; parameters, targets and losses are float32.
 
     Raises:
       ConfigError: a value is not allowed; the sentence begins with the field's name.
@@ -72,7 +73,7 @@ class TD3Config:
     auxiliary_weight: float = field(default=0.0, metadata={"before": 0.0})
     columns: int = field(default=0, metadata={"before": 0})
     imitation_weight: float = field(default=0.0, metadata={"before": 0.0})
-    compute_dtype: Asked = "float32"
+    compute_dtype: Asked = "auto"
 
     def __post_init__(self) -> None:
         def require(valid: bool, sentence: str) -> None:

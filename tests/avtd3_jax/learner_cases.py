@@ -26,7 +26,9 @@ OF_RECORD: dict[str, Any] = {
 
 
 def make_learner(obs_spec: ObsSpec = BOTH, **config: object) -> TD3:
-    return TD3(obs_spec, ActionSpec(2), TD3Config(**{"hidden": (32, 32), **OF_RECORD, **config}))
+    """In float32 on every machine, so that the tests' numbers and bounds are of one arithmetic."""
+    small = {"hidden": (32, 32), "compute_dtype": "float32"}
+    return TD3(obs_spec, ActionSpec(2), TD3Config(**{**small, **OF_RECORD, **config}))
 
 
 def random_batch(obs_spec: ObsSpec = BOTH, size: int = 8, seed: int = 0, actions: int = 2, n_step: int = 1) -> Batch:

@@ -44,8 +44,8 @@ class TD3Config:
         0 for no such head.
       imitation_weight: of the squared distance of the policy's action from the observation's "expert" part, beside
         minus Q of it over Q's mean size; 0 for TD3's own loss.
-      compute_dtype: what is multiplied in: "float32", "bfloat16", or "auto" for bfloat16 where a CPU has own kernels in it
-        and float32 elsewhere; parameters, targets and losses are float32.
+      compute_dtype: what is multiplied in: "float32", "bfloat16", or "auto" for bfloat16 where a CPU has kernels of our
+        own in it and float32 elsewhere; parameters, targets and losses are float32.
 
     Raises:
       ConfigError: a value is not allowed; the sentence begins with the field's name.

@@ -243,6 +243,16 @@ def test_seeds_that_ran_with_different_settings_are_pointed_out(results):
     assert "different configurations: agent.tau" in tables.section(results, experiment("route-0"))
 
 
+def test_seeds_that_all_ran_before_a_key_came_do_not_differ_in_it(results):
+    of = experiment("route-0")
+    assert "different configurations" not in tables.section(results, of)
+    for path in (results / "route-0").glob("td3-*.json"):
+        saved = json.loads(path.read_text())
+        del saved["config"]["agent"]["columns"]
+        record.write(path, saved)
+    assert "different configurations" not in tables.section(results, of)
+
+
 def test_figures_show_curves_bars_and_tracks(results):
     cv2 = pytest.importorskip("cv2")
     assert main(["figures", "--output", str(results)]) == 0

@@ -76,7 +76,7 @@ def curves(experiment: Experiment, groups: Sequence[Group], over: Progress = "st
         axis.legend(fontsize=8, loc="lower right")
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    canvas.suptitle(f"{experiment.name}: evaluations during training, mean and 95 % interval over seeds", fontsize=10)
+    canvas.suptitle(f"{experiment.name}: evaluations during training\nmean and 95 % interval over seeds", fontsize=10)
     canvas.tight_layout()
     return canvas
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avtd3_jax.training.logs import to_json
+from avtd3_jax.whole_files import write_whole
 from experiments.rows import Row
 from reporting.machine import machine
 
@@ -67,10 +68,7 @@ def first_all_successful(curve: list[dict[str, Any]]) -> dict[str, float] | None
 
 def write(path: Path, row: Mapping[str, Any]) -> None:
     """Writes a row in one step, an episode and a point of the curve a line: readable, and short in a diff."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".json.part")
-    part.write_text(_spread(to_json(row), "") + "\n")
-    part.replace(path)
+    write_whole(path, (_spread(to_json(row), "") + "\n").encode())
 
 
 def last_line(path: Path) -> dict[str, Any] | None:

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from avtd3_jax.settings import migration
-from avtd3_jax.settings.run_config import changed_keys, keys_of
+from avtd3_jax.settings.run_config import changed_keys
 from envloop.task.metrics import bounds
 from experiments.estimates import Estimate, over_episodes, over_seeds
 from experiments.experiments import Experiment
@@ -75,9 +74,8 @@ class Group:
 
     def differing(self) -> list[str]:
         """Configuration keys in which the rows differ, though only their seeds should."""
-        first, *others = ({**(row["config"] or {}), "seed": None} for row in self.rows)
-        later = [migration.completed(config, keys_of(config)) for config in others]
-        return sorted({key for config in later for key in changed_keys(first, config)})
+        configs = [{**(row["config"] or {}), "seed": None} for row in self.rows]
+        return sorted({key for config in configs[1:] for key in changed_keys(configs[0], config)})
 
     def band(self, name: str, over: Progress = "step", points: int = 200) -> "Band":
         """The mean learning curve of a metric over the environment steps, or seconds, that all seeds have covered."""

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from avtd3_jax.whole_files import write_whole
+
 MOST = 200  # clips in a folder: some 10 MB; the oldest go first
 
 
@@ -63,14 +65,8 @@ class Recordings:
 
     def _written(self, name: str, data: bytes) -> bool:
         path = self._folder / name
-        part = path.with_suffix(path.suffix + ".part")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                part.write_bytes(data)
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)  # what was written of it may be what fills the disk
+            write_whole(path, data)
         except OSError as error:
             if not self._told:
                 warnings.warn(

@@ -1,6 +1,5 @@
 """From runs to one HTML file that needs nothing else."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from avtd3_jax.report.content import LIMIT, fill, frame, in_script
 from avtd3_jax.report.run_data import read_runs
 from avtd3_jax.report.static import asset
 from avtd3_jax.training.run_directory import writing
+from avtd3_jax.whole_files import write_whole
 
 REPORT = "report.html"
 
@@ -25,13 +25,7 @@ def write_report(folders: Sequence[Path], path: Path) -> None:
     """
     text = report_html(folders)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")  # another process may write the same report
-        try:
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(path, text.encode())
 
 
 def report_html(folders: Sequence[Path]) -> str:

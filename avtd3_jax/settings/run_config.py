@@ -222,13 +222,12 @@ def parse_saved(saved: Mapping[str, Any]) -> RunConfig:
 
 def changed_keys(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """The keys in which a saved configuration and another differ, with both values; not those that a resumed run may
-    change.
+    change. Either may be of an earlier version.
 
     Raises:
-      ConfigError: the saved one lacks a key whose value from before is unknown.
+      ConfigError: one of them lacks a key whose value from before is unknown.
     """
-    before = dict(leaves(migration.completed(saved, keys_of(saved))))
-    now = dict(leaves(plain(wanted)))
+    before, now = (dict(leaves(migration.completed(values, keys_of(values)))) for values in (saved, wanted))
     changed = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
     return {
         name: (before.get(name), now.get(name))

@@ -16,6 +16,8 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import RecordWriter
 
+from avtd3_jax.whole_files import write_whole
+
 _LOOK_S = 10.0  # between two looks after TensorBoard's file; what is younger may be lost with a killed run
 
 
@@ -34,10 +36,7 @@ def to_json(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` to `path` in one step: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(path.suffix + ".part")
-    part.write_text(json.dumps(to_json(value), indent=2) + "\n")
-    part.replace(path)
+    write_whole(path, (json.dumps(to_json(value), indent=2) + "\n").encode())
 
 
 class RunLog:
@@ -207,9 +206,7 @@ def _cut(path: Path, last_step: int) -> None:
     """Leaves the lines of `path` up to `last_step`, and none that is broken off."""
     if path.exists():
         kept = [line for line in path.read_text().splitlines() if _step_of(line) <= last_step]
-        part = path.with_suffix(path.suffix + ".part")
-        part.write_text("".join(line + "\n" for line in kept))
-        part.replace(path)
+        write_whole(path, "".join(line + "\n" for line in kept).encode())
 
 
 def _step_of(line: str) -> float:
